@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The local version label +cpu makes any other build of torch (several GB of CUDA) impossible.
+TORCH := torch==2.13.0+cpu
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --quiet
+
+export FLWR_TELEMETRY_ENABLED := 0
+export FLWR_DISABLE_UPDATE_CHECK := 1
+
+.PHONY: help demo test lint format clean
+
+help:  ## Show what there is to make.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/python.ready: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed; name one with: make PYTHON=python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (a CPU build of torch, then the project; some minutes the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	@touch $@
+
+$(VENV)/demo.ready: $(VENV)/python.ready pyproject.toml
+	@$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/dev.ready: $(VENV)/python.ready pyproject.toml
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/demo.ready
+
+demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="--keep" and others are passed on).
+	@$(BIN)/python manage.py demo $(ARGS)
+
+test: lint  ## Check everything: lint, then unit, property and end-to-end tests.
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy manage.py central node federation
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py central makemigrations --check --dry-run
+	@$(BIN)/python manage.py node makemigrations --check --dry-run
+
+format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## Remove what the demo and the tests made; the set-up stays.
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis
