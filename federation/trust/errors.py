@@ -1,0 +1,95 @@
+"""Why signed releases, their metadata or their bytes were not accepted, and why they did not arrive."""
+
+from __future__ import annotations
+
+from federation.errors import CapacityError, TransportError, TrustError
+
+
+class WrongRoot(TrustError):
+    """The root of trust that the centre sent is not the one whose fingerprint was printed with the claim code."""
+
+    code = "wrong_root"
+
+
+class MetadataExpired(TrustError):
+    """Metadata is past its expiry: nothing new is installed, and what is installed stays."""
+
+    code = "metadata_expired"
+
+
+class MetadataRolledBack(TrustError):
+    """The centre, or whoever speaks for it, offers older metadata than was already trusted."""
+
+    code = "metadata_rolled_back"
+
+
+class MetadataUnsigned(TrustError):
+    """Metadata lacks the signatures that its role demands."""
+
+    code = "metadata_unsigned"
+
+
+class MetadataDamaged(TrustError):
+    """Metadata is not what the role above it says that it is, or cannot be read."""
+
+    code = "metadata_damaged"
+
+
+class MetadataUnreachable(TransportError):
+    """Metadata could not be fetched."""
+
+    code = "metadata_unreachable"
+
+
+class ReleaseNotTrusted(TrustError):
+    """TUF's targets do not hold this release: never published, or withdrawn."""
+
+    code = "release_not_trusted"
+
+
+class DirectorUnknown(TrustError):
+    """No trusted metadata has yet named the director's key."""
+
+    code = "director_unknown"
+
+
+class ReleaseDamaged(TrustError):
+    """A file on this disk is not what the release's index says."""
+
+    code = "release_damaged"
+
+
+class ChunkMismatch(TrustError):
+    """A chunk arrived wrong twice: `path` and `chunk` say which."""
+
+    code = "chunk_mismatch"
+
+
+class BlobUnavailable(TransportError):
+    """The source answered, but not with the bytes that were asked for; `status` is its HTTP status."""
+
+    code = "blob_unavailable"
+
+
+class LinkLost(TransportError):
+    """The link ended before all bytes had come; what was verified is kept."""
+
+    code = "link_lost"
+
+
+class FetchStopped(TransportError):
+    """The caller asked to stop; what was verified is kept."""
+
+    code = "fetch_stopped"
+
+
+class DiskFull(CapacityError):
+    """There are `free_bytes` on the disk where `needed_bytes` are needed."""
+
+    code = "disk_full"
+
+
+class RepositoryMissing(CapacityError):
+    """There is no TUF repository at `root` yet."""
+
+    code = "repository_missing"

@@ -1,0 +1,254 @@
+"""Follow the centre's TUF metadata: which releases are trusted, what is in them, who directs.
+
+python-tuf verifies; here its transport is an httpx client, its files survive a power cut, and its clock has a floor
+that signed metadata raises, because a school's PC may wake up in 1970. What was last trusted can be read dark.
+An expired or older timestamp stops the new; it says nothing about what is installed.
+Source: TUF specification 1.0.33, §5 (client workflow).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from tuf.api import exceptions
+from tuf.api.metadata import Targets, Timestamp
+from tuf.ngclient import FetcherInterface, Updater
+
+from federation.errors import FederationError
+from federation.trust.durable import durable_write
+from federation.trust.errors import (
+    DirectorUnknown,
+    MetadataDamaged,
+    MetadataExpired,
+    MetadataRolledBack,
+    MetadataUnreachable,
+    MetadataUnsigned,
+    ReleaseNotTrusted,
+    WrongRoot,
+)
+from federation.trust.keys import UnsuitableKey, VerifyingKey, public_key_load
+from federation.trust.release_bytes import index_parse
+from federation.trust.tuf_publisher import DIRECTOR_KEY_FIELD, ISSUED_AT_FIELD, root_fingerprint
+from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
+from federation.wire.releases import ReleaseIndex
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TARGET_PREFIX = "releases/"
+TARGET_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trusted:
+    """What the last successful refresh vouched for."""
+
+    time_floor: datetime
+    """The real time is not before this: the newest `x_issued_at` that was seen signed."""
+    releases: tuple[str, ...]
+    """Digests of the releases in TUF's targets, in order."""
+    director_key: str
+    """PEM; empty until a first refresh."""
+
+
+def target_path(digest: str) -> str:
+    """Return the TUF target path of the release with this digest."""
+    return f"{TARGET_PREFIX}{digest}{TARGET_SUFFIX}"
+
+
+def root_accept(*, root: Path, metadata: bytes, fingerprint: str) -> None:
+    """Make `metadata` the root of trust kept under `root`, if it is the one whose fingerprint was printed.
+
+    Raises:
+        WrongRoot: the SHA-256 of `metadata` is not `fingerprint`.
+    """
+    found = root_fingerprint(metadata)
+    if found != fingerprint.strip().lower():
+        raise WrongRoot(expected=fingerprint.strip().lower(), found=found)
+    root.mkdir(parents=True, exist_ok=True)
+    durable_write(_bootstrap_path(root), metadata)
+
+
+class TrustedReleases:
+    """The centre's releases as far as signed metadata vouches for them; keeps its files under `root`."""
+
+    def __init__(self, *, root: Path, base_url: str, client: httpx.Client) -> None:
+        """Take the root of trust that `root_accept` left under `root`; `base_url` is the centre's own."""
+        self._root = root
+        self._base_url = base_url.rstrip("/")
+        self._client = client
+        self._updater: Updater | None = None
+        self._trusted = _trusted_read(root)
+
+    @property
+    def trusted(self) -> Trusted:
+        """What the last successful refresh vouched for, also after a restart and without a link."""
+        return self._trusted
+
+    @property
+    def director_key(self) -> VerifyingKey:
+        """The key that signs assignments and round plans.
+
+        Raises:
+            DirectorUnknown: there was no successful refresh yet.
+        """
+        if not self._trusted.director_key:
+            raise DirectorUnknown
+        return public_key_load(self._trusted.director_key)
+
+    def refresh(self, *, now: datetime) -> tuple[str, ...]:
+        """Bring the trusted metadata up to date and return the digests of the releases that it holds.
+
+        After a refusal everything that was trusted before stays so.
+
+        Raises:
+            MetadataUnreachable: the link or the centre failed.
+            MetadataExpired: the newest metadata at hand is past its expiry at `now` or at the floor of time.
+            MetadataRolledBack: it is older than what was trusted before.
+            MetadataUnsigned: signatures are missing or false.
+            MetadataDamaged: it cannot be read or does not match its parent.
+        """
+        reference_time = max(now, self._trusted.time_floor)
+        try:
+            updater = _DurableUpdater(
+                root=self._root,
+                base_url=self._base_url,
+                fetcher=_HttpxFetcher(self._client),
+                reference_time=reference_time,
+            )
+            updater.refresh()
+        except (exceptions.RepositoryError, exceptions.DownloadError) as error:
+            raise _refusal(error, reference_time) from error
+        self._trusted = _trusted_from(updater, self._trusted.time_floor)
+        self._updater = updater
+        durable_write(self._root / "trusted.json", canonical_bytes(self._trusted))
+        return self._trusted.releases
+
+    def index_fetch(self, digest: str) -> ReleaseIndex:
+        """Return the index of the trusted release `digest`, fetched and verified, or taken from an earlier fetch.
+
+        Raises:
+            ReleaseNotTrusted: targets do not hold it, or nothing was refreshed since this object was made.
+            MetadataUnreachable: the link or the centre failed.
+            MetadataDamaged: what came is not what targets vouch for.
+            MalformedDocument: what targets vouch for is no release index.
+        """
+        if self._updater is None or digest not in self._trusted.releases:
+            raise ReleaseNotTrusted(release=digest)
+        kept = self._root / "indexes" / f"{digest}.json"
+        if not (kept.exists() and hashlib.sha256(kept.read_bytes()).hexdigest() == digest):
+            kept.parent.mkdir(exist_ok=True)
+            self._target_download(self._updater, digest, kept)
+        content = kept.read_bytes()
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise MetadataDamaged(problem="target is not the release it is named after", release=digest)
+        return index_parse(content)
+
+    def _target_download(self, updater: Updater, digest: str, into: Path) -> None:
+        try:
+            target = updater.get_targetinfo(target_path(digest))
+            if target is None:
+                raise ReleaseNotTrusted(release=digest)
+            updater.download_target(target, str(into))
+        except (exceptions.RepositoryError, exceptions.DownloadError) as error:
+            raise _refusal(error, None) from error
+
+
+class _DurableUpdater(Updater):
+    """python-tuf's updater with a clock of the caller's and files that a power cut cannot halve.
+
+    Both touch what python-tuf calls private (7.0.1): tests/trust/test_tuf.py fails when an upgrade moves them.
+    """
+
+    def __init__(self, *, root: Path, base_url: str, fetcher: FetcherInterface, reference_time: datetime) -> None:
+        bootstrap = _bootstrap_path(root)
+        if not bootstrap.exists():
+            raise WrongRoot(expected="", found="")
+        metadata = root / "metadata"
+        metadata.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            str(metadata),
+            f"{base_url}/tuf/metadata/",
+            target_base_url=f"{base_url}/tuf/targets/",
+            fetcher=fetcher,
+            bootstrap=bootstrap.read_bytes(),
+        )
+        self._trusted_set.reference_time = reference_time
+
+    def _persist_file(self, filename: str, data: bytes) -> None:
+        durable_write(Path(filename), data)
+
+    def timestamp(self) -> Timestamp:
+        return self._trusted_set.timestamp
+
+    def targets(self) -> Targets:
+        return self._trusted_set.targets
+
+
+class _HttpxFetcher(FetcherInterface):
+    """Fetches for python-tuf through the node's own HTTP client."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        try:
+            with self._client.stream("GET", url) as answer:
+                if answer.status_code != httpx.codes.OK:
+                    raise exceptions.DownloadHTTPError(url, answer.status_code)
+                yield from answer.iter_bytes()
+        except httpx.HTTPError as error:
+            raise exceptions.DownloadError(url) from error
+
+
+def _bootstrap_path(root: Path) -> Path:
+    return root / "bootstrap.root.json"
+
+
+def _trusted_read(root: Path) -> Trusted:
+    try:
+        return parse(Trusted, (root / "trusted.json").read_bytes())
+    except (FileNotFoundError, MalformedDocument):
+        return Trusted(time_floor=EPOCH, releases=(), director_key="")
+
+
+def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
+    targets = updater.targets()
+    paths = (path for path in targets.targets if path.startswith(TARGET_PREFIX) and path.endswith(TARGET_SUFFIX))
+    director_key = targets.unrecognized_fields.get(DIRECTOR_KEY_FIELD)
+    try:
+        public_key_load(str(director_key))
+    except UnsuitableKey as error:
+        raise MetadataDamaged(problem="targets name no director key") from error
+    return Trusted(
+        time_floor=max(time_floor, _issued_at(updater.timestamp())),
+        releases=tuple(sorted(path.removeprefix(TARGET_PREFIX).removesuffix(TARGET_SUFFIX) for path in paths)),
+        director_key=str(director_key),
+    )
+
+
+def _issued_at(timestamp: Timestamp) -> datetime:
+    try:
+        issued_at = datetime.fromisoformat(str(timestamp.unrecognized_fields.get(ISSUED_AT_FIELD)))
+    except ValueError:
+        return EPOCH
+    # A claim to be signed after its own expiry is nonsense, and would push the floor past all other metadata.
+    return issued_at if issued_at.tzinfo and issued_at <= timestamp.expires else EPOCH
+
+
+def _refusal(error: Exception, reference_time: datetime | None) -> FederationError:
+    problem = str(error)[:200]
+    if isinstance(error, exceptions.DownloadHTTPError):
+        return MetadataUnreachable(status=error.status_code)
+    if isinstance(error, exceptions.DownloadError):
+        return MetadataUnreachable(status=0)
+    if isinstance(error, exceptions.ExpiredMetadataError):
+        return MetadataExpired(problem=problem, at=reference_time.isoformat() if reference_time else "")
+    if isinstance(error, exceptions.BadVersionNumberError):
+        return MetadataRolledBack(problem=problem)
+    if isinstance(error, exceptions.UnsignedMetadataError):
+        return MetadataUnsigned(problem=problem)
+    return MetadataDamaged(problem=problem)

@@ -1,0 +1,260 @@
+"""Bytes on their way to a school: any cut resumes, nothing false is kept, a full disk leaves nothing."""
+
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from federation.trust.blob_sources import DirectoryBlobSource, HttpBlobSource
+from federation.trust.errors import (
+    BlobUnavailable,
+    ChunkMismatch,
+    DiskFull,
+    FetchStopped,
+    LinkLost,
+    ReleaseDamaged,
+)
+from federation.trust.fetch import release_fetch
+from federation.trust.release_bytes import index_build, index_digest, index_parse, index_read, index_verify
+from federation.wire.canonical import MalformedDocument, canonical_bytes
+from federation.wire.releases import CHUNK_BYTES, ReleaseKind
+
+
+@pytest.fixture
+def index(centre, package):
+    return centre.release_publish(package)
+
+
+@pytest.fixture
+def source(centre, client):
+    return HttpBlobSource(client=client, base_url=centre.url)
+
+
+@pytest.fixture
+def places(tmp_path):
+    return {"into": tmp_path / "node" / "releases" / "d", "partial": tmp_path / "node" / "downloads" / "d"}
+
+
+def _same(one: Path, other: Path) -> bool:
+    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+def _served_bytes(centre) -> int:
+    spans = [asked.removeprefix("bytes=").split("-") for path, asked in centre.requests if path.startswith("/blobs/")]
+    return sum(int(last) - int(first) + 1 for first, last in spans)
+
+
+def test_a_release_arrives_whole_in_few_requests_and_leaves_no_leftovers(centre, index, package, source, places):
+    heard = []
+    directory = release_fetch(index=index, source=source, **places, progress=lambda *two: heard.append(two))
+    assert _same(package, directory)
+    assert index_read(directory) == index
+    assert not places["partial"].exists()
+    total = sum(entry.size_bytes for entry in index.files)
+    assert heard[0] == (0, total)
+    assert heard[-1] == (total, total)
+    assert len([path for path, _ in centre.requests if path.startswith("/blobs/")]) == 2
+    requests = len(centre.requests)
+    release_fetch(index=index, source=source, **places)
+    assert len(centre.requests) == requests
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(0, 10 * CHUNK_BYTES), min_size=1, max_size=4))
+def test_a_link_cut_after_any_byte_costs_at_most_the_chunks_it_cut(centre, index, package, source, places, cuts):
+    shutil.rmtree(places["into"], ignore_errors=True)
+    centre.requests.clear()
+    centre.cut_after_bytes[:] = list(cuts)
+    for _ in range(len(cuts) + 1):
+        try:
+            release_fetch(index=index, source=source, **places)
+            break
+        except LinkLost:
+            assert not places["into"].exists()
+    assert _same(package, places["into"])
+    centre.cut_after_bytes.clear()
+
+
+def test_what_was_verified_before_a_cut_is_not_asked_for_again(centre, index, source, places):
+    centre.cut_after_bytes[:] = [5 * CHUNK_BYTES + 1, 0]
+    with pytest.raises(LinkLost):
+        release_fetch(index=index, source=source, **places)
+    assert not places["into"].exists()
+    centre.requests.clear()
+    release_fetch(index=index, source=source, **places)
+    assert _served_bytes(centre) == sum(entry.size_bytes for entry in index.files) - 5 * CHUNK_BYTES
+
+
+def test_a_journal_line_that_a_power_cut_has_halved_or_zeroed_is_not_believed(index, package, source, places, centre):
+    centre.cut_after_bytes[:] = [5 * CHUNK_BYTES, 0]
+    with pytest.raises(LinkLost):
+        release_fetch(index=index, source=source, **places)
+    with (places["partial"] / "journal").open("ab") as stream:
+        stream.write(b"\0\0\0\n0 7")
+    release_fetch(index=index, source=source, **places)
+    assert _same(package, places["into"])
+
+
+def test_bytes_that_the_disk_lost_behind_the_journal_are_found_and_fetched_again(
+    centre, index, package, source, places
+):
+    centre.cut_after_bytes[:] = [5 * CHUNK_BYTES, 0]
+    with pytest.raises(LinkLost):
+        release_fetch(index=index, source=source, **places)
+    with (places["partial"] / "files" / "model.bin").open("r+b") as stream:
+        stream.write(bytes(1000))
+    release_fetch(index=index, source=source, **places)
+    assert _same(package, places["into"])
+
+
+def test_a_tampered_byte_is_refused_by_the_chunk_and_nothing_is_installed(centre, index, source, places):
+    model = next(entry for entry in index.files if entry.path == "model.bin")
+    blob = centre.root / "blobs" / model.sha256[:2] / model.sha256
+    content = bytearray(blob.read_bytes())
+    content[3 * CHUNK_BYTES + 5] ^= 1
+    blob.write_bytes(content)
+    with pytest.raises(ChunkMismatch) as refusal:
+        release_fetch(index=index, source=source, **places)
+    assert refusal.value.fields == {"release": index_digest(index), "path": "model.bin", "chunk": 3}
+    assert not places["into"].exists()
+    asked = [asked for _, asked in centre.requests if asked]
+    assert asked.count(f"bytes={3 * CHUNK_BYTES}-{4 * CHUNK_BYTES - 1}") == 1
+
+
+def test_a_blob_that_the_centre_lacks_or_holds_too_short_is_a_reason_to_try_later(centre, index, source, places):
+    model = next(entry for entry in index.files if entry.path == "model.bin")
+    (centre.root / "blobs" / model.sha256[:2] / model.sha256).unlink()
+    with pytest.raises(BlobUnavailable) as refusal:
+        release_fetch(index=index, source=source, **places)
+    assert refusal.value.fields["status"] == 404
+    assert not places["into"].exists()
+
+
+def test_a_caller_can_stop_and_go_on_later(index, package, source, places):
+    with pytest.raises(FetchStopped):
+        release_fetch(index=index, source=source, **places, should_stop=lambda: True)
+    assert not places["into"].exists()
+    assert _same(package, release_fetch(index=index, source=source, **places))
+
+
+def test_a_release_for_which_there_is_no_room_is_not_begun(centre, index, source, places, tmp_path):
+    centre.requests.clear()
+    needed = sum(entry.size_bytes for entry in index.files) + 1000
+    with pytest.raises(DiskFull) as refusal:
+        release_fetch(index=index, source=source, **places, reserve_bytes=1000, disk_free=lambda _path: needed - 1)
+    assert refusal.value.fields == {"needed_bytes": needed, "free_bytes": needed - 1}
+    assert centre.requests == []
+    assert not (tmp_path / "node").exists()
+
+
+def test_a_disk_that_others_fill_during_the_download_is_not_filled_to_the_end(index, source, places):
+    free = iter([10**9, 10**9, 0])
+    with pytest.raises(DiskFull):
+        release_fetch(index=index, source=source, **places, disk_free=lambda _path: next(free))
+    assert not places["into"].exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_really_full_disk_leaves_no_download_and_no_release(index, source, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine allows no mounts")
+    try:
+        with pytest.raises(DiskFull):
+            release_fetch(
+                index=index,
+                source=source,
+                into=disk / "releases" / "d",
+                partial=disk / "downloads" / "d",
+                disk_free=lambda _path: 10**12,
+            )
+        assert [path for path in disk.rglob("*") if path.is_file()] == []
+        with pytest.raises(DiskFull):
+            release_fetch(index=index, source=source, into=disk / "releases" / "d", partial=disk / "downloads" / "d")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_that_another_release_holds_is_not_fetched_again(centre, index, source, places, package, tmp_path):
+    first = release_fetch(index=index, source=source, **places)
+    (package / "card.json").write_text("{}")
+    second_index = centre.release_publish(package, version=2)
+    centre.requests.clear()
+    second = release_fetch(
+        index=second_index, source=source, into=tmp_path / "node/releases/e", partial=tmp_path / "p", reuse=[first]
+    )
+    assert _served_bytes(centre) == 2
+    index_verify(second, second_index)
+
+
+def test_a_damaged_file_of_another_release_is_fetched_and_not_taken_over(
+    centre, index, source, places, package, tmp_path
+):
+    first = release_fetch(index=index, source=source, **places)
+    with (first / "model.bin").open("r+b") as stream:
+        stream.write(bytes(1000))
+    (package / "card.json").write_text("{}")
+    second_index = centre.release_publish(package, version=2)
+    second = release_fetch(
+        index=second_index, source=source, into=tmp_path / "node/releases/e", partial=tmp_path / "p", reuse=[first]
+    )
+    index_verify(second, second_index)
+    with pytest.raises(ReleaseDamaged):
+        index_verify(first, index)
+
+
+def test_a_directory_serves_the_same_bytes_as_the_centre(centre, index, package, places):
+    release_fetch(index=index, source=DirectoryBlobSource(centre.root / "blobs"), **places)
+    assert _same(package, places["into"])
+    with pytest.raises(BlobUnavailable):
+        list(DirectoryBlobSource(centre.root / "none").read_range("0" * 64, 0, 1))
+
+
+def test_the_same_files_always_give_the_same_digest_and_every_chunk_is_covered(package):
+    made = [
+        index_build(package=package, kind=ReleaseKind.BASE, version=1, title="t", base=None, contributions=())
+        for _ in range(2)
+    ]
+    assert index_digest(made[0]) == index_digest(made[1])
+    assert [entry.path for entry in made[0].files] == ["model.bin", "one.bin", "sub/empty.txt"]
+    assert [len(entry.chunks) for entry in made[0].files] == [10, 1, 0]
+    assert index_parse(canonical_bytes(made[0])) == made[0]
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/x", "a/../../x", "a//b", "./a", "", ".", "a\\b", "a\0b", "index.json", "model.bin", "one.bin/x"]
+)
+def test_an_index_whose_paths_leave_the_directory_or_clash_is_refused(index, path):
+    changed = canonical_bytes(index).replace(b'"sub/empty.txt"', canonical_bytes(path))
+    with pytest.raises(MalformedDocument):
+        index_parse(changed)
+
+
+def test_an_index_whose_chunks_do_not_cover_the_size_is_refused(index):
+    size = next(entry.size_bytes for entry in index.files if entry.path == "model.bin")
+    for wrong in (size + CHUNK_BYTES, size - CHUNK_BYTES, -1):
+        with pytest.raises(MalformedDocument):
+            index_parse(canonical_bytes(index).replace(b'"size_bytes":%d' % size, b'"size_bytes":%d' % wrong))
+    with pytest.raises(MalformedDocument):
+        index_parse(canonical_bytes(index).replace(index.files[0].chunks[0].encode(), b"x" * 64))
+
+
+def test_any_file_whose_bytes_are_changed_anywhere_fails_verification(index, package):
+    rng = random.Random(3)
+    content = (package / "model.bin").read_bytes()
+    for _ in range(10):
+        changed = bytearray(content)
+        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+        (package / "model.bin").write_bytes(changed)
+        with pytest.raises(ReleaseDamaged):
+            index_verify(package, index)
+    (package / "model.bin").write_bytes(content)
+    index_verify(package, index)
