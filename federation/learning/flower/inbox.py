@@ -1,0 +1,68 @@
+"""The inbox of one plan: update files and the record of why a run ended.
+
+Files are named `<node>-<n>.update`, where n counts what this node handed in by Flower for this plan. A name begins to
+exist only when its bytes are on the disk. The centre may rename a judged file by adding a suffix, but as long as a name
+begins with `<node>-<n>.` the node counts as collected and is not asked again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_FILE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})-([0-9]{1,9})\..+")
+_CLOSE = "close"
+_RUN = "run.json"
+
+
+class PlanInbox:
+    """The folder `<inbox>/<plan_id>`; it exists once this object does."""
+
+    def __init__(self, *, inbox: Path, plan_id: str) -> None:
+        self.folder = inbox / plan_id
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def collected_nodes(self) -> set[str]:
+        """Return the names of the nodes that have handed in an update, judged already or not."""
+        return {found[1] for found in self._files()}
+
+    def update_write(self, *, node: str, update: bytes) -> Path:
+        """Return the path under which the update now lies on the disk, safe from a power cut."""
+        taken = [int(found[2]) for found in self._files() if found[1] == node]
+        path = self.folder / f"{node}-{max(taken, default=0) + 1}.update"
+        _write_durably(path, update)
+        return path
+
+    def is_close_asked(self) -> bool:
+        """Return whether the centre has asked this plan's run to end, by a file called `close`."""
+        return (self.folder / _CLOSE).exists()
+
+    def run_write(self, record: dict[str, object]) -> None:
+        """Leave `run.json` with why and how the run ended."""
+        _write_durably(self.folder / _RUN, json.dumps(record, indent=1, sort_keys=True).encode())
+
+    def _files(self) -> list[re.Match[str]]:
+        return [found for path in self.folder.iterdir() if (found := _FILE.fullmatch(path.name))]
+
+
+def node_name_safe(*, name: str, flower_node_id: int) -> str:
+    """Return the name a node was registered with if it may be a file name, else the node's id at the SuperLink."""
+    return name if _NODE.fullmatch(name) else str(flower_node_id)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    # Without this the new name itself may be gone after a power cut, although the bytes were flushed.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

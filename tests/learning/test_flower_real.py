@@ -1,0 +1,302 @@
+"""A real SuperLink with TLS and node authentication, a real SuperExec and real SuperNodes, on loopback."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from central.training.superlink import (
+    FlowerKeyBurnt,
+    SuperLinkUnreachable,
+    node_register,
+    node_unregister,
+    run_start,
+    run_status,
+    run_stop,
+    superlink_commands,
+    superlink_config,
+    superlink_is_healthy,
+    superlink_prepare,
+)
+from federation.learning.flower.processes import CONNECTION, flower_env
+from node.rounds.supernode import Contact, ContactEnd, ContactReport, contact_hold
+
+pytestmark = pytest.mark.slow
+
+UPDATE_BYTES = 2_000_000
+
+
+@dataclass
+class SuperLink:
+    root: Path
+    port: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def register(self, school: School) -> str:
+        return node_register(root=self.root, port=self.port, node_id=school.name, public_pem=school.public_pem)
+
+    def start(self, plan_id: str, inbox: Path, *, wanted: int, duration_seconds: float) -> str:
+        plan = self.root / f"{plan_id}.plan"
+        plan.write_bytes(b"a signed plan")
+        return run_start(
+            root=self.root,
+            port=self.port,
+            plan_id=plan_id,
+            plan_file=plan,
+            inbox=inbox,
+            wanted=wanted,
+            duration_seconds=duration_seconds,
+        )
+
+    def state(self, run_id: str) -> str:
+        return run_status(root=self.root, port=self.port, run_id=run_id).state
+
+
+@dataclass
+class School:
+    name: str
+    folder: Path
+    public_pem: bytes
+
+    @classmethod
+    def make(cls, name: str, folder: Path) -> School:
+        (folder / "outbox").mkdir(parents=True)
+        key = ec.generate_private_key(ec.SECP384R1())
+        (folder / "node.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return cls(name, folder, public_pem)
+
+    def finish_update(self, plan_id: str) -> bytes:
+        update = secrets.token_bytes(UPDATE_BYTES)
+        (self.folder / "outbox" / f"{plan_id}.update").write_bytes(update)
+        return update
+
+    def contact(self, superlink: SuperLink) -> Contact:
+        return Contact(
+            superlink=f"localhost:{superlink.port}",
+            authority=superlink.root / "tls" / "ca.pem",
+            node_key=self.folder / "node.pem",
+            outbox=self.folder / "outbox",
+            home=self.folder / "flower",
+            log_path=self.folder / "supernode.log",
+        )
+
+    def meet(self, superlink: SuperLink, landed: Path, *, lease_seconds: float = 60) -> ContactReport:
+        return contact_hold(contact=self.contact(superlink), is_received=landed.exists, lease_seconds=lease_seconds)
+
+    def processes(self) -> list[str]:
+        """Return the command lines of processes that name this school's folder, or live in its environment."""
+        return _processes_with(str(self.folder))
+
+
+def _processes_with(text: str) -> list[str]:
+    return list(_pids_with(text).values())
+
+
+def _pids_with(text: str) -> dict[int, str]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environ, argv = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in environ or text.encode() in argv:
+            found[int(entry.name)] = argv.decode(errors="replace")
+    return found
+
+
+def _until(claim, *, seconds: float) -> float:
+    started = time.monotonic()
+    while not claim():
+        assert time.monotonic() - started < seconds, "too slow"
+        time.sleep(0.05)
+    return time.monotonic() - started
+
+
+@contextmanager
+def _running(root: Path, port: int) -> Iterator[None]:
+    processes = []
+    for spec in superlink_commands(root, port):
+        with spec.log_path.open("wb") as log:
+            processes.append(subprocess.Popen(spec.argv, env=spec.env, stdout=log, stderr=log, start_new_session=True))
+        if spec.health:
+            _until(lambda check=spec.health: superlink_is_healthy(check), seconds=40)
+    try:
+        yield
+    finally:
+        for process in reversed(processes):
+            os.killpg(process.pid, signal.SIGINT)
+        for process in processes:
+            process.wait(timeout=15)
+        _until(lambda: not _processes_with(str(root)), seconds=15)
+
+
+@pytest.fixture(scope="module")
+def superlink(tmp_path_factory) -> Iterator[SuperLink]:
+    root = tmp_path_factory.mktemp("superlink")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    superlink_prepare(root=root, port=port, hosts=["localhost"], now=datetime.now(UTC))
+    started = time.monotonic()
+    with _running(root, port):
+        link = SuperLink(root, port)
+        link.seconds["superlink ready"] = time.monotonic() - started
+        yield link
+        logging.getLogger(__name__).info("%s", {name: round(seconds, 1) for name, seconds in link.seconds.items()})
+
+
+def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink, tmp_path):
+    schools = [School.make(f"school-{letter}", tmp_path / letter) for letter in "ab"]
+    for school in schools:
+        superlink.register(school)
+    updates = {school.name: school.finish_update("plan-1") for school in schools}
+    inbox = tmp_path / "inbox"
+
+    started = time.monotonic()
+    run_id = superlink.start("plan-1", inbox, wanted=2, duration_seconds=120)
+    superlink.seconds["run submit"] = time.monotonic() - started
+    superlink.seconds["run submit to ServerApp"] = superlink.seconds["run submit"] + _until(
+        (inbox / "plan-1").exists, seconds=30
+    )
+    reports: dict[str, ContactReport] = {}
+
+    def meet(school: School) -> None:
+        landed = inbox / "plan-1" / f"{school.name}-1.update"
+        reports[school.name] = school.meet(superlink, landed)
+
+    threads = [threading.Thread(target=meet, args=(school,)) for school in schools]
+    started = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for school in schools:
+        _until((inbox / "plan-1" / f"{school.name}-1.update").exists, seconds=60)
+    superlink.seconds["supernode start to update in inbox"] = time.monotonic() - started
+    for thread in threads:
+        thread.join()
+    superlink.seconds["supernodes started to ended"] = time.monotonic() - started
+
+    _until((inbox / "plan-1" / "run.json").exists, seconds=10)
+    record = json.loads((inbox / "plan-1" / "run.json").read_text())
+    assert (record["ended"], record["collected"]) == ("wanted", ["school-a", "school-b"])
+    assert record["run_id"] == run_id
+    for school in schools:
+        assert (inbox / "plan-1" / f"{school.name}-1.update").read_bytes() == updates[school.name]
+        assert reports[school.name].end is ContactEnd.RECEIVED
+        assert school.processes() == []
+    _until(lambda: superlink.state(run_id) == "finished:completed", seconds=15)
+
+
+def test_an_unregistered_key_is_refused_and_leaves_no_process(superlink, tmp_path):
+    stranger = School.make("stranger", tmp_path)
+    report = stranger.meet(superlink, tmp_path / "never", lease_seconds=30)
+    assert (report.end, report.exit_status) == (ContactEnd.TRY_LATER, 1)
+    assert stranger.processes() == []
+
+
+def test_a_supernode_that_was_killed_may_try_again_later_only(superlink, tmp_path):
+    school = School.make("school-f", tmp_path)
+    superlink.register(school)
+
+    def kill() -> bool:
+        if b"SuperNode ID" in (tmp_path / "supernode.log").read_bytes():
+            for pid in _pids_with(str(tmp_path)):
+                os.kill(pid, signal.SIGKILL)
+        return False
+
+    first = contact_hold(contact=school.contact(superlink), is_received=kill, lease_seconds=30)
+    assert (first.end, first.exit_status) == (ContactEnd.FAILED, -signal.SIGKILL)
+    assert school.meet(superlink, tmp_path / "never").end is ContactEnd.TRY_LATER
+
+
+def test_a_supernode_ends_when_the_process_that_opened_it_is_killed(superlink, tmp_path):
+    school = School.make("school-g", tmp_path)
+    superlink.register(school)
+    contact = school.contact(superlink)
+    code = (
+        "from pathlib import PosixPath; from node.rounds.supernode import Contact, contact_hold\n"
+        f"contact_hold(contact={contact!r}, is_received=lambda: False, lease_seconds=60)"
+    )
+    opener = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
+    _until(lambda: (log := contact.log_path).exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
+    opener.kill()
+    opener.wait()
+    _until(lambda: school.processes() == [], seconds=15)
+    assert b"terminated gracefully" in contact.log_path.read_bytes()
+
+
+def test_the_same_key_registers_to_the_same_id_until_it_is_unregistered_for_good(superlink, tmp_path):
+    school = School.make("school-c", tmp_path)
+    flower_node_id = superlink.register(school)
+    assert superlink.register(school) == flower_node_id
+    for _ in range(2):
+        node_unregister(root=superlink.root, port=superlink.port, flower_node_id=flower_node_id)
+    with pytest.raises(FlowerKeyBurnt):
+        superlink.register(school)
+
+
+def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_path):
+    school = School.make("school-d", tmp_path / "d")
+    superlink.register(school)
+    update = school.finish_update("plan-2")
+    bundle, marker = tmp_path / "evil", tmp_path / "ran"
+    (bundle / "federation").mkdir(parents=True)
+    evil = f"from pathlib import Path\nPath({str(marker)!r}).touch()\napp = None\n"
+    for path in ("evil.py", "federation/__init__.py"):
+        (bundle / path).write_text(evil)
+    (bundle / "pyproject.toml").write_text(
+        '[project]\nname = "soro-round"\nversion = "1.0.0"\nlicense = "Apache-2.0"\ndescription = "x"\n'
+        'dependencies = ["flwr==1.41.0"]\n[tool.flwr.app]\npublisher = "soro"\n'
+        '[tool.flwr.app.components]\nserverapp = "collect:app"\nclientapp = "evil:app"\n'
+        f'[tool.flwr.app.config]\nplan-id = "plan-2"\nplan-file = "{bundle}/pyproject.toml"\n'
+        f'inbox = "{tmp_path}/inbox"\nwanted = 1\nduration-s = 60.0\nmax-update-bytes = 16777216\n'
+    )
+    # The centre itself must still find its own package, so its app is reached from a module of another name.
+    (bundle / "collect.py").write_text(
+        "import sys\nsys.path = [p for p in sys.path if '/apps/soro.' not in p]\n"
+        "from federation.learning.flower import server\napp = server.app\n"
+    )
+    home = superlink_config(root=superlink.root, port=superlink.port).home
+    subprocess.run(["flwr", "run", bundle, CONNECTION], check=True, env=flower_env(home=home), capture_output=True)
+    landed = tmp_path / "inbox" / "plan-2" / "school-d-1.update"
+    assert school.meet(superlink, landed).end is ContactEnd.RECEIVED
+    assert landed.read_bytes() == update
+    assert not marker.exists()
+
+
+def test_a_run_can_be_stopped_twice_and_keeps_what_was_collected(superlink, tmp_path):
+    run_id = superlink.start("plan-3", tmp_path, wanted=1, duration_seconds=120)
+    _until((tmp_path / "plan-3").exists, seconds=30)
+    (tmp_path / "plan-3" / "school-e-1.update").write_bytes(b"x")
+    for _ in range(2):
+        run_stop(root=superlink.root, port=superlink.port, run_id=run_id)
+    assert superlink.state(run_id) == "finished:stopped"
+    assert (tmp_path / "plan-3" / "school-e-1.update").exists()
+
+
+def test_an_absent_superlink_is_named(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    superlink_prepare(root=tmp_path, port=port, hosts=[], now=datetime.now(UTC))
+    with pytest.raises(SuperLinkUnreachable):
+        run_status(root=tmp_path, port=port, run_id="1")
