@@ -1,0 +1,140 @@
+"""Run `manage.py` as an operator would: short commands to their end, long ones in process groups of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.demo.errors import StepFailed
+
+MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
+STOP_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandLine:
+    """One project's command line on one root directory."""
+
+    project: str
+    root: Path
+    environment: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        """The file that keeps what the commands wrote to standard error, and everything of long-running ones."""
+        return self.root / "logs" / "commands.log"
+
+    def run(self, step: str, command: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> str:
+        """Return what the command printed on standard output; `on_line` gets each line of standard error.
+
+        Raises:
+            StepFailed: the command ended with a non-zero status; carries its last line of standard error.
+        """
+        child = subprocess.Popen(
+            self._argv(command, *arguments),
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        last = ""
+        with self._log_stream() as log, contextlib.ExitStack() as ending:
+            ending.callback(child.kill)
+            for line in child.stderr or ():
+                log.write(line)
+                last = line.strip() or last
+                if on_line is not None:
+                    on_line(line.strip())
+            output = child.stdout.read() if child.stdout else ""
+            if child.wait() != 0:
+                raise StepFailed(
+                    step=step, reason=last or f"{command} ended with {child.returncode}", log=str(self.log)
+                )
+        return output
+
+    def run_json(self, step: str, command: str, *arguments: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+        """Return the JSON object on the last line that the command printed (it is given --json)."""
+        lines = self.run(step, command, *arguments, "--json", **options).strip().splitlines()
+        document: dict[str, Any] = json.loads(lines[-1])
+        return document
+
+    def start(self, command: str, *arguments: str) -> LongRunning:
+        """Start a command that stays, in a process group of its own; its output goes to the log."""
+        log_path = self.root / "logs" / f"{command}.log"
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        with log_path.open("ab") as log:
+            child = subprocess.Popen(
+                self._argv(command, *arguments),
+                env=self._environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return LongRunning(name=f"{self.project} {command}", child=child, log=log_path)
+
+    def _argv(self, command: str, *arguments: str) -> list[str]:
+        return [sys.executable, str(MANAGE), self.project, command, *arguments]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **self.environment, f"SORO_{self.project.upper()}_ROOT": str(self.root)}
+
+    def _log_stream(self) -> Any:  # noqa: ANN401 - a text stream; typing.IO says no more
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        return self.log.open("a", encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LongRunning:
+    """A started command that stays until it is stopped."""
+
+    name: str
+    child: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def last_words(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else ""
+
+    def stop(self) -> None:
+        """End the command: it is asked first, and its whole process group killed when it does not listen."""
+        if self.child.poll() is None:
+            self.child.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(timeout=STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.child.pid, signal.SIGKILL)
+        self.child.wait()
+
+
+def wait_until(
+    step: str,
+    is_true: Callable[[], bool],
+    *,
+    timeout_seconds: float,
+    what: str,
+    process: LongRunning,
+    interval_seconds: float = 0.5,
+) -> None:
+    """Return as soon as `is_true()`.
+
+    Raises:
+        StepFailed: the time is over, or `process` has ended before.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while not is_true():
+        if process.child.poll() is not None:
+            raise StepFailed(step=step, reason=process.last_words or f"{process.name} ended", log=str(process.log))
+        if time.monotonic() > deadline:
+            raise StepFailed(step=step, reason=f"{what}: not within {timeout_seconds:.0f} s", log=str(process.log))
+        time.sleep(interval_seconds)
