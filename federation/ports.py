@@ -1,0 +1,28 @@
+"""Says before anything is started whether a port is free. Standard library only."""
+
+from __future__ import annotations
+
+import socket
+
+from federation.errors import CapacityError
+
+
+class PortInUse(CapacityError):
+    """Another program listens on `port` of `host`, or this user may not; `option` chooses another port."""
+
+    code = "port_in_use"
+
+
+def port_check(*, host: str, port: int, option: str = "--port") -> None:
+    """Return only if a server can listen on `port` of `host`.
+
+    Raises:
+        PortInUse: it cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortInUse(host=host, port=port, option=option) from error

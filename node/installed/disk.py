@@ -1,0 +1,48 @@
+"""Where releases lie under the node's root, and what may be removed there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from federation.trust.errors import ReleaseDamaged
+from federation.trust.release_bytes import index_read
+
+
+def release_path(root: Path, digest: str) -> Path:
+    """Return the directory of an installed release."""
+    return root / "releases" / digest
+
+
+def download_path(root: Path, digest: str) -> Path:
+    """Return the directory of a release that is on its way."""
+    return root / "downloads" / digest
+
+
+def releases_present(root: Path) -> tuple[Path, ...]:
+    """Return the directories of all installed releases, in order."""
+    return tuple(sorted(path for path in (root / "releases").glob("*") if path.is_dir()))
+
+
+def releases_remove(root: Path, *, keep: Collection[str]) -> tuple[str, ...]:
+    """Leave only the releases `keep` and the bases that they stand on; return the digests of the removed."""
+    wanted = set(keep) | {base for digest in keep if (base := _base(root, digest))}
+    removed = [path for path in releases_present(root) if path.name not in wanted]
+    for path in removed:
+        shutil.rmtree(path)
+    return tuple(path.name for path in removed)
+
+
+def downloads_remove(root: Path, *, keep: Collection[str]) -> None:
+    """Leave only the downloads of the releases `keep`."""
+    for path in (root / "downloads").glob("*"):
+        if path.name not in keep:
+            shutil.rmtree(path)
+
+
+def _base(root: Path, digest: str) -> str | None:
+    try:
+        return index_read(release_path(root, digest)).base
+    except ReleaseDamaged:
+        return None

@@ -1,0 +1,367 @@
+"""The only writer of the node's releases, of `state.json` and of the install records.
+
+The state file is the truth about what runs, because it must be readable when the database is not; a record follows it
+and is what the centre hears. Both may be written by several processes, so each step holds a lock and writes the state
+first: a cut between the two leaves a record that `install_reports` sets right.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from django.db.models import F
+
+from federation.errors import CapacityError, TrustError
+from federation.trust.blob_sources import BlobSource
+from federation.trust.errors import ReleaseDamaged
+from federation.trust.fetch import disk_free_bytes, release_fetch
+from federation.trust.release_bytes import index_digest, index_read
+from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
+from node.installed import state
+from node.installed.disk import download_path, downloads_remove, release_path, releases_present, releases_remove
+from node.installed.errors import BaseMissing, SelfTestInterrupted, TrialCrashLoop
+from node.installed.models import NEXT, InstallRecord, InstallStatus
+from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
+from node.installed.state import Phase, Slots, slots_read, slots_write
+
+ADAPTER_NAME = "adapter.bin"
+REPORTED_RECORDS = 5
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActiveRelease:
+    """What the engine loads: `package` is the base's directory, `adapter` the file on top of it or None."""
+
+    digest: str
+    index: ReleaseIndex
+    package: Path
+    adapter: Path | None
+
+
+def active_release(*, root: Path) -> ActiveRelease | None:
+    """Return the release that runs here, or None before the first one.
+
+    Raises:
+        ReleaseDamaged: its directory, or its base's, is not in order.
+        StateUnreadable: `state.json` is not in order.
+    """
+    current = slots_read(root).current
+    return release_open(root=root, digest=current) if current else None
+
+
+def release_open(*, root: Path, digest: str) -> ActiveRelease:
+    """Return the installed release `digest` in the form that the engine takes.
+
+    Raises:
+        ReleaseDamaged: its directory, or its base's, is not in order.
+    """
+    directory = release_path(root, digest)
+    index = index_read(directory)
+    if index.base is None:
+        return ActiveRelease(digest=digest, index=index, package=directory, adapter=None)
+    package = release_path(root, index.base)
+    index_read(package)
+    return ActiveRelease(digest=digest, index=index, package=package, adapter=directory / ADAPTER_NAME)
+
+
+def release_install(
+    *,
+    root: Path,
+    index: ReleaseIndex,
+    base_index: ReleaseIndex | None,
+    sequence: int,
+    source: BlobSource,
+    clock: Callable[[], datetime],
+    self_test: SelfTest = self_test_run,
+    disk_free: Callable[[Path], int] = disk_free_bytes,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> InstallState:
+    """Take the assigned release as far as it goes now, and return how far that is; TRIAL awaits the engine.
+
+    Repeating it after a cut goes on where it was. A release that was refused under this `sequence` stays refused.
+    `index` and `base_index` (of an adapter) come verified from `TrustedReleases.index_fetch`.
+
+    Raises:
+        TransportError: the link ended, or another release is on trial; try later.
+        DiskFull, ChunkMismatch: as `release_fetch`; recorded for the next check-in.
+        BaseMissing: an adapter without its base.
+    """
+    digest = index_digest(index)
+    slots = slots_read(root)
+    if slots.current == digest and _is_present(root, digest):
+        return _running_settle(slots, sequence, clock())
+    record = _record_open(digest, sequence, clock())
+    # What runs here may have lost its directory: then its bytes come again, and nothing else changes.
+    if record.status == InstallStatus.DOWNLOADING or slots.current == digest:
+        release_stage(
+            root=root,
+            index=index,
+            base_index=base_index,
+            sequence=sequence,
+            source=source,
+            now=clock(),
+            disk_free=disk_free,
+            progress=progress,
+            should_stop=should_stop,
+        )
+        record.refresh_from_db()
+    if slots.current == digest:
+        return _running_settle(slots, sequence, clock())
+    if record.status in (InstallStatus.STAGED, InstallStatus.TESTING):
+        verdict = candidate_test(root=root, digest=digest, self_test=self_test, now=clock())
+        if verdict.has_passed:
+            candidate_begin_trial(root=root, now=clock())
+        record.refresh_from_db()
+    return InstallState(record.status)
+
+
+def release_stage(
+    *,
+    root: Path,
+    index: ReleaseIndex,
+    base_index: ReleaseIndex | None,
+    sequence: int,
+    source: BlobSource,
+    now: datetime,
+    disk_free: Callable[[Path], int] = disk_free_bytes,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Return the release's directory, complete and verified, and its base's beside it; nothing runs differently yet.
+
+    Raises:
+        TransportError: the link ended; what is verified is kept.
+        DiskFull, ChunkMismatch: recorded as FAILED_DOWNLOAD or FAILED_VERIFY.
+        BaseMissing: an adapter without its base.
+    """
+    digest = index_digest(index)
+    record = _record_open(digest, sequence, now)
+    if index.base and (base_index is None or index_digest(base_index) != index.base):
+        raise BaseMissing(base=index.base)
+    wanted = [part for part in (base_index, index) if part is not None]
+    downloads_remove(root, keep={index_digest(part) for part in wanted})
+    counted = _CountedSource(source, record)
+    try:
+        for part in wanted:
+            release_fetch(
+                index=part,
+                source=counted,
+                into=release_path(root, index_digest(part)),
+                partial=download_path(root, index_digest(part)),
+                reuse=releases_present(root),
+                disk_free=disk_free,
+                progress=progress,
+                should_stop=should_stop,
+            )
+    except TrustError as error:
+        _record_move(record, InstallStatus.FAILED_VERIFY, now, error.code)
+        raise
+    except CapacityError as error:
+        _record_move(record, InstallStatus.FAILED_DOWNLOAD, now, error.code)
+        raise
+    finally:
+        counted.write_down()
+    _record_move(record, InstallStatus.STAGED, now)
+    return release_path(root, digest)
+
+
+def candidate_test(*, root: Path, digest: str, self_test: SelfTest, now: datetime) -> SelfTestVerdict:
+    """Return what the self-test says of the staged release; after a refusal it is recorded and what ran runs on.
+
+    A test that never ends because it takes the machine down is refused once its tries are used up.
+
+    Raises:
+        IllegalStep: another release is on trial.
+        ReleaseDamaged: the release's directory is not in order.
+    """
+    candidate = release_open(root=root, digest=digest)
+    with _locked(root):
+        slots = slots_read(root)
+        is_worn_out = slots.phase is Phase.TESTING and slots.candidate == digest and slots.tries_left < 1
+        if not is_worn_out:
+            slots_write(root, state.candidate_test_begun(slots, candidate=digest))
+    _newest_move(digest, InstallStatus.TESTING, now)
+    verdict = (
+        SelfTestVerdict(has_passed=False, code=SelfTestInterrupted.code, detail="")
+        if is_worn_out
+        else self_test(candidate.package, candidate.adapter)
+    )
+    if not verdict.has_passed:
+        with _locked(root):
+            slots_write(root, state.candidate_test_failed(slots_read(root)))
+        _newest_move(digest, InstallStatus.REVERTED, now, verdict.code)
+    return verdict
+
+
+def candidate_begin_trial(*, root: Path, now: datetime) -> str:
+    """Make the tested candidate the current release, on trial, and return its digest.
+
+    Raises:
+        IllegalStep: nothing is under test.
+    """
+    with _locked(root):
+        slots = state.trial_begun(slots_read(root))
+        slots_write(root, slots)
+    digest = str(slots.current)
+    _newest_move(digest, InstallStatus.TRIAL, now)
+    return digest
+
+
+def trial_load_begin(*, root: Path, now: datetime) -> ActiveRelease | None:
+    """Return what the engine is to load next; call it before every load.
+
+    A release on trial has one try fewer on the disk before it is loaded, and after the last one the previous release is
+    current again.
+
+    Raises:
+        ReleaseDamaged: the release's directory is not in order.
+    """
+    with _locked(root):
+        before = slots_read(root)
+        after = state.load_begun(before)
+        if after != before:
+            slots_write(root, after)
+    if after.current != before.current:
+        _newest_move(str(before.current), InstallStatus.REVERTED, now, TrialCrashLoop.code)
+    return active_release(root=root)
+
+
+def trial_commit(*, root: Path, now: datetime) -> bool:
+    """Let the release on trial stay, because it has answered; return whether one was on trial."""
+    with _locked(root):
+        slots = slots_read(root)
+        if slots.phase is not Phase.TRIAL:
+            return False
+        slots_write(root, state.trial_committed(slots))
+    _newest_move(str(slots.current), InstallStatus.COMMITTED, now)
+    return True
+
+
+def trial_revert(*, root: Path, error_code: str, now: datetime) -> str | None:
+    """Go back from the release on trial to the previous one, and return the digest of what is current now.
+
+    Raises:
+        IllegalStep: nothing is on trial.
+    """
+    with _locked(root):
+        before = slots_read(root)
+        after = state.trial_reverted(before)
+        slots_write(root, after)
+    _newest_move(str(before.current), InstallStatus.REVERTED, now, error_code)
+    return after.current
+
+
+def superseded_remove(*, root: Path) -> tuple[str, ...]:
+    """Leave on the disk only what runs, what ran before, the candidate and their bases; return what was removed.
+
+    While a release is on its way, nothing is removed that is only staged: the caller runs this after `release_install`.
+    """
+    with _locked(root):
+        slots = slots_read(root)
+        keep = {digest for digest in (slots.current, slots.previous, slots.candidate) if digest}
+        return releases_remove(root, keep=keep)
+
+
+def install_reports(*, root: Path, now: datetime) -> tuple[InstallReport, ...]:
+    """Return the newest records for a check-in, oldest first, each in agreement with the state file."""
+    slots = slots_read(root)
+    unsettled = [InstallStatus.STAGED, InstallStatus.TESTING, InstallStatus.TRIAL]
+    for record in InstallRecord.objects.filter(status__in=unsettled):
+        _record_agree(record, slots, now)
+    newest = list(InstallRecord.objects.all()[:REPORTED_RECORDS])
+    return tuple(
+        InstallReport(
+            release=record.release,
+            sequence=record.sequence,
+            state=InstallState(record.status),
+            error_code=record.error_code,
+            bytes_fetched=record.bytes_fetched,
+            at=record.at,
+        )
+        for record in reversed(newest)
+    )
+
+
+def _record_agree(record: InstallRecord, slots: Slots, now: datetime) -> None:
+    """Catch up with a state file that was written just before a cut."""
+    if record.release == slots.current:
+        _record_move(record, _running_status(slots), now)
+    elif record.release != slots.candidate and record.status != InstallStatus.STAGED:
+        _record_move(record, InstallStatus.REVERTED, now, TrialCrashLoop.code)
+
+
+def _running_status(slots: Slots) -> InstallStatus:
+    return InstallStatus.TRIAL if slots.phase is Phase.TRIAL else InstallStatus.COMMITTED
+
+
+def _is_present(root: Path, digest: str) -> bool:
+    try:
+        release_open(root=root, digest=digest)
+    except ReleaseDamaged:
+        return False
+    return True
+
+
+def _running_settle(slots: Slots, sequence: int, now: datetime) -> InstallState:
+    """Record an assignment of what already runs, and return how it runs."""
+    status = _running_status(slots)
+    _record_move(_record_open(str(slots.current), sequence, now), status, now)
+    return InstallState(status)
+
+
+def _record_open(digest: str, sequence: int, now: datetime) -> InstallRecord:
+    record, _ = InstallRecord.objects.get_or_create(release=digest, sequence=sequence, defaults={"at": now})
+    if record.status == InstallStatus.FAILED_DOWNLOAD:
+        _record_move(record, InstallStatus.DOWNLOADING, now)
+    return record
+
+
+def _newest_move(digest: str, status: InstallStatus, now: datetime, error_code: str = "") -> None:
+    record = InstallRecord.objects.filter(release=digest).first()
+    if record is not None and record.status != status:
+        _record_move(record, status, now, error_code)
+
+
+def _record_move(record: InstallRecord, status: InstallStatus, now: datetime, error_code: str = "") -> None:
+    """Compare and set: a step that another process has already made is left as it is."""
+    allowed = [old for old, following in NEXT.items() if status in following]
+    moved = InstallRecord.objects.filter(pk=record.pk, status__in=allowed).update(
+        status=status, error_code=error_code, at=now
+    )
+    record.refresh_from_db()
+    if moved and error_code:
+        logger.warning("release %s of assignment %d: %s %s", record.release, record.sequence, status, error_code)
+
+
+class _CountedSource:
+    """A blob source that counts what crosses the link for one record."""
+
+    def __init__(self, source: BlobSource, record: InstallRecord) -> None:
+        self._source = source
+        self._record = record
+        self._bytes = 0
+
+    def read_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
+        for piece in self._source.read_range(sha256, start, length):
+            self._bytes += len(piece)
+            yield piece
+        self.write_down()
+
+    def write_down(self) -> None:
+        InstallRecord.objects.filter(pk=self._record.pk).update(bytes_fetched=F("bytes_fetched") + self._bytes)
+        self._bytes = 0
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    with (root / "state.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,49 @@
+"""`node run`: the page, the engine and the sync loop, until this process is told to end."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.db import connections
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from node.chat.services import answers_abandon
+from node.doors import NodeCommand
+from node.supervisor import children_run, node_children, port_check
+
+
+class Command(NodeCommand):
+    """Runs the node."""
+
+    help = "run the page, the engine and the sync loop"
+
+    def arguments(self, parser: CommandParser) -> None:
+        """Declare where the page listens."""
+        parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole school (default: this PC)")
+        parser.add_argument("--port", type=int, default=8450)
+
+    def act(self, options: dict[str, Any]) -> None:
+        """Try the port, migrate, start the children and look after them."""
+        host, port = options["host"], options["port"]
+        port_check(host=host, port=port)
+        (self.root / "logs").mkdir(parents=True, exist_ok=True)
+        self.tables_make()
+        answers_abandon(now=timezone.now())
+        connections.close_all()
+        stopping = threading.Event()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sign, lambda *_: stopping.set())
+        address = f"http://{host}:{port}"
+        self.stdout.write(_("The school's page is at %(address)s") % {"address": address})
+        self.stdout.flush()
+        children_run(
+            children=node_children(root=self.root, host=host, port=port),
+            root=self.root,
+            address=address,
+            clock=timezone.now,
+            stopping=stopping,
+        )

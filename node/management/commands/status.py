@@ -1,0 +1,42 @@
+"""`node status`: what runs here, what waits, and when the centre was last heard."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from node.doors import NodeCommand
+from node.status import EngineState, NodeStatus, status_read
+
+
+class Command(NodeCommand):
+    """Tells."""
+
+    help = "tell what runs here, what waits, and when the centre was last heard"
+
+    def arguments(self, parser: CommandParser) -> None:
+        """Declare the form for programs."""
+        parser.add_argument("--json", action="store_true")
+
+    def act(self, options: dict[str, Any]) -> None:
+        """Print the status."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.tables_make()
+        status = status_read(root=self.root, now=timezone.now())
+        self.say(_words(status), status, as_json=options["json"])
+
+
+def _words(status: NodeStatus) -> str:
+    lines = [
+        (_("School"), status.school or _("not enrolled")),
+        (_("Release"), f"{status.version} ({status.running[:12]})" if status.running else _("none")),
+        (_("Phase"), status.phase),
+        (_("Engine"), _("answers") if status.engine is EngineState.ANSWERS else _("does not answer")),
+        (_("Waiting parcels"), str(status.outbox_depth)),
+        (_("Last contact"), status.last_contact_at.isoformat() if status.last_contact_at else _("never")),
+        (_("Can learn"), _("yes") if status.can_train else _("no")),
+    ]
+    return "\n".join(f"{name}: {value}" for name, value in lines)

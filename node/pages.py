@@ -1,0 +1,19 @@
+"""What every page shares: the words at the top, and a clear sentence instead of a page when something is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from node.accounts import Role, has_role, is_teacher
+
+
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what each template may use beside its own values."""
+    return {
+        "languages": settings.LANGUAGES,
+        "may_rate": is_teacher(request.user),
+        "may_see_node": has_role(request.user, Role.TEACHER, Role.HEAD),
+    }

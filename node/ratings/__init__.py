@@ -1,0 +1,1 @@
+"""What teachers say about answers: stars, reasons and corrections, masked before they may leave the school."""

@@ -1,0 +1,73 @@
+"""One sentence for each error, in the reader's language: what happened, and what to do about it.
+
+Codes without a sentence here still end in a readable line, so that no door ever shows a traceback for a typed error.
+"""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from federation.errors import CapacityError, FederationError, TransportError, TrustError
+
+SENTENCES: dict[str, str | Promise] = {
+    "account_refused": gettext_lazy("The name “%(username)s” is taken or not a valid name; choose another."),
+    "already_enrolled": gettext_lazy("This PC is enrolled already, for the school “%(school)s”."),
+    "not_enrolled": gettext_lazy("This PC is not enrolled yet: run “node enrol” with the claim code of the school."),
+    "wrong_root": gettext_lazy(
+        "The centre does not have the fingerprint that was given; check the address and the printed fingerprint."
+    ),
+    "centre_unreachable": gettext_lazy("The centre at %(url)s does not answer; check the address and the link."),
+    "centre_busy": gettext_lazy("The centre cannot answer now (status %(status)s); try again later."),
+    "centre_refused": gettext_lazy("The centre refused the request (%(reason)s); ask the ministry."),
+    "session_refused": gettext_lazy("The centre ended the session; try again."),
+    "page_port_in_use": gettext_lazy("Port %(port)s on %(host)s is in use or not allowed; choose another with --port."),
+    "engine_unavailable": gettext_lazy("The engine is not running; start it with “node run”."),
+    "no_release_installed": gettext_lazy("No model is installed yet; run “node sync --once” while a link is up."),
+    "answer_failed": gettext_lazy("The engine could not answer (%(reason)s); see logs/engine.log."),
+    "engine_running": gettext_lazy("Another engine process already runs for this root."),
+    "no_open_plan": gettext_lazy("There is no open round to learn for; one may come with the next sync."),
+    "too_few_labels": gettext_lazy("The round asks for %(min_labels)s corrections, and there are %(labels)s."),
+    "training_stopped": gettext_lazy("Learning was stopped; the next “node train” goes on where it was."),
+    "cannot_train": gettext_lazy("This PC cannot learn: install the “train” extra."),
+    "training_failed": gettext_lazy("Learning failed: %(reason)s (log: %(log)s)."),
+    "plan_base_missing": gettext_lazy("The round's base release is not installed yet; sync first."),
+    "supernode_unavailable": gettext_lazy("This PC cannot hand updates in by Flower: install the “train” extra."),
+    "disk_full": gettext_lazy(
+        "The disk is full: %(needed_bytes)s bytes are needed and %(free_bytes)s are free; make room."
+    ),
+    "key_unreadable": gettext_lazy("The key at %(path)s cannot be used; enrol again with a new claim code."),
+    "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
+    "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),
+}
+CENTRE_REASONS: dict[str, str | Promise] = {
+    "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
+    "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
+    "claim_code_expired": gettext_lazy("This claim code is out of date; ask the ministry for a new one."),
+}
+
+
+class _Fields(dict[str, object]):
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def error_sentence(error: FederationError) -> str:
+    """Return the sentence for `error` in the active language."""
+    if error.code == "centre_refused" and str(error.fields.get("reason")) in CENTRE_REASONS:
+        return str(CENTRE_REASONS[str(error.fields["reason"])])
+    sentence = SENTENCES.get(error.code)
+    if sentence is not None:
+        return str(sentence) % _Fields(error.fields)
+    return f"{_family(error)} ({error})"
+
+
+def _family(error: FederationError) -> str:
+    if isinstance(error, TrustError):
+        return _("Refused, because it cannot be trusted.")
+    if isinstance(error, TransportError):
+        return _("It did not work this time; try again later.")
+    if isinstance(error, CapacityError):
+        return _("This PC needs attention.")
+    return _("The request is not valid.")

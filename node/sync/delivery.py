@@ -1,0 +1,72 @@
+"""Hand a finished update in by Flower: a lease from the centre, a SuperNode, and out again on the centre's receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from federation.errors import TransportError
+from federation.trust.durable import durable_write
+from federation.wire.releases import CheckInAnswer
+from node.rounds.models import LocalUpdate
+from node.rounds.services import outbox_path
+from node.rounds.supernode import Contact, contact_hold
+from node.sync.client import CentreClient
+from node.sync.enrol import Enrolment
+
+
+def update_deliver(
+    *,
+    root: Path,
+    enrolment: Enrolment,
+    client: CentreClient,
+    check_in: Callable[[], CheckInAnswer],
+    now: datetime,
+    poll_seconds: float,
+) -> tuple[int, str]:
+    """Return after how many seconds to try again (0: nothing is left to hand in), and a word on how it went.
+
+    The oldest update whose round is open is handed in; `check_in` is asked until its receipt has come or the lease is
+    over.
+
+    Raises:
+        SupernodeUnavailable: this PC has no Flower.
+        TransportError, WireError: as the client.
+    """
+    update = LocalUpdate.objects.waiting().filter(plan__closes_at__gt=now).first()
+    if update is None or enrolment.fleet is None:
+        return 0, "nothing to hand in"
+    lease = client.lease_ask(plan_id=update.plan_id)
+    if not lease.granted:
+        return max(1, lease.retry_after_seconds), "no lease"
+    report = contact_hold(
+        contact=_contact(root, enrolment.fleet.address, enrolment.fleet.ca_certificate),
+        is_received=lambda: _is_received(update, check_in),
+        lease_seconds=max(0.0, (lease.expires_at - client.server_time()).total_seconds()),
+        poll_seconds=poll_seconds,
+    )
+    return report.retry_after_seconds, report.end.value
+
+
+def _contact(root: Path, address: str, ca_certificate: str) -> Contact:
+    authority = root / "flower" / "authority.pem"
+    authority.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    durable_write(authority, ca_certificate.encode())
+    return Contact(
+        superlink=address,
+        authority=authority,
+        node_key=root / "keys" / "node.pem",
+        outbox=outbox_path(root),
+        home=root / "flower" / "home",
+        log_path=root / "logs" / "supernode.log",
+    )
+
+
+def _is_received(update: LocalUpdate, check_in: Callable[[], CheckInAnswer]) -> bool:
+    try:
+        check_in()
+    except TransportError:
+        # The link may have dropped for a moment; the lease bounds how long this is hoped for.
+        return False
+    return not LocalUpdate.objects.waiting().filter(pk=update.pk).exists()

@@ -1,0 +1,93 @@
+"""Hold contacts for as long as the node runs: at the centre's pace, or backing off while there is no link.
+
+At night it also starts the learning in another process, one at a time. It never gives up and never raises for a link.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import random
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.utils import timezone
+
+from federation.errors import FederationError
+from node.children import child_environment, command_argv
+from node.rounds.services import training_is_due
+from node.sync.backoff import wait_seconds
+from node.sync.errors import NotEnrolled
+from node.sync.services import Contact, ContactReport, ContactTimes
+from node.sync.transport import http_client
+
+NIGHT_HOURS = frozenset((20, 21, 22, 23, 0, 1, 2, 3, 4, 5))
+UNENROLLED_SECONDS = 10.0
+_log = logging.getLogger(__name__)
+
+
+def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTimes) -> ContactReport:
+    """Return how one contact went; another process of this node that is in contact is waited for.
+
+    Raises:
+        FederationError: as `Contact.hold`.
+    """
+    http, counter = http_client()
+    with http, _sole_contact(root):
+        return Contact(root=root, http=http, counter=counter, clock=clock, times=times).hold()
+
+
+def contacts_hold(
+    *, root: Path, clock: Callable[[], datetime], rng: random.Random, stopping: threading.Event, times: ContactTimes
+) -> None:
+    """Hold contacts until `stopping` is set."""
+    failures = 0
+    training: subprocess.Popen[bytes] | None = None
+    while not stopping.is_set():
+        asked_seconds, is_good = _try_contact(root, clock, times)
+        failures = 0 if is_good else failures + 1
+        training = _train_at_night(root, clock(), training)
+        close_old_connections()
+        stopping.wait(wait_seconds(failures=failures, asked_seconds=asked_seconds, rng=rng))
+    if training is not None and training.poll() is None:
+        training.terminate()
+
+
+def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> tuple[float, bool]:
+    try:
+        report = contact_once(root=root, clock=clock, times=times)
+    except NotEnrolled:
+        return UNENROLLED_SECONDS, True
+    except FederationError as error:
+        _log.warning("no contact: %s", error)
+        return 0.0, False
+    _log.info(
+        "contact held: %d bytes up, %d down, failed steps: %s",
+        report.bytes_up, report.bytes_down, ", ".join(report.failed_steps) or "none",
+    )  # fmt: skip
+    return report.next_seconds, True
+
+
+def _train_at_night(
+    root: Path, now: datetime, training: subprocess.Popen[bytes] | None
+) -> subprocess.Popen[bytes] | None:
+    if training is not None and training.poll() is None:
+        return training
+    is_night = timezone.localtime(now).hour in NIGHT_HOURS
+    if not is_night or not settings.NODE_TRAINS_AT_NIGHT or not training_is_due(now=now):
+        return None
+    # Lowest priority: a pupil who asks at night must not wait for it.
+    return subprocess.Popen(["nice", "-n", "19", *command_argv("train")], env=child_environment(root))
+
+
+@contextmanager
+def _sole_contact(root: Path) -> Iterator[None]:
+    with (root / "sync.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,47 @@
+"""What sync remembers: the newest assignment as it was signed, and what each step of each contact cost."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class SeenAssignment(models.Model):
+    """The director's newest word that this node accepted; one row."""
+
+    is_only = models.BooleanField(default=True, unique=True)
+    sequence = models.PositiveBigIntegerField()
+    release = models.CharField(max_length=64, blank=True)
+    waiting_reason = models.CharField(max_length=64, blank=True)
+    envelope = models.BinaryField()
+    received_at = models.DateTimeField()
+
+    class Meta:
+        """What the database itself refuses, and how it finds rows fast."""
+
+        constraints = [models.CheckConstraint(condition=models.Q(is_only=True), name="sync_assignment_one_row")]
+
+    def __str__(self) -> str:
+        """Name the row for logs, without anybody's words."""
+        return f"assignment {self.sequence}"
+
+
+class SyncLog(models.Model):
+    """One step of one contact."""
+
+    tick = models.CharField(max_length=32, db_index=True)
+    step = models.CharField(max_length=32)
+    started_at = models.DateTimeField()
+    seconds = models.FloatField()
+    bytes_up = models.PositiveBigIntegerField(default=0)
+    bytes_down = models.PositiveBigIntegerField(default=0)
+    error_code = models.CharField(max_length=64, blank=True)
+    detail = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        """What the database itself refuses, and how it finds rows fast."""
+
+        indexes = [models.Index(fields=["step", "-started_at"], name="sync_log_step")]
+
+    def __str__(self) -> str:
+        """Name the row for logs, without anybody's words."""
+        return f"{self.step} at {self.started_at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,35 @@
+"""The page's addresses."""
+
+from __future__ import annotations
+
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import path
+from django.views.i18n import set_language
+
+from node import views
+from node.chat import views as chat
+from node.ratings import views as ratings
+from node.rounds import views as rounds
+
+handler404 = "node.views.missing"
+handler403 = "node.views.forbidden"
+
+urlpatterns = [
+    path("", chat.chat, name="chat"),
+    path("c/<uuid:conversation_id>/", chat.chat, name="conversation"),
+    path("ask/", chat.ask, name="ask"),
+    path("answers/<uuid:answer_id>/stream/", chat.stream, name="answer-stream"),
+    path("answers/<uuid:answer_id>/stop/", chat.stop, name="answer-stop"),
+    path("ratings/", ratings.queue, name="queue"),
+    path("ratings/<uuid:answer_id>/", ratings.rate, name="rate"),
+    path("ratings/<str:record_id>/withdraw/", ratings.withdraw, name="withdraw"),
+    path("corrections/", rounds.corrections, name="corrections"),
+    path("status/", views.status, name="status"),
+    path(
+        "sign-in/",
+        LoginView.as_view(template_name="node/sign_in.html", redirect_authenticated_user=True),
+        name="sign-in",
+    ),
+    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("language/", set_language, name="set_language"),
+]

@@ -1,0 +1,35 @@
+"""Doors that belong to no app: the status page, and the pages for what is missing or not allowed."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from node.accounts import is_teacher
+from node.status import status_read
+
+
+@require_GET
+@login_required
+def status(request: HttpRequest) -> HttpResponse:
+    """Show teachers and the head how the node is."""
+    if not is_teacher(request.user):
+        raise PermissionDenied
+    return render(request, "node/status.html", {"status": status_read(root=settings.NODE_ROOT, now=timezone.now())})
+
+
+def missing(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say that there is no such page."""
+    del exception
+    return render(request, "node/missing.html", status=404)
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
+    """Say that this page is for teachers, or that the form was too old to be taken."""
+    del exception
+    return render(request, "node/forbidden.html", {"is_stale_form": bool(reason)}, status=403)

@@ -1,0 +1,176 @@
+"""The engine process on a real, tiny package: it answers, scores, stops, keeps a good release and leaves a bad one."""
+
+import math
+import shutil
+import threading
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import onnx
+import pytest
+
+from federation.inference.adapter import adapter_write
+from federation.inference.package import FORMAT, PackageCard, Slot, card_write
+from federation.trust.release_bytes import index_build, index_digest
+from federation.wire.canonical import canonical_bytes
+from federation.wire.releases import ReleaseKind
+from node.chat.engine_client import engine_ask, engine_status
+from node.chat.engine_events import AnswerFailed, ChatMessage, EngineOp, EngineRequest
+from node.chat.engine_server import EngineServer
+from node.installed.models import InstallRecord
+from node.installed.state import TRIES, Phase, Slots, slots_read, slots_write
+from node.root import engine_socket_path
+
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
+QUESTION = (ChatMessage(role="user", text="Салом"),)
+CONTEXT_TOKENS = 512
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    pytest.importorskip("torch", reason="the tiny package is exported from a torch model")
+    pytest.importorskip("central", reason="the centre's own steps make the tiny package")
+    from tests.learning.tiny_package import tiny_package  # noqa: PLC0415 - needs torch
+
+    folder = tiny_package(tmp_path_factory.mktemp("tiny"), context_tokens=CONTEXT_TOKENS)
+    shutil.copy(folder.parent / "exported" / "genai_config.json", folder)
+    graph = onnx.load(folder / "model.onnx", load_external_data=False)
+    shapes = {entry.name: [size.dim_value for size in entry.type.tensor_type.shape.dim] for entry in graph.graph.input}
+    names = [name.removeprefix("lora.").removesuffix(".A") for name in shapes if name.endswith(".A")]
+    card = PackageCard(
+        format=FORMAT,
+        name="tiny",
+        architecture="gemma3_text",
+        licence="none",
+        hidden_size=1,
+        layers=1,
+        vocab_size=1,
+        context_tokens=CONTEXT_TOKENS,
+        quantisation="int8",
+        max_rank=16,
+        slots=tuple(
+            Slot(name=name, d_in=shapes[f"lora.{name}.A"][0], d_out=shapes[f"lora.{name}.B"][1]) for name in names
+        ),
+        perplexity={},
+    )
+    card_write(card, folder=folder)
+    return folder, card
+
+
+class School:
+    """A root directory with releases, and the engine on it."""
+
+    def __init__(self, root, package):
+        self.root, (self.package, self.card) = root, package
+        self.socket_path = engine_socket_path(root)
+        self.stopping = threading.Event()
+        server = EngineServer(
+            root=root, socket_path=self.socket_path, clock=lambda: datetime.now(UTC), stopping=self.stopping
+        )
+        self.thread = threading.Thread(target=server.serve)
+
+    def lay(self, folder, *, kind=ReleaseKind.BASE, version=1, base=None):
+        index = index_build(package=folder, kind=kind, version=version, title="t", base=base, contributions=())
+        target = self.root / "releases" / index_digest(index)
+        shutil.copytree(folder, target)
+        (target / "index.json").write_bytes(canonical_bytes(index))
+        InstallRecord.objects.create(release=target.name, sequence=version, status="trial", at=datetime.now(UTC))
+        return target.name
+
+    def lay_adapter(self, base, scratch, *, is_damaged=False):
+        scratch.mkdir()
+        rng = np.random.default_rng(3)
+        slot = self.card.slots[0]
+        adapter_write(
+            scratch / "adapter.bin",
+            base_digest=base,
+            seed="s",
+            rank=2,
+            b={slot.name: rng.normal(size=(2, slot.d_out)).astype(np.float32)},
+        )
+        if is_damaged:
+            (scratch / "adapter.bin").write_bytes(b"SOROLORA and nothing")
+        return self.lay(scratch, kind=ReleaseKind.ADAPTER, version=2, base=base)
+
+    def trial(self, digest):
+        before = slots_read(self.root)
+        slots_write(self.root, Slots(current=digest, previous=before.current, phase=Phase.TRIAL, tries_left=TRIES))
+        self.await_true(lambda: slots_read(self.root).phase is not Phase.TRIAL)
+
+    def ask(self, op, **fields):
+        request = EngineRequest(op=op, client="c", messages=QUESTION, **fields)
+        return engine_ask(socket_path=self.socket_path, request=request, timeout_seconds=60)
+
+    def await_true(self, is_true, seconds=60):
+        until = time.monotonic() + seconds
+        while not is_true():
+            assert time.monotonic() < until, "it did not become true in time"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def school(root, package):
+    school = School(root, package)
+    school.thread.start()
+    school.await_true(school.socket_path.exists)
+    yield school
+    school.stopping.set()
+    school.thread.join()
+
+
+def test_a_release_that_answers_does_not_stay_or_another_answers(school):
+    base = school.lay(school.package)
+    school.trial(base)
+    assert slots_read(school.root).phase is Phase.COMMITTED
+    school.await_true(lambda: InstallRecord.objects.get().status == "committed")
+    answer = school.ask(EngineOp.GENERATE, max_tokens=12)
+    assert (answer.release, answer.version, answer.is_stopped) == (base, 1, False)
+    assert answer.text
+    score = school.ask(EngineOp.SCORE, answer="салом")
+    assert math.isfinite(score.logprob_per_token)
+    assert score.logprob_per_token < 0
+
+
+def test_an_adapter_changes_nothing_or_a_damaged_one_is_kept(school, tmp_path):
+    base = school.lay(school.package)
+    school.trial(base)
+    before = school.ask(EngineOp.SCORE, answer="салом").logprob_per_token
+    damaged = school.lay_adapter(base, tmp_path / "damaged", is_damaged=True)
+    school.trial(damaged)
+    assert slots_read(school.root).current == base
+    school.await_true(lambda: InstallRecord.objects.get(release=damaged).status == "reverted")
+    assert InstallRecord.objects.get(release=damaged).error_code == "adapter_damaged"
+    school.await_true(lambda: engine_status(socket_path=school.socket_path).release == base)
+    assert school.ask(EngineOp.SCORE, answer="салом").logprob_per_token == before
+    adapter = school.lay_adapter(base, tmp_path / "adapter")
+    school.trial(adapter)
+    assert slots_read(school.root).current == adapter
+    after = school.ask(EngineOp.SCORE, answer="салом")
+    assert after.release == adapter
+    assert abs(after.logprob_per_token - before) > 1e-3
+
+
+def test_a_stopped_answer_goes_on_or_a_reader_that_left_is_written_for(school):
+    school.trial(school.lay(school.package))
+    answers = []
+
+    def ask():
+        answers.append(school.ask(EngineOp.GENERATE, generation="g", max_tokens=400))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    school.await_true(lambda: school.ask(EngineOp.STOP, generation="g").is_stopped)
+    asking.join(60)
+    assert answers[0].is_stopped
+    assert school.ask(EngineOp.GENERATE, max_tokens=2).release
+
+
+def test_a_question_that_is_too_long_ends_the_engine(school):
+    school.trial(school.lay(school.package))
+    long = EngineRequest(
+        op=EngineOp.GENERATE, client="c", messages=(ChatMessage(role="user", text="с" * 2000),), max_tokens=8
+    )
+    with pytest.raises(AnswerFailed, match="prompt_too_long"):
+        engine_ask(socket_path=school.socket_path, request=long, timeout_seconds=60)
+    assert school.ask(EngineOp.GENERATE, max_tokens=2).release

@@ -1,0 +1,54 @@
+"""What names a person is replaced before a text leaves the school, and lessons are left alone."""
+
+import pytest
+
+from node.ratings.masking import text_mask
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Ба ali.karimov@mail.tj нависед.", "Ба [почтаи электронӣ] нависед."),
+        ("Занг занед: +992 90 123 45 67.", "Занг занед: [рақами телефон]."),
+        ("+992901234567", "[рақами телефон]"),
+        ("+992 (37) 221-12-34", "[рақами телефон]"),
+        ("992 90 123 45 67 аст", "[рақами телефон] аст"),
+        ("рақам 90 123 45 67", "рақам [рақами телефон]"),
+        ("918-12-34-56", "[рақами телефон]"),
+        ("901234567", "[рақами телефон]"),
+        ("+7 916 123-45-67", "[рақами телефон]"),
+        ("Шиноснома А1234567", "Шиноснома [рақами ҳуҷҷат]"),
+        ("паспорт AB 12345678 дорад", "паспорт [рақами ҳуҷҷат] дорад"),
+        ("РМА: 123456789", "РМА: [рақами ҳуҷҷат]"),
+        ("№ 1234567", "№ [рақами ҳуҷҷат]"),
+        ("корт 4444 5555 6666 7777", "корт [рақами корт]"),
+    ],
+)
+def test_a_personal_mark_leaves_the_school(text, masked):
+    assert text_mask(text).text == masked
+
+
+@pytest.mark.parametrize(
+    "lesson",
+    [
+        "Соли 1924 пойтахт Душанбе шуд.",
+        "Суръати нур 299 792 458 м/с аст.",
+        "Суръати нур 299792458 м/с аст.",
+        "Аҳолӣ 900000000 нафар.",
+        "12 + 34 - 56 = -10; 3.14159265358979",
+        "1 000 000 000 сол",
+        "Формулаи H2SO4 ва C6H12O6",
+        "x = 123456789.5",
+    ],
+)
+def test_a_number_of_a_lesson_is_masked(lesson):
+    assert text_mask(lesson).text == lesson
+
+
+def test_a_known_name_is_left_or_a_word_that_only_contains_it_is_masked():
+    assert text_mask("Карим ва каримӣ", names=["Карим"]).text == "[ном] ва каримӣ"
+
+
+def test_masking_again_changes_the_text():
+    once = text_mask("Ба ali@mail.tj ё +992 90 123 45 67 ё А1234567").text
+    assert text_mask(once).text == once

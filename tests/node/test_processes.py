@@ -1,0 +1,212 @@
+"""The node's processes: a taken port, a child that dies, an orphan, the queue before the engine, the imports."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from node.chat.turnstile import Turnstile
+from node.children import child_environment
+from node.root import engine_socket_path, root_find, secret_read
+from node.sync.backoff import wait_seconds
+
+MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
+HEAVY = ("torch", "transformers", "peft", "flwr", "celery", "rest_framework", "central")
+
+
+def manage(root, *arguments, **options):
+    environment = child_environment(root) | {"LANG": "en_US.UTF-8", "LC_ALL": ""}
+    return subprocess.run(
+        [sys.executable, MANAGE, "node", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.slow
+def test_a_node_process_imports_what_a_lean_school_does_not_have(tmp_path):
+    program = (
+        "import django, pkgutil, importlib, sys, node; django.setup()\n"
+        "for found in pkgutil.walk_packages(node.__path__, 'node.'):\n"
+        "    importlib.import_module(found.name)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    environment = child_environment(tmp_path)
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_port_in_use_ends_in_a_traceback_or_leaves_a_database(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = manage(tmp_path, "run", "--port", str(port))
+    assert done.returncode == 1
+    assert done.stderr.strip() == f"Port {port} on 127.0.0.1 is in use or not allowed; choose another with --port."
+    assert not (tmp_path / "node.sqlite3").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["ask", "--question", "x"], "The engine is not running; start it with “node run”."),
+        (["score", "--question", "x", "--answer", "y"], "The engine is not running; start it with “node run”."),
+        (["sync", "--once"], "This PC is not enrolled yet: run “node enrol” with the claim code of the school."),
+        (["train"], "This PC is not enrolled yet: run “node enrol” with the claim code of the school."),
+        (
+            ["enrol", "--central", "http://127.0.0.1:9", "--code", "x", "--root-sha256", "0"],
+            "The centre at http://127.0.0.1:9 does not answer; check the address and the link.",
+        ),
+    ],
+)
+def test_a_command_that_cannot_do_its_work_says_more_than_one_sentence(tmp_path, arguments, sentence):
+    done = manage(tmp_path, *arguments)
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, sentence)
+
+
+@pytest.mark.slow
+def test_a_node_loses_a_child_for_good_or_leaves_one_behind(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    node = subprocess.Popen(
+        [sys.executable, MANAGE, "node", "run", "--port", str(port), "--root", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    run_file = tmp_path / "run.json"
+    try:
+        await_true(run_file.exists)
+        first = json.loads(run_file.read_text())["children"]
+        assert set(first) == {"page", "engine", "sync"}
+        await_true(lambda: answers(port))
+        await_true(engine_socket_path(tmp_path).exists)
+        os.kill(first["engine"], signal.SIGKILL)
+        await_true(
+            lambda: json.loads(run_file.read_text())["children"].get("engine", first["engine"]) != first["engine"]
+        )
+        children = json.loads(run_file.read_text())["children"]
+        assert children["page"] == first["page"]
+        node.send_signal(signal.SIGTERM)
+        assert node.wait(timeout=30) == 0
+    finally:
+        node.kill()
+        node.wait()
+    assert not run_file.exists()
+    assert not any(is_alive(pid) for pid in children.values())
+
+
+@pytest.mark.slow
+def test_a_killed_supervisor_leaves_orphans(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    node = subprocess.Popen(
+        [sys.executable, MANAGE, "node", "run", "--port", str(port), "--root", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        await_true(lambda: answers(port))
+        await_true(engine_socket_path(tmp_path).exists)
+        children = json.loads((tmp_path / "run.json").read_text())["children"]
+    finally:
+        node.kill()
+        node.wait()
+    await_true(lambda: not any(is_alive(pid) for pid in children.values()))
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def await_true(is_true, seconds=40):
+    until = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < until, "it did not become true in time"
+        time.sleep(0.05)
+
+
+def test_one_client_goes_twice_before_another_that_waits():
+    turnstile = Turnstile()
+    served, places, threads = [], [], []
+    is_held, may_go = threading.Event(), threading.Event()
+
+    def hold():
+        with turnstile.turn("holder"):
+            is_held.set()
+            may_go.wait(10)
+
+    def ask(client):
+        with turnstile.turn(client, on_place=lambda place: places.append((client, place))) as has_turn:
+            assert has_turn
+            served.append(client)
+
+    for number, (target, arguments) in enumerate([(hold, ()), *((ask, (name,)) for name in "aaab")]):
+        thread = threading.Thread(target=target, args=arguments)
+        thread.start()
+        threads.append(thread)
+        await_true(is_held.is_set if number == 0 else lambda wanted=number: turnstile.waiting() == wanted)
+    await_true(lambda: ("b", 1) in places)
+    may_go.set()
+    for thread in threads:
+        thread.join(10)
+    assert served == ["a", "b", "a", "a"]
+
+
+def test_a_cancelled_wait_holds_up_the_queue():
+    turnstile = Turnstile()
+    with turnstile.turn("a"), turnstile.turn("b", is_cancelled=lambda: True) as has_turn:
+        assert not has_turn
+    with turnstile.turn("c") as has_turn:
+        assert has_turn
+
+
+def test_the_pause_after_failures_does_not_grow_or_is_the_same_in_every_school():
+    pauses = [wait_seconds(failures=n, asked_seconds=60, rng=random.Random(1)) for n in range(12)]
+    assert 40 <= pauses[0] <= 80
+    assert pauses[1:9] == sorted(pauses[1:9])
+    assert max(pauses) <= 1200
+    assert len({wait_seconds(failures=3, asked_seconds=60, rng=random.Random(n)) for n in range(20)}) == 20
+
+
+def test_the_root_is_not_the_one_that_was_named(tmp_path):
+    assert root_find(argv=["x", "--root", "/a"], environ={"SORO_NODE_ROOT": "/b"}) == Path("/a")
+    assert root_find(argv=["x", "--root=/a"], environ={}) == Path("/a")
+    assert root_find(argv=["x"], environ={"SORO_NODE_ROOT": "/b"}) == Path("/b")
+    assert root_find(argv=["x"], environ={}) == Path("var/node").absolute()
+
+
+def test_a_socket_path_is_longer_than_the_kernel_takes(tmp_path):
+    assert len(os.fsencode(engine_socket_path(tmp_path / ("ҷ" * 100)))) < 108
+
+
+def test_a_secret_changes_or_can_be_read_by_others(tmp_path):
+    path = tmp_path / "keys" / "secret"
+    assert secret_read(path) == secret_read(path)
+    assert path.stat().st_mode & 0o077 == 0

@@ -1,0 +1,148 @@
+"""A teacher's rating and the parcel that tells of it are one thing."""
+
+import json
+import sqlite3
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from federation.wire.canonical import from_plain
+from federation.wire.feedback import ParcelKind, Quarantined, RatingBody
+from node import settings as node_settings
+from node.outbox.models import Parcel
+from node.outbox.services import (
+    OutboxOutsideTransaction,
+    epoch_name,
+    parcel_append,
+    parcels_acknowledge,
+    parcels_due,
+    parcels_waiting,
+)
+from node.ratings.models import Rating
+from node.ratings.services import Opinion, RatingRefused, rating_record, rating_withdraw, teacher_pseudonym
+from tests.node.conftest import NOW, answer_make
+
+GOOD = Opinion(stars=2, reasons=("wrong",), correction="Душанбе. Тел. +992 90 123 45 67", subject="geography", grade=6)
+
+
+def record(answer, teacher, root, opinion=GOOD):
+    return rating_record(answer=answer, teacher=teacher, opinion=opinion, now=NOW, root=root)
+
+
+def test_a_rating_waits_without_a_parcel_or_says_something_else_than_it(answer, teacher, root):
+    rating = record(answer, teacher, root)
+    (parcel,) = parcels_due(limit=10)
+    body = from_plain(RatingBody, parcel.body)
+    assert (parcel.record_id, parcel.revision, parcel.kind) == (rating.record_id, 1, ParcelKind.RATING)
+    assert body.correction == rating.correction == "Душанбе. Тел. [рақами телефон]"
+    assert (body.stars, body.release, body.grade) == (2, answer.release, 6)
+    assert body.teacher == teacher_pseudonym(teacher=teacher, root=root)
+    assert teacher.username not in json.dumps(parcel.body)
+
+
+def test_a_crash_between_the_two_writes_leaves_one_of_them(answer, teacher, root):
+    def record_and_crash():
+        with transaction.atomic():
+            record(answer, teacher, root)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        record_and_crash()
+    assert (Rating.objects.count(), Parcel.objects.count()) == (0, 0)
+
+
+def test_a_parcel_that_the_database_refuses_leaves_the_rating_behind(answer, teacher, root):
+    first = record(answer, teacher, root)
+    Parcel.objects.update(record_id=first.record_id, revision=2)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        record(answer, teacher, root)
+    assert list(Rating.objects.values_list("revision", "is_active")) == [(1, True)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_parcel_can_be_appended_outside_a_transaction():
+    with pytest.raises(OutboxOutsideTransaction):
+        parcel_append(record_id="r", revision=1, kind=ParcelKind.TOMBSTONE, body={}, now=NOW)
+    assert Parcel.objects.count() == 0
+
+
+def test_an_edit_overwrites_what_was_said_before(answer, teacher, root):
+    first = record(answer, teacher, root)
+    second = record(answer, teacher, root, Opinion(stars=4))
+    assert (second.record_id, second.revision) == (first.record_id, 2)
+    assert [rating.stars for rating in Rating.objects.order_by("revision")] == [2, 4]
+    assert [rating.stars for rating in Rating.objects.active()] == [4]
+    assert [parcel.revision for parcel in parcels_due(limit=10)] == [1, 2]
+
+
+def test_a_withdrawn_rating_still_counts_or_sends_no_tombstone(answer, teacher, root):
+    rating = record(answer, teacher, root)
+    rating_withdraw(rating=rating, now=NOW)
+    assert not Rating.objects.active().exists()
+    assert [(parcel.kind, parcel.revision) for parcel in parcels_due(limit=10)] == [
+        (ParcelKind.RATING, 1),
+        (ParcelKind.TOMBSTONE, 2),
+    ]
+    again = record(answer, teacher, root)
+    assert (again.record_id, again.revision) == (rating.record_id, 3)
+
+
+def test_the_models_own_text_counts_as_a_correction(answer, teacher, root):
+    assert record(answer, teacher, root, Opinion(stars=1, correction=f" {answer.text} ")).correction == ""
+
+
+@pytest.mark.parametrize(
+    "opinion", [Opinion(stars=0), Opinion(stars=6), Opinion(stars=3, grade=12), Opinion(stars=3, reasons=("x",))]
+)
+def test_an_opinion_out_of_range_is_kept(answer, teacher, root, opinion):
+    with pytest.raises(RatingRefused):
+        record(answer, teacher, root, opinion)
+    assert (Rating.objects.count(), Parcel.objects.count()) == (0, 0)
+
+
+def test_an_answer_that_no_release_gave_can_be_rated(teacher, root):
+    with pytest.raises(RatingRefused):
+        record(answer_make(status="failed", release="", text=""), teacher, root)
+
+
+def test_a_receipt_for_another_epoch_acknowledges(answer, teacher, root):
+    record(answer, teacher, root)
+    assert parcels_acknowledge(epoch="another", acknowledged_seq=99) == 0
+    assert parcels_waiting() == 1
+
+
+def test_an_acknowledgement_is_not_cumulative_or_forgets_the_centres_objection(answer, teacher, root):
+    for stars in (1, 2, 3):
+        record(answer, teacher, root, Opinion(stars=stars))
+    first, second, third = (parcel.seq for parcel in parcels_due(limit=10))
+    done = parcels_acknowledge(
+        epoch=epoch_name(), acknowledged_seq=second, quarantined=(Quarantined(seq=first, code="odd"),)
+    )
+    assert done == 2
+    assert [parcel.seq for parcel in parcels_due(limit=10)] == [third]
+    assert Parcel.objects.get(seq=first).quarantine_code == "odd"
+
+
+def test_a_restored_database_goes_on_in_the_old_epoch(answer, teacher, root):
+    record(answer, teacher, root)
+    old = epoch_name()
+    parcels_acknowledge(epoch=old, acknowledged_seq=10_000)
+    assert epoch_name() != old
+    assert parcels_waiting() == 1
+
+
+def test_a_number_is_given_twice_after_the_newest_parcel_is_gone(answer, teacher, root):
+    record(answer, teacher, root)
+    newest = Parcel.objects.get().seq
+    Parcel.objects.all().delete()
+    record(answer, teacher, root, Opinion(stars=3))
+    assert Parcel.objects.get().seq > newest
+
+
+def test_the_nodes_database_may_lose_its_last_commit_in_a_power_cut(tmp_path):
+    pragmas = node_settings.DATABASES["default"]["OPTIONS"]["init_command"]
+    with sqlite3.connect(tmp_path / "probe.sqlite3") as probe:
+        probe.executescript(pragmas)
+        assert probe.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert probe.execute("PRAGMA synchronous").fetchone() == (2,)
+    probe.close()

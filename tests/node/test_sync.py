@@ -1,0 +1,269 @@
+"""A contact with a centre over real HTTP: what arrives, what is refused, and what a lost answer costs."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.utils import timezone
+
+from federation.trust.envelopes import ROUND_PLAN, BadSignature, envelope_seal
+from federation.trust.errors import WrongRoot
+from federation.trust.keys import director_key_create
+from federation.trust.release_bytes import index_digest
+from federation.wire.canonical import canonical_bytes
+from federation.wire.releases import InstallState, UpdateReceipt
+from node.installed.state import Phase, slots_read
+from node.outbox.services import parcels_waiting
+from node.ratings.services import Opinion, rating_record
+from node.rounds.models import LocalUpdate, Plan
+from node.rounds.services import plan_receive
+from node.sync.client import CentreClient
+from node.sync.enrol import enrolment_read, node_enrol
+from node.sync.errors import AlreadyEnrolled, CentreRefused, CentreUnreachable, NotEnrolled
+from node.sync.models import SeenAssignment, SyncLog
+from node.sync.services import Contact, ContactTimes
+from node.sync.transport import http_client
+from tests.node.conftest import NOW, answer_make
+from tests.simulators import round_plan
+
+pytestmark = pytest.mark.django_db
+NO_WAITING = ContactTimes(trial_seconds=0, poll_seconds=0.01, delivery_poll_seconds=0.01)
+
+
+@pytest.fixture
+def school(root, centre):
+    centre.claim_codes["CODE123456"] = "Мактаби №1"
+    enrol(root, centre)
+    return root
+
+
+def enrol(root, centre, code="code123456", fingerprint=None):
+    http, _ = http_client()
+    with http:
+        client = CentreClient(http=http, base_url=centre.url)
+        return node_enrol(root=root, client=client, code=code, root_sha256=fingerprint or centre.fingerprint)
+
+
+def contact(root):
+    http, counter = http_client()
+    with http:
+        return Contact(root=root, http=http, counter=counter, clock=timezone.now, times=NO_WAITING).hold()
+
+
+def rate(teacher, root, stars=2, **changes):
+    opinion = Opinion(stars=stars, correction="Душанбе.")
+    return rating_record(answer=answer_make(**changes), teacher=teacher, opinion=opinion, now=NOW, root=root)
+
+
+def package(tmp_path, name="base"):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "card.json").write_text(name)
+    return folder
+
+
+def code_of(step):
+    return SyncLog.objects.filter(step=step).latest("pk").error_code
+
+
+def test_a_wrong_code_or_a_wrong_fingerprint_enrols(root, centre):
+    centre.claim_codes["CODE123456"] = "Мактаби №1"
+    with pytest.raises(CentreRefused, match="claim_code_unknown"):
+        enrol(root, centre, code="WRONG12345")
+    with pytest.raises(WrongRoot):
+        enrol(root, centre, fingerprint="0" * 64)
+    with pytest.raises(NotEnrolled):
+        enrolment_read(root)
+    assert not (root / "tuf").exists()
+
+
+def test_an_enrolment_whose_answer_was_lost_cannot_be_repeated_or_a_second_one_is_taken(school, centre):
+    before = (school / "node.json").read_bytes()
+    with pytest.raises(AlreadyEnrolled):
+        enrol(school, centre)
+    (school / "node.json").unlink()
+    enrol(school, centre)
+    assert (school / "node.json").read_bytes() == before
+
+
+def test_a_private_key_or_the_enrolment_can_be_read_by_others(school):
+    for path in (school / "keys" / "node.pem", school / "node.json"):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_contact_leaves_a_parcel_behind_or_sends_one_twice(school, centre, teacher):
+    rate(teacher, school)
+    report = contact(school)
+    assert report.failed_steps == ()
+    assert parcels_waiting() == 0
+    contact(school)
+    ((_, parcels),) = centre.parcels.items()
+    assert len(parcels) == 1
+    assert centre.requests.count("POST /api/v1/parcels") == 1
+
+
+def test_a_lost_receipt_loses_a_rating_or_doubles_it(school, centre, teacher):
+    rate(teacher, school)
+    rate(teacher, school, stars=5)
+    centre.receipts_to_lose = 1
+    assert contact(school).failed_steps == ("parcels",)
+    assert code_of("parcels") == "centre_unreachable"
+    assert parcels_waiting() == 2
+    assert contact(school).failed_steps == ()
+    assert parcels_waiting() == 0
+    ((_, parcels),) = centre.parcels.items()
+    assert [parcel.body["stars"] for parcel in parcels.values()] == [2, 5]
+
+
+def test_a_contact_without_a_link_raises_something_else_or_forgets_a_parcel(school, centre, teacher):
+    rate(teacher, school)
+    centre.stop()
+    with pytest.raises(CentreUnreachable):
+        contact(school)
+    assert parcels_waiting() == 1
+    assert code_of("time") == "centre_unreachable"
+
+
+def test_each_step_is_logged_with_its_bytes(school, centre, teacher):
+    rate(teacher, school)
+    report = contact(school)
+    steps = {row.step: row for row in SyncLog.objects.all()}
+    assert list(steps) == ["time", "session", "check-in", "parcels", "metadata", "update"]
+    assert sum(row.bytes_up for row in steps.values()) == report.bytes_up
+    assert sum(row.bytes_down for row in steps.values()) == report.bytes_down
+    assert steps["parcels"].bytes_up > 300
+    assert steps["metadata"].bytes_down > 1000
+
+
+def test_an_assigned_release_is_not_fetched_or_tried_or_reported(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=3, release=index_digest(index))
+    assert contact(school).failed_steps == ()
+    (report,) = centre.check_ins[-1].installs
+    assert (report.release, report.sequence) == (index_digest(index), 3)
+    # The package is no model, so the self-test's child process refuses it and nothing runs.
+    assert report.state is InstallState.REVERTED
+    assert slots_read(school).phase is Phase.EMPTY
+    assert report.bytes_fetched == len(b"base")
+    assert SeenAssignment.objects.get().sequence == 3
+
+
+def test_an_assignment_with_a_lower_sequence_is_followed(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    node_id = enrolment_read(school).node_id
+    centre.assign(node_id=node_id, sequence=5, release=None, reason="newest_runs")
+    contact(school)
+    centre.assign(node_id=node_id, sequence=4, release=index_digest(index))
+    assert contact(school).failed_steps == ("assignment",)
+    assert code_of("assignment") == "assignment_rolled_back"
+    assert SeenAssignment.objects.get().sequence == 5
+    assert not (school / "releases").exists()
+
+
+def test_an_assignment_for_another_node_is_followed(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    centre.assign(node_id="another", sequence=9, release=index_digest(index))
+    contact(school)
+    assert code_of("assignment") == "assignment_of_other_node"
+    assert not SeenAssignment.objects.exists()
+    assert not (school / "releases").exists()
+
+
+def test_an_assignment_that_the_director_did_not_sign_is_followed(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    centre.director = director_key_create(tmp_path / "stranger.pem")
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=index_digest(index))
+    contact(school)
+    assert code_of("assignment") == "bad_signature"
+    assert not (school / "releases").exists()
+
+
+def test_a_withdrawn_release_is_installed(school, centre, tmp_path):
+    digest = index_digest(centre.publish(package(tmp_path)))
+    centre.withdraw(digest)
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=digest)
+    contact(school)
+    assert code_of("assignment") == "release_not_trusted"
+    assert not (school / "releases").exists()
+
+
+def test_a_tampered_byte_is_installed(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    (centre.blobs / index.files[0].sha256).write_bytes(b"bAse")
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=index_digest(index))
+    contact(school)
+    (report,) = centre.check_ins[-1].installs
+    assert (report.state, report.error_code) == (InstallState.FAILED_VERIFY, "chunk_mismatch")
+    assert not (school / "releases" / index_digest(index)).exists()
+
+
+def test_metadata_that_cannot_be_fetched_holds_up_a_correction(school, centre, teacher):
+    rate(teacher, school)
+    for path in (centre.tuf / "metadata").glob("timestamp.json"):
+        path.unlink()
+    assert contact(school).failed_steps == ("metadata",)
+    assert parcels_waiting() == 0
+
+
+def test_a_plan_is_kept_otherwise_than_it_was_signed(school, centre):
+    centre.plan(round_plan())
+    contact(school)
+    contact(school)
+    plan = Plan.objects.get()
+    assert bytes(plan.envelope) == centre.round_plan
+
+
+def test_a_plan_that_the_director_did_not_sign_is_kept(school, centre, tmp_path):
+    stranger = director_key_create(tmp_path / "stranger.pem")
+    sealed = envelope_seal(payload=canonical_bytes(round_plan()), kind=ROUND_PLAN, key=stranger)
+    with pytest.raises(BadSignature):
+        plan_receive(envelope=sealed, director_key=centre.director.public_key(), now=NOW)
+    assert not Plan.objects.exists()
+
+
+def test_a_receipt_for_other_bytes_drops_an_update(school, centre):
+    centre.plan(round_plan())
+    contact(school)
+    update = LocalUpdate.objects.create(
+        plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=NOW
+    )
+    file = school / "rounds" / "outbox" / "plan-1.update"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"update")
+    centre.update_receipts = (UpdateReceipt(plan_id="plan-1", update_sha256="b" * 64, accepted=True, code=""),)
+    contact(school)
+    update.refresh_from_db()
+    assert (update.status, file.exists()) == ("ready", True)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("is_accepted", "status"), [(True, "accepted"), (False, "refused")])
+def test_the_centres_receipt_does_not_settle_an_update(school, centre, is_accepted, status):
+    centre.plan(round_plan())
+    contact(school)
+    update = LocalUpdate.objects.create(
+        plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=NOW
+    )
+    file = school / "rounds" / "outbox" / "plan-1.update"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"update")
+    centre.update_receipts = (UpdateReceipt(plan_id="plan-1", update_sha256="a" * 64, accepted=is_accepted, code="x"),)
+    contact(school)
+    update.refresh_from_db()
+    assert (update.status, update.error_code, file.exists()) == (status, "x", False)
+
+
+def test_a_check_in_says_less_than_all(school, centre, teacher):
+    rate(teacher, school)
+    contact(school)
+    check_in = centre.check_ins[-1]
+    assert (check_in.running, check_in.outbox_depth) == (None, 1)
+    assert check_in.disk_free_bytes > 0
+    assert check_in.sent_at - datetime.now(UTC) < timedelta(minutes=1)
+    assert "chat" not in check_in.capabilities
+
+
+def test_a_node_that_was_revoked_is_told_to_try_again(school, centre):
+    centre.node_keys.clear()
+    with pytest.raises(CentreRefused, match="node_unknown"):
+        contact(school)
+    assert code_of("session") == "centre_refused"

@@ -1,0 +1,42 @@
+"""Settings that join both projects in one process, so that one test run covers both.
+
+They are the centre's with the node's apps beside them; tests/conftest.py gives tests/node the node's own on top.
+SORO_TEST_DATABASE_URL (postgres://…) runs everything on PostgreSQL.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+SCRATCH = Path(tempfile.mkdtemp(prefix="soro-tests-"))
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+os.environ["SORO_CENTRAL_ROOT"] = str(SCRATCH / "central")
+os.environ["SORO_NODE_ROOT"] = str(SCRATCH / "node")
+os.environ["SORO_CENTRAL_DATABASE_URL"] = os.environ.get("SORO_TEST_DATABASE_URL", "")
+os.environ["SORO_CENTRAL_BROKER_URL"] = "memory://"
+os.environ["SORO_CENTRAL_FLEET"] = ""
+
+from central import settings as central_settings  # noqa: E402 - the roots must be named first
+from central.settings import *  # noqa: E402, F403
+from node import settings as node_settings  # noqa: E402
+
+_SHARED = {"DATABASES", "INSTALLED_APPS", "LOCALE_PATHS", "LOGGING", "SECRET_KEY"}
+NODE_OVERRIDES = {name: value for name, value in vars(node_settings).items() if name.isupper() and name not in _SHARED}
+
+globals().update({name: value for name, value in NODE_OVERRIDES.items() if not hasattr(central_settings, name)})
+
+# Named once more, so that the type checker sees them.
+NODE_ROOT = node_settings.NODE_ROOT
+NODE_TRAINS_AT_NIGHT = node_settings.NODE_TRAINS_AT_NIGHT
+
+INSTALLED_APPS = list(dict.fromkeys([*central_settings.INSTALLED_APPS, *node_settings.INSTALLED_APPS]))
+LOCALE_PATHS = [*central_settings.LOCALE_PATHS, *node_settings.LOCALE_PATHS]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+REST_FRAMEWORK = {
+    **central_settings.REST_FRAMEWORK,
+    "DEFAULT_THROTTLE_RATES": dict.fromkeys(("enrolments", "sessions")),
+}
+# Otherwise each test client would first look up every static file of both projects.
+WHITENOISE_AUTOREFRESH = True

@@ -1,0 +1,294 @@
+"""A centre in a few lines, over real HTTP on loopback: what a node needs of one, and the ways in which a link fails."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import zlib
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from federation.trust.envelopes import (
+    ASSIGNMENT,
+    ENROLMENT,
+    PARCELS,
+    ROUND_PLAN,
+    SESSION,
+    envelope_open,
+    envelope_payload_unverified,
+    envelope_seal,
+)
+from federation.trust.keys import director_key_load, public_key_load
+from federation.trust.release_bytes import index_build, index_digest
+from federation.trust.tuf_publisher import (
+    director_key_path,
+    repository_create,
+    root_fingerprint,
+    target_publish,
+    targets_withdraw,
+)
+from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, Nonce, NonceRequest, Session, SessionRequest
+from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, Quarantined
+from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, ReleaseIndex, ReleaseKind, UpdateReceipt
+from federation.wire.rounds import Lease, RoundPlan
+
+
+class Refusal(Exception):
+    """An answer with an error status."""
+
+    def __init__(self, status: int, code: str) -> None:
+        self.status, self.code = status, code
+
+
+class ReceiptLost(Exception):
+    """The link ends after the request was handled and before the answer was sent."""
+
+
+@dataclass
+class CentreSimulator:
+    """State that tests set and read; `url` answers once `start` was called."""
+
+    scratch: Path
+    claim_codes: dict[str, str] = field(default_factory=dict)
+    node_keys: dict[str, str] = field(default_factory=dict)
+    parcels: dict[tuple[str, str], dict[int, Parcel]] = field(default_factory=dict)
+    check_ins: list[CheckIn] = field(default_factory=list)
+    receipts_to_lose: int = 0
+    quarantine: dict[int, str] = field(default_factory=dict)
+    assignment: bytes | None = None
+    round_plan: bytes | None = None
+    update_receipts: tuple[UpdateReceipt, ...] = ()
+    requests: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.now = datetime.now(UTC)
+        self.tuf, self.keys, self.blobs = self.scratch / "tuf", self.scratch / "keys", self.scratch / "blobs"
+        self.root_metadata = repository_create(root=self.tuf, keys=self.keys, now=self.now)
+        self.fingerprint = root_fingerprint(self.root_metadata)
+        self.director = director_key_load(director_key_path(self.keys))
+        self.nonces: set[str] = set()
+        self._server = _Server(self)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> None:
+        """Answer from now on."""
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Answer no more; connections are refused."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def assign(self, *, node_id: str, sequence: int, release: str | None, reason: str = "") -> None:
+        """Let the next check-in carry this assignment."""
+        document = Assignment(
+            node_id=node_id,
+            sequence=sequence,
+            release=release,
+            rollout="r",
+            wave=1,
+            waiting_reason=reason,
+            issued_at=self.now,
+        )
+        self.assignment = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=self.director)
+
+    def plan(self, document: RoundPlan) -> None:
+        """Let the next check-in carry this plan."""
+        self.round_plan = envelope_seal(payload=canonical_bytes(document), kind=ROUND_PLAN, key=self.director)
+
+    def publish(
+        self, package: Path, *, version: int = 1, base: str | None = None, contributions: tuple[str, ...] = ()
+    ) -> ReleaseIndex:
+        """Publish the files under `package` as a release and return its index."""
+        kind = ReleaseKind.ADAPTER if base else ReleaseKind.BASE
+        index = index_build(
+            package=package, kind=kind, version=version, title=package.name, base=base, contributions=contributions
+        )
+        self.blobs.mkdir(exist_ok=True)
+        for entry in index.files:
+            (self.blobs / entry.sha256).write_bytes((package / entry.path).read_bytes())
+        path = f"releases/{index_digest(index)}.json"
+        target_publish(root=self.tuf, keys=self.keys, path=path, content=canonical_bytes(index), now=self.now)
+        return index
+
+    def withdraw(self, digest: str) -> None:
+        """Take a release out of TUF's targets."""
+        targets_withdraw(root=self.tuf, keys=self.keys, paths=[f"releases/{digest}.json"], now=self.now)
+
+    def answer(self, path: str, body: bytes, token: str) -> object:
+        """Return the document that answers an API request."""
+        open_doors = {"time": self._time, "enrolments": self._enrol, "nonces": self._nonce, "sessions": self._session}
+        if path in open_doors:
+            return open_doors[path](body)
+        if token.removeprefix("Bearer token-") not in self.node_keys:
+            raise Refusal(401, "session_unknown")
+        return {"check-ins": self._check_in, "parcels": self._parcels, "leases": self._lease}[path](body)
+
+    def _time(self, _body: bytes) -> object:
+        return {"server_time": datetime.now(UTC)}
+
+    def _nonce(self, body: bytes) -> Nonce:
+        nonce = f"nonce-{len(self.requests)}-{parse(NonceRequest, body).node_id}"
+        self.nonces.add(nonce)
+        return Nonce(nonce=nonce, server_time=datetime.now(UTC))
+
+    def _lease(self, body: bytes) -> Lease:
+        plan_id = json.loads(body)["plan_id"]
+        return Lease(plan_id=plan_id, granted=False, expires_at=datetime.now(UTC), retry_after_seconds=7)
+
+    def _enrol(self, body: bytes) -> EnrolmentAnswer:
+        request = parse(EnrolmentRequest, envelope_payload_unverified(body, kind=ENROLMENT))
+        envelope_open(body, kind=ENROLMENT, key=public_key_load(request.public_key))
+        if request.code not in self.claim_codes:
+            raise Refusal(404, "claim_code_unknown")
+        node_id = f"node-{request.code}"
+        if self.node_keys.get(node_id, request.public_key) != request.public_key:
+            raise Refusal(409, "claim_code_used")
+        self.node_keys[node_id] = request.public_key
+        return EnrolmentAnswer(
+            node_id=node_id,
+            school=self.claim_codes[request.code],
+            root_metadata=self.root_metadata,
+            fleet=None,
+            server_time=datetime.now(UTC),
+        )
+
+    def _session(self, body: bytes) -> Session:
+        request = parse(SessionRequest, envelope_payload_unverified(body, kind=SESSION))
+        if request.node_id not in self.node_keys:
+            raise Refusal(403, "node_unknown")
+        envelope_open(body, kind=SESSION, key=public_key_load(self.node_keys[request.node_id]))
+        if request.nonce not in self.nonces:
+            raise Refusal(403, "nonce_unknown")
+        self.nonces.remove(request.nonce)
+        return Session(token=f"token-{request.node_id}", expires_in_seconds=600, server_time=datetime.now(UTC))
+
+    def _check_in(self, body: bytes) -> CheckInAnswer:
+        check_in = parse(CheckIn, body)
+        self.check_ins.append(check_in)
+        known = self.parcels.get((check_in.node_id, check_in.epoch), {})
+        return CheckInAnswer(
+            server_time=datetime.now(UTC),
+            next_checkin_seconds=3600,
+            assignment=self.assignment,
+            round_plan=self.round_plan,
+            acknowledged_seq=max(known, default=0),
+            update_receipts=self.update_receipts,
+        )
+
+    def _parcels(self, body: bytes) -> BatchReceipt:
+        node_id = parse(ParcelBatch, envelope_payload_unverified(body, kind=PARCELS)).node_id
+        content = envelope_open(body, kind=PARCELS, key=public_key_load(self.node_keys[node_id]))
+        batch = parse(ParcelBatch, content)
+        kept = self.parcels.setdefault((node_id, batch.epoch), {})
+        for parcel in batch.parcels:
+            kept.setdefault(parcel.seq, parcel)
+        if self.receipts_to_lose:
+            self.receipts_to_lose -= 1
+            raise ReceiptLost
+        return BatchReceipt(
+            node_id=node_id,
+            epoch=batch.epoch,
+            acknowledged_seq=max(kept),
+            quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
+        )
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, simulator: CentreSimulator) -> None:
+        self.simulator = simulator
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """The doors; what is behind them is the simulator's."""
+
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def simulator(self) -> CentreSimulator:
+        """The centre behind the doors."""
+        if not isinstance(self.server, _Server):
+            raise TypeError("the doors of another server")
+        return self.server.simulator
+
+    def do_GET(self) -> None:
+        self.simulator.requests.append(f"GET {self.path}")
+        if self.path.startswith("/tuf/"):
+            self._file(self.simulator.tuf / self.path.removeprefix("/tuf/"))
+        elif self.path.startswith("/blobs/"):
+            self._blob(self.path.removeprefix("/blobs/"))
+        else:
+            self._api(b"")
+
+    def do_POST(self) -> None:
+        self.simulator.requests.append(f"POST {self.path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        is_compressed = self.headers.get("Content-Encoding") == "deflate"
+        self._api(zlib.decompress(body) if is_compressed else body)
+
+    def _api(self, body: bytes) -> None:
+        path = self.path.removeprefix("/api/v1/")
+        try:
+            answer = self.simulator.answer(path, body, self.headers.get("Authorization", ""))
+            self._send(201 if path == "enrolments" else 200, canonical_bytes(answer))
+        except Refusal as refusal:
+            self._send(refusal.status, canonical_bytes({"code": refusal.code, "fields": {}, "message": ""}))
+        except ReceiptLost:
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _file(self, path: Path) -> None:
+        if path.is_file():
+            self._send(200, path.read_bytes())
+        else:
+            self._send(404, b"{}")
+
+    def _blob(self, sha256: str) -> None:
+        content = (self.simulator.blobs / sha256).read_bytes()
+        first, last = (int(edge) for edge in self.headers["Range"].removeprefix("bytes=").split("-"))
+        piece = content[first : last + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{first + len(piece) - 1}/{len(content)}")
+        self.send_header("ETag", f'"{sha256}"')
+        self.send_header("Content-Length", str(len(piece)))
+        self.end_headers()
+        self.wfile.write(piece)
+
+    def _send(self, status: int, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_args: object) -> None:
+        """Say nothing."""
+
+
+def round_plan(**changes: Any) -> RoundPlan:
+    """Return a small plan that is open for a day, with `changes` to it."""
+    now = datetime.now(UTC)
+    plan = RoundPlan(
+        plan_id="plan-1",
+        base="b" * 64,
+        seed="seed",
+        rank=2,
+        slots=("layers.0.q_proj",),
+        learning_rate=0.01,
+        max_steps=3,
+        stop_loss=0.1,
+        anchors=(),
+        min_labels=1,
+        max_labels=2,
+        max_norm=1.0,
+        issued_at=now,
+        closes_at=now + timedelta(days=1),
+    )
+    return replace(plan, **changes)
