@@ -1,0 +1,62 @@
+"""The admin's side menu, in the order of the journey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse_lazy
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+def _entry(title: Promise, icon: str, page: str) -> dict[str, Any]:
+    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")}
+
+
+SIDEBAR: dict[str, Any] = {
+    "show_search": True,
+    "show_all_applications": False,
+    "navigation": [
+        {
+            "title": _("Schools"),
+            "items": [
+                _entry(_("Schools"), "school", "schools_school"),
+                _entry(_("School PCs"), "computer", "schools_node"),
+                _entry(_("Claim codes"), "key", "schools_claimcode"),
+            ],
+        },
+        {
+            "title": _("Teachers' voice"),
+            "items": [
+                _entry(_("Ratings"), "star", "feedback_rating"),
+                _entry(_("Received parcels"), "inbox", "feedback_receivedparcel"),
+                _entry(_("Clone alarms"), "warning", "feedback_clonealarm"),
+            ],
+        },
+        {
+            "title": _("Learning"),
+            "items": [
+                _entry(_("Rounds"), "sync", "training_round"),
+                _entry(_("Updates"), "upload", "training_update"),
+                _entry(_("Leases"), "timer", "training_lease"),
+            ],
+        },
+        {
+            "title": _("Releases"),
+            "items": [
+                _entry(_("Releases"), "package_2", "releases_release"),
+                _entry(_("Rollouts"), "rocket_launch", "rollouts_rollout"),
+                _entry(_("Waves"), "waves", "rollouts_wave"),
+                _entry(_("Assignments"), "assignment", "rollouts_assignment"),
+            ],
+        },
+        {
+            "title": _("Oversight"),
+            "items": [
+                _entry(_("Audit"), "history", "schools_auditevent"),
+                _entry(_("Users"), "person", "auth_user"),
+                _entry(_("Groups"), "group", "auth_group"),
+            ],
+        },
+    ],
+}

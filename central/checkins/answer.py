@@ -1,0 +1,36 @@
+"""Makes the answer to a check-in out of what each app has for the node."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from central.feedback.services import acknowledged_seq
+from central.rollouts.director import assignment_for
+from central.rollouts.reports import install_reports_take_in
+from central.rollouts.tick import late_node_join
+from central.schools.models import Node
+from central.schools.services import node_touch
+from central.training.offers import plan_envelope_for, receipts_for
+from federation.trust.keys import DirectorKey
+from federation.wire.releases import CheckIn, CheckInAnswer
+
+
+def checkin_take(
+    *, node: Node, checkin: CheckIn, key: DirectorKey, next_checkin_seconds: int, now: datetime
+) -> CheckInAnswer:
+    """Record all that `checkin` says and return all that the centre has to say to `node`.
+
+    Raises:
+        NodeMismatch: the check-in names another node; nothing is recorded.
+    """
+    node_touch(node=node, checkin=checkin, now=now)
+    install_reports_take_in(node=node, reports=checkin.installs, now=now)
+    late_node_join(node=node, now=now)
+    return CheckInAnswer(
+        server_time=now,
+        next_checkin_seconds=next_checkin_seconds,
+        assignment=assignment_for(node=node, key=key, now=now),
+        round_plan=plan_envelope_for(node=node, now=now),
+        acknowledged_seq=acknowledged_seq(node=node, epoch=checkin.epoch),
+        update_receipts=receipts_for(node=node),
+    )

@@ -1,0 +1,32 @@
+"""The door for check-ins."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from central.checkins.answer import checkin_take
+from central.http import IsNode, NodeAuthentication, asking_node, document_answer, document_read
+from central.trust_root import director_key
+from federation.wire.releases import CheckIn
+
+
+class CheckInView(APIView):
+    """POST /api/v1/check-ins."""
+
+    authentication_classes = (NodeAuthentication,)
+    permission_classes = (IsNode,)
+
+    def post(self, request: Request) -> Response:
+        """Hear a node out and answer it."""
+        answer = checkin_take(
+            node=asking_node(request),
+            checkin=document_read(CheckIn, request),
+            key=director_key(),
+            next_checkin_seconds=settings.NEXT_CHECKIN_SECONDS,
+            now=timezone.now(),
+        )
+        return document_answer(answer)

@@ -1,0 +1,209 @@
+"""Takes parcels in; the only writer of parcels, cursors, alarms and ratings.
+
+A parcel that was received once changes nothing when it comes again. A bad one is kept aside with its code and counts as
+received. A tombstone wins over every revision of its record, whichever came first.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import datetime
+
+from django.db import transaction
+
+from central.feedback.models import CloneAlarm, OutboxCursor, ParcelStatus, Rating, ReceivedParcel
+from central.schools.audit import audit_record
+from central.schools.models import Node
+from central.schools.sessions import node_expect
+from federation.errors import WireError
+from federation.wire.canonical import from_plain, to_plain
+from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, ParcelKind, Quarantined, RatingBody
+
+LOGGER = logging.getLogger(__name__)
+CLONE_SUSPECTED = "clone_suspected"
+TEXT_UNSTORABLE = "text_unstorable"
+MAX_NAME = 64
+MAX_SEQ = 2**62
+MAX_REVISION = 2**30
+MAX_SUBJECT = 120
+
+
+class ParcelNameInvalid(WireError):
+    """An id in the parcel `seq` is longer than 64 characters, or has others than printable ASCII."""
+
+    code = "parcel_name_invalid"
+
+
+class ParcelNumberInvalid(WireError):
+    """The number or revision of the parcel `seq` is out of range."""
+
+    code = "parcel_number_invalid"
+
+
+def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchReceipt:
+    """Keep every parcel of `batch` and return what is now safe; the same batch again gives the same receipt.
+
+    Raises:
+        NodeMismatch, ParcelNameInvalid, ParcelNumberInvalid: nothing is kept.
+    """
+    node_expect(node=node, node_id=batch.node_id)
+    _judge_names(batch)
+    with transaction.atomic():
+        cursor, _ = OutboxCursor.objects.select_for_update().get_or_create(node=node, epoch=batch.epoch)
+        found = [_parcel_take_in(node, batch.epoch, parcel, now) for parcel in batch.parcels]
+        _cursor_advance(cursor)
+    quarantined = tuple(entry for entry in found if entry is not None)
+    return BatchReceipt(
+        node_id=batch.node_id,
+        epoch=batch.epoch,
+        acknowledged_seq=cursor.acknowledged_seq,
+        quarantined=quarantined,
+    )
+
+
+def acknowledged_seq(*, node: Node, epoch: str) -> int:
+    """Return up to which parcel all of this epoch are safe."""
+    cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
+    return cursor.acknowledged_seq if cursor else 0
+
+
+def _judge_names(batch: ParcelBatch) -> None:
+    for parcel in batch.parcels:
+        names = (batch.epoch, parcel.event_id, parcel.record_id)
+        if not all(name.isascii() and name.isprintable() and 0 < len(name) <= MAX_NAME for name in names):
+            raise ParcelNameInvalid(seq=parcel.seq)
+        if not (1 <= parcel.seq <= MAX_SEQ and 1 <= parcel.revision <= MAX_REVISION):
+            raise ParcelNumberInvalid(seq=parcel.seq)
+
+
+def _parcel_take_in(node: Node, epoch: str, parcel: Parcel, now: datetime) -> Quarantined | None:
+    """Keep one parcel and say whether it was quarantined."""
+    held = ReceivedParcel.objects.filter(node=node, epoch=epoch, seq=parcel.seq).first()
+    if held is not None and held.event_id != parcel.event_id:
+        _clone_alarm(held, parcel, now)
+        return Quarantined(seq=parcel.seq, code=CLONE_SUSPECTED)
+    if held is None:
+        held = _parcel_keep(node, epoch, parcel, now)
+    return Quarantined(seq=held.seq, code=held.code) if held.code else None
+
+
+def _parcel_keep(node: Node, epoch: str, parcel: Parcel, now: datetime) -> ReceivedParcel:
+    body = to_plain(parcel.body)
+    rating, code = _rating_body(parcel)
+    if not _is_storable(body):
+        rating, code, body = None, TEXT_UNSTORABLE, {"escaped": json.dumps(body)}
+    held = ReceivedParcel.objects.create(
+        node=node,
+        epoch=epoch,
+        seq=parcel.seq,
+        event_id=parcel.event_id,
+        record_id=parcel.record_id,
+        revision=parcel.revision,
+        kind=parcel.kind.value,
+        body=body,
+        status=ParcelStatus.QUARANTINED if code else ParcelStatus.ACCEPTED,
+        code=code,
+        received_at=now,
+    )
+    if code:
+        LOGGER.warning("parcel %s of node %s is quarantined: %s", parcel.seq, node.pk, code)
+    elif parcel.kind is ParcelKind.TOMBSTONE:
+        _record_erase(node, parcel, now)
+    elif rating is not None:
+        _rating_project(node, parcel, rating, now)
+    return held
+
+
+def _rating_body(parcel: Parcel) -> tuple[RatingBody | None, str]:
+    if parcel.kind is not ParcelKind.RATING:
+        return None, ""
+    try:
+        return from_plain(RatingBody, dict(parcel.body)), ""
+    except WireError as error:
+        return None, error.code
+
+
+def _is_storable(body: object) -> bool:
+    """Tell whether both databases can hold the text: no NUL, no half of a surrogate pair."""
+    try:
+        return b"\\u0000" not in json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+
+
+def _rating_project(node: Node, parcel: Parcel, body: RatingBody, now: datetime) -> None:
+    rating = Rating.objects.select_for_update().filter(node=node, record_id=parcel.record_id).first()
+    if rating is not None and rating.is_deleted:
+        # The words came after the wish to delete them.
+        _parcels_erase(node, parcel.record_id)
+    elif rating is None or parcel.revision > rating.revision:
+        Rating.objects.update_or_create(
+            node=node, record_id=parcel.record_id, defaults=_rating_fields(parcel, body) | {"received_at": now}
+        )
+
+
+def _rating_fields(parcel: Parcel, body: RatingBody) -> dict[str, object]:
+    return {
+        "revision": parcel.revision,
+        "question": body.question,
+        "answer": body.answer,
+        "stars": body.stars,
+        "correction": body.correction,
+        "reasons": list(body.reasons),
+        "subject": body.subject[:MAX_SUBJECT],
+        "grade": body.grade,
+        "release": body.release[:MAX_NAME],
+        "teacher": body.teacher[:MAX_NAME],
+        "rated_at": body.rated_at,
+    }
+
+
+def _record_erase(node: Node, parcel: Parcel, now: datetime) -> None:
+    erased: dict[str, object] = {
+        "question": "",
+        "answer": "",
+        "correction": "",
+        "stars": None,
+        "reasons": [],
+        "subject": "",
+        "grade": 0,
+    }
+    Rating.objects.update_or_create(
+        node=node,
+        record_id=parcel.record_id,
+        defaults={**erased, "teacher": "", "is_deleted": True, "revision": parcel.revision, "received_at": now},
+    )
+    _parcels_erase(node, parcel.record_id)
+
+
+def _parcels_erase(node: Node, record_id: str) -> None:
+    ReceivedParcel.objects.filter(node=node, record_id=record_id, is_erased=False).update(body={}, is_erased=True)
+    CloneAlarm.objects.filter(node=node, record_id=record_id).update(other_parcel={})
+
+
+def _clone_alarm(held: ReceivedParcel, parcel: Parcel, now: datetime) -> None:
+    _, is_new = CloneAlarm.objects.get_or_create(
+        node=held.node,
+        epoch=held.epoch,
+        seq=held.seq,
+        other_event_id=parcel.event_id,
+        defaults={
+            "kept_event_id": held.event_id,
+            "record_id": parcel.record_id,
+            "other_parcel": {"escaped": json.dumps(to_plain(parcel))},
+            "at": now,
+        },
+    )
+    if is_new:
+        entity = f"schools.node {held.node_id}"
+        audit_record(actor="node", entity=entity, old="", new=CLONE_SUSPECTED, reason=f"parcel {held.seq}", now=now)
+
+
+def _cursor_advance(cursor: OutboxCursor) -> None:
+    seqs = ReceivedParcel.objects.filter(node=cursor.node, epoch=cursor.epoch, seq__gt=cursor.acknowledged_seq)
+    for seq in seqs.order_by("seq").values_list("seq", flat=True):
+        if seq != cursor.acknowledged_seq + 1:
+            break
+        cursor.acknowledged_seq = seq
+    cursor.save(update_fields=["acknowledged_seq"])

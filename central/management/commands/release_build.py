@@ -1,0 +1,53 @@
+"""`central release_build`: a base release from a checkpoint, through export, quantisation and the gate."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.utils import timezone
+
+from central.command_line import CentreCommand
+from central.disk import centre_disk
+from central.releases.build import base_build
+from central.releases.describe import release_describe
+from central.releases.models import ReleaseKindChoice
+from central.releases.services import release_draft_create
+
+ACTOR = "command line"
+
+
+class Command(CentreCommand):
+    """Build a base release in this process; progress goes to standard error."""
+
+    help = __doc__ or ""
+
+    def add_options(self, parser: ArgumentParser) -> None:
+        """Take the checkpoint and the title."""
+        parser.add_argument("--checkpoint", default="", help="a folder or GGUF file (default: the stand-in)")
+        parser.add_argument("--title", required=True)
+        parser.add_argument(
+            "--chat-tuning",
+            choices=("auto", "yes", "no"),
+            default="auto",
+            help="tune a checkpoint that cannot chat to the chat format first (auto: only the stand-in)",
+        )
+        parser.add_argument("--json", action="store_true")
+
+    def run(self, options: dict[str, Any]) -> None:
+        """Build, and print what became of it."""
+        tuning = options["chat_tuning"]
+        release = release_draft_create(
+            kind=ReleaseKindChoice.BASE,
+            title=options["title"],
+            checkpoint=options["checkpoint"],
+            has_chat_tuning=tuning == "yes" or (tuning == "auto" and not options["checkpoint"]),
+            actor=ACTOR,
+            now=timezone.now(),
+        )
+        base_build(release=release, disk=centre_disk(), actor=ACTOR, clock=timezone.now, watcher=self._show)
+        description = release_describe(release)
+        self.answer(description, as_json=options["json"], text=f"Release {release.version}: {release.status}")
+
+    def _show(self, stage: str, share: float) -> None:
+        self.stderr.write(f"{stage} {share:.0%}")

@@ -1,0 +1,1 @@
+"""Releases: built, judged by the gate, signed, published as TUF targets, and served."""

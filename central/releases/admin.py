@@ -1,0 +1,145 @@
+"""Releases in the admin: drafts are made here, everything else happens by actions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import TabularInline
+from unfold.decorators import display
+
+from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
+from central.disk import centre_disk
+from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.services import (
+    release_deprecate,
+    release_draft_create,
+    release_redraft,
+    release_revoke,
+    release_sign,
+)
+from central.releases.tasks import release_build
+
+
+class ReleaseFileInline(TabularInline):
+    """The files of a release."""
+
+    model = ReleaseFile
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        return False
+
+
+@admin.register(Release)
+class ReleaseAdmin(ReadOnlyAdmin):
+    """Releases, newest first."""
+
+    list_display = ("version", "title", "kind", "shown_status", "shown_progress", "why", "published_at")
+    list_filter = ("status", "kind")
+    search_fields = ("title", "digest")
+    inlines = (ReleaseFileInline,)
+    actions = ("build", "redraft", "sign", "deprecate", "revoke")
+
+    def has_add_permission(self, request: HttpRequest, *_parent: Any) -> bool:  # noqa: ANN401 - Django's signature
+        """Let whoever may add releases make a draft of a base."""
+        return bool(request.user.has_perm("releases.add_release"))
+
+    def get_fields(self, request: HttpRequest, obj: Release | None = None) -> Any:  # noqa: ANN401
+        """Ask for a title and a checkpoint only; adapters come from rounds."""
+        return ("title", "checkpoint", "has_chat_tuning") if obj is None else super().get_fields(request, obj)
+
+    def get_inlines(self, request: HttpRequest, obj: Release | None) -> Any:  # noqa: ANN401
+        """Show files once there may be some."""
+        return () if obj is None else self.inlines
+
+    def save_model(self, request: HttpRequest, obj: Release, form: ModelForm[Release], change: bool) -> None:
+        """Make the draft by its service."""
+        draft = release_draft_create(
+            kind=ReleaseKindChoice.BASE,
+            title=obj.title,
+            checkpoint=obj.checkpoint,
+            has_chat_tuning=obj.has_chat_tuning,
+            actor=actor_of(request),
+            now=timezone.now(),
+        )
+        row_become(obj, draft)
+
+    @display(
+        description=_("status"),
+        ordering="status",
+        label={
+            ReleaseStatus.READY.label: "success",
+            ReleaseStatus.AWAITING_SIGNATURE.label: "info",
+            ReleaseStatus.BUILDING.label: "warning",
+            ReleaseStatus.BUILD_FAILED.label: "danger",
+            ReleaseStatus.REFUSED.label: "danger",
+            ReleaseStatus.REVOKED.label: "danger",
+        },
+    )
+    def shown_status(self, release: Release) -> str:
+        """The status in words."""
+        return release.get_status_display()
+
+    @admin.display(description=_("progress"))
+    def shown_progress(self, release: Release) -> str:
+        """How far the build has come."""
+        return f"{release.stage} {release.stage_share:.0%}" if release.status == ReleaseStatus.BUILDING else ""
+
+    @admin.action(description=_("Build"))
+    def build(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:
+        """Have the worker build the drafts."""
+        rows_act(request, queryset, lambda release: release_build.delay(release.pk), gettext("will be built"))
+
+    @admin.action(description=_("Make a draft again"))
+    def redraft(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:
+        """Let a failed build be tried again."""
+        actor, now = actor_of(request), timezone.now()
+        rows_act(
+            request, queryset, lambda each: release_redraft(release=each, actor=actor, now=now), gettext("is a draft")
+        )
+
+    @admin.action(description=_("Sign and publish"))
+    def sign(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:
+        """Publish what the gate has passed."""
+        disk, actor, now = centre_disk(), actor_of(request), timezone.now()
+        rows_act(
+            request,
+            queryset,
+            lambda each: release_sign(release=each, disk=disk, actor=actor, now=now),
+            gettext("is published"),
+        )
+
+    @admin.action(description=_("Deprecate"))
+    def deprecate(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:
+        """Start nothing new with the releases."""
+        actor, now = actor_of(request), timezone.now()
+        rows_act(
+            request,
+            queryset,
+            lambda each: release_deprecate(release=each, actor=actor, now=now),
+            gettext("is deprecated"),
+        )
+
+    @admin.action(description=_("Revoke"))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:
+        """Withdraw the releases from all schools that have not installed them."""
+        disk, actor, now = centre_disk(), actor_of(request), timezone.now()
+        rows_act(
+            request,
+            queryset,
+            lambda each: release_revoke(release=each, disk=disk, actor=actor, reason="admin", now=now),
+            gettext("is revoked"),
+        )

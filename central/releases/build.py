@@ -1,0 +1,99 @@
+"""Builds a base release from a checkpoint and has the gate judge it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from central.disk import CentreDisk
+from central.releases.errors import BuildInterrupted
+from central.releases.evaluation_set import texts_read
+from central.releases.gate import BaseReport, GateBounds, PerplexityPair, base_judge
+from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.services import (
+    release_build_begin,
+    release_build_fail,
+    release_built,
+    release_judge,
+    release_progress,
+)
+from federation.errors import FederationError
+from federation.inference.package import PackageCard
+
+Watcher = Callable[[str, float], None]
+
+
+def base_build(
+    *,
+    release: Release,
+    disk: CentreDisk,
+    actor: str,
+    clock: Callable[[], datetime],
+    watcher: Watcher | None = None,
+) -> None:
+    """Leave the draft judged: awaiting its signature, or refused. Takes minutes and two cores.
+
+    Raises:
+        FederationError: the checkpoint cannot become a package; the release says why and can be made a draft again.
+    """
+    release_build_begin(release=release, actor=actor, now=clock())
+    folder, scratch = disk.builds / f"base-{release.version}", disk.builds / f"checkpoint-{release.version}"
+
+    def progress(stage: str, share: float) -> None:
+        release_progress(release=release, stage=stage, share=share, now=clock())
+        if watcher is not None:
+            watcher(stage, share)
+
+    try:
+        card = _package_make(release, folder, scratch, progress)
+        release_built(release=release, folder=folder, card=asdict(card), disk=disk, now=clock())
+    except BaseException as error:
+        refusal = error if isinstance(error, FederationError) else BuildInterrupted(release=release.version)
+        release_build_fail(release=release, error=refusal, now=clock())
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
+    base_gate(release=release, now=clock())
+
+
+def base_gate(*, release: Release, now: datetime) -> None:
+    """Judge a built base by the perplexity that its card holds; a cut before this leaves it at the gate."""
+    pairs = {
+        language: PerplexityPair(reference=float(pair["fp32"]), shipped=float(pair["shipped"]))
+        for language, pair in release.card["perplexity"].items()
+    }
+    report = BaseReport(perplexity=pairs)
+    release_judge(release=release, verdict=base_judge(report, GateBounds()), report=asdict(report), now=now)
+
+
+def bases_gate(*, now: datetime) -> int:
+    """Judge the bases that a cut has left at the gate; return how many."""
+    left = Release.objects.filter(kind=ReleaseKindChoice.BASE, status=ReleaseStatus.GATED)
+    for release in left:
+        base_gate(release=release, now=now)
+    return len(left)
+
+
+def _package_make(release: Release, folder: Path, scratch: Path, progress: Watcher) -> PackageCard:
+    # Torch and the exporter are heavy, and only the process that builds needs them.
+    from central.releases.packaging.build import package_build  # noqa: PLC0415
+    from central.releases.packaging.checkpoint import checkpoint_prepare  # noqa: PLC0415
+
+    work = settings.BUILD_WORK
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    source = Path(release.checkpoint) if release.checkpoint else None
+    checkpoint = checkpoint_prepare(source=source, into=scratch, progress=progress)
+    return package_build(
+        checkpoint=checkpoint,
+        texts=texts_read(),
+        into=folder,
+        work=work,
+        progress=progress,
+        tune=release.has_chat_tuning,
+    )

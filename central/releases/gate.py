@@ -1,0 +1,89 @@
+"""The gate: judges a release by what was measured on the very bytes that would ship, with the engine that schools run.
+
+Pure: reports in, verdict out. A base may be a little less sure than fp32 in each language; an adapter must bring
+the corrections nearer and leave everything else where it was. Each reason is a code with the measured figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerplexityPair:
+    """A language's perplexity in the reference and in what would ship; for an adapter, without and with it."""
+
+    reference: float
+    shipped: float
+
+    @property
+    def increase(self) -> float:
+        """The relative increase; 0.03 is three percent worse."""
+        return self.shipped / self.reference - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseReport:
+    """What was measured of a base release."""
+
+    perplexity: Mapping[str, PerplexityPair]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterReport:
+    """What was measured of an adapter against its base, in nats a token; losses and gains are positive."""
+
+    perplexity: Mapping[str, PerplexityPair]
+    unrelated_loss: float
+    unrelated_count: int
+    corrections_gain: float | None
+    """None where no correction is known."""
+    corrections_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateBounds:
+    """How far a release may be off."""
+
+    base_perplexity_increase: float = 0.03
+    adapter_perplexity_increase: float = 0.10
+    unrelated_loss: float = 0.05
+    corrections_gain: float = 0.0
+    languages: tuple[str, ...] = ("en", "tg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether the release may be signed, and every reason against it."""
+
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def has_passed(self) -> bool:
+        """Tell whether nothing speaks against the release."""
+        return not self.reasons
+
+
+def base_judge(report: BaseReport, bounds: GateBounds) -> Verdict:
+    """Return whether a base may be signed."""
+    return Verdict(reasons=tuple(_perplexity_reasons(report.perplexity, bounds, bounds.base_perplexity_increase)))
+
+
+def adapter_judge(report: AdapterReport, bounds: GateBounds) -> Verdict:
+    """Return whether an adapter may be signed."""
+    reasons = _perplexity_reasons(report.perplexity, bounds, bounds.adapter_perplexity_increase)
+    if not report.unrelated_loss <= bounds.unrelated_loss:
+        reasons.append(f"unrelated_loss: {report.unrelated_loss:.3f} > {bounds.unrelated_loss:.3f}")
+    if report.corrections_gain is not None and not report.corrections_gain > bounds.corrections_gain:
+        reasons.append(f"corrections_gain: {report.corrections_gain:.3f} <= {bounds.corrections_gain:.3f}")
+    return Verdict(reasons=tuple(reasons))
+
+
+def _perplexity_reasons(pairs: Mapping[str, PerplexityPair], bounds: GateBounds, allowed: float) -> list[str]:
+    # Comparisons are written so that a NaN refuses.
+    reasons = [f"perplexity_missing: {language}" for language in bounds.languages if language not in pairs]
+    for language, pair in sorted(pairs.items()):
+        if not pair.increase <= allowed:
+            reasons.append(f"perplexity: {language} {pair.reference:.2f} → {pair.shipped:.2f}")
+    return reasons

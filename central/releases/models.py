@@ -1,0 +1,148 @@
+"""Releases and the files that they are made of."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from central.schools.transitions import HasStatus, Moves, moves
+from federation.wire.releases import ReleaseKind
+
+
+class ReleaseStatus(models.TextChoices):
+    """How far a release has come."""
+
+    DRAFT = "draft", _("draft")
+    BUILDING = "building", _("building")
+    BUILD_FAILED = "build_failed", _("build failed")
+    GATED = "gated", _("at the gate")
+    REFUSED = "refused", _("refused")
+    AWAITING_SIGNATURE = "awaiting_signature", _("awaiting signature")
+    READY = "ready", _("ready")
+    DEPRECATED = "deprecated", _("deprecated")
+    REVOKED = "revoked", _("revoked")
+
+
+class ReleaseKindChoice(models.TextChoices):
+    """A base goes out once; adapters on it are small."""
+
+    BASE = ReleaseKind.BASE.value, _("base")
+    ADAPTER = ReleaseKind.ADAPTER.value, _("adapter")
+
+
+_BUILT = [
+    ReleaseStatus.GATED,
+    ReleaseStatus.REFUSED,
+    ReleaseStatus.AWAITING_SIGNATURE,
+    ReleaseStatus.READY,
+    ReleaseStatus.DEPRECATED,
+    ReleaseStatus.REVOKED,
+]
+
+
+class ReleaseQuerySet(models.QuerySet["Release"]):
+    """Named choices of releases."""
+
+    def in_force(self) -> ReleaseQuerySet:
+        """Releases that TUF's targets hold."""
+        return self.filter(status__in=[ReleaseStatus.READY, ReleaseStatus.DEPRECATED])
+
+
+class Release(HasStatus):
+    """One release: what it was made from, what the gate said, and the exact bytes of its index."""
+
+    MOVES: ClassVar[Moves] = moves(
+        {
+            ReleaseStatus.DRAFT: (ReleaseStatus.BUILDING,),
+            ReleaseStatus.BUILDING: (ReleaseStatus.BUILD_FAILED, ReleaseStatus.GATED),
+            ReleaseStatus.BUILD_FAILED: (ReleaseStatus.DRAFT,),
+            ReleaseStatus.GATED: (ReleaseStatus.REFUSED, ReleaseStatus.AWAITING_SIGNATURE),
+            ReleaseStatus.AWAITING_SIGNATURE: (ReleaseStatus.READY,),
+            ReleaseStatus.READY: (ReleaseStatus.DEPRECATED, ReleaseStatus.REVOKED),
+            ReleaseStatus.DEPRECATED: (ReleaseStatus.REVOKED,),
+        }
+    )
+
+    kind = models.CharField(_("kind"), max_length=8, choices=ReleaseKindChoice.choices)
+    version = models.PositiveIntegerField(_("version"), unique=True)
+    title = models.CharField(_("title"), max_length=200)
+    status = models.CharField(_("status"), max_length=20, choices=ReleaseStatus.choices, default=ReleaseStatus.DRAFT)
+    base = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="adapters", verbose_name=_("base")
+    )
+    checkpoint = models.CharField(
+        _("checkpoint"),
+        max_length=1000,
+        blank=True,
+        help_text=_("A folder or file on the centre; empty: the stand-in."),
+    )
+    has_chat_tuning = models.BooleanField(
+        _("short chat tuning"),
+        default=False,
+        help_text=_("For a checkpoint that was never tuned to chat, such as the stand-in."),
+    )
+    digest = models.CharField(_("digest"), max_length=64, blank=True)
+    index_bytes = models.BinaryField(_("index"), null=True, editable=False)
+    card = models.JSONField(_("card"), default=dict, blank=True)
+    gate_report = models.JSONField(_("gate report"), default=dict, blank=True)
+    contributions = models.JSONField(_("contributions"), default=list, blank=True)
+    why = models.CharField(_("why"), max_length=500, blank=True)
+    stage = models.CharField(_("stage"), max_length=80, blank=True)
+    stage_share = models.FloatField(_("done"), default=0.0)
+    stage_at = models.DateTimeField(_("last sign of life"), null=True, blank=True)
+    created_by = models.CharField(_("made by"), max_length=150)
+    created_at = models.DateTimeField(_("made"))
+    published_at = models.DateTimeField(_("published"), null=True, blank=True)
+
+    objects = ReleaseQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-version",)
+        verbose_name = _("release")
+        verbose_name_plural = _("releases")
+        constraints = (
+            models.UniqueConstraint(fields=["digest"], condition=~Q(digest=""), name="release_digest_unique"),
+            models.CheckConstraint(
+                condition=Q(kind="base", base=None) | Q(kind="adapter", base__isnull=False),
+                name="release_adapter_has_base",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=_BUILT) | (~Q(digest="") & Q(index_bytes__isnull=False)),
+                name="release_built_has_digest",
+            ),
+            models.CheckConstraint(condition=Q(status__in=ReleaseStatus.values), name="release_status_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.title}"
+
+    @property
+    def is_in_force(self) -> bool:
+        """Tell whether schools may run it."""
+        return self.status in (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
+
+    @property
+    def target_path(self) -> str:
+        """The name of its index among TUF's targets."""
+        return f"releases/{self.digest}.json"
+
+
+class ReleaseFile(models.Model):
+    """One file of a release, kept as a blob under its digest."""
+
+    release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="files", verbose_name=_("release"))
+    path = models.CharField(_("path"), max_length=500)
+    size_bytes = models.BigIntegerField(_("size, bytes"))
+    sha256 = models.CharField(_("SHA-256"), max_length=64, db_index=True)
+
+    class Meta:
+        ordering = ("path",)
+        verbose_name = _("file")
+        verbose_name_plural = _("files")
+        constraints = (models.UniqueConstraint(fields=["release", "path"], name="release_path_unique"),)
+
+    def __str__(self) -> str:
+        return self.path

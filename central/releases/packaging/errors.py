@@ -1,0 +1,35 @@
+"""What can go wrong while a checkpoint becomes a package; the operator of the centre acts on each of them."""
+
+from __future__ import annotations
+
+from federation.errors import CapacityError
+
+
+class CheckpointMissing(CapacityError):
+    """Nothing readable is at the place that should hold the checkpoint: `source`."""
+
+    code = "checkpoint_missing"
+
+
+class CheckpointIncomplete(CapacityError):
+    """The checkpoint at `source` lacks `missing` (a file, a tensor or a setting)."""
+
+    code = "checkpoint_incomplete"
+
+
+class UnsupportedArchitecture(CapacityError):
+    """The checkpoint at `source` is of `architecture`; `supported` names what can be packaged."""
+
+    code = "unsupported_architecture"
+
+
+class QuantisationTooLossy(CapacityError):
+    """The package's perplexity in `language` is `shipped` where fp32 has `reference`: further off than `allowed`."""
+
+    code = "quantisation_too_lossy"
+
+
+class GraphUnexpected(CapacityError):
+    """The exported graph differs from what the next step can work on: `expected` and `found`."""
+
+    code = "graph_unexpected"

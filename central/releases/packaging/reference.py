@@ -1,0 +1,82 @@
+"""The float32 reference that a package is judged against: optimum's export of the same checkpoint, run by ONNX Runtime.
+
+optimum validates the graph against PyTorch's own output while it exports. It shares no code with the builder that makes
+the shipped graph, so that one wrong operator does not hide in both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from optimum.exporters.onnx import main_export
+
+from central.releases.packaging.checkpoint import Checkpoint
+from federation.inference.prompt import ChatTokenizer
+
+_PIECE_TOKENS = 300
+
+
+def reference_export(*, checkpoint: Checkpoint, into: Path, log: Path) -> None:
+    """Leave optimum's validated float32 graph of `checkpoint` in the folder `into`; optimum talks to `log`."""
+    into.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("a", encoding="utf-8") as stream,
+        contextlib.redirect_stdout(stream),
+        contextlib.redirect_stderr(stream),
+    ):
+        main_export(
+            str(checkpoint.folder),
+            output=into,
+            task="text-generation-with-past",
+            dtype="fp32",
+            device="cpu",
+            do_validation=True,
+            local_files_only=True,
+        )
+
+
+class Reference:
+    """The reference graph, loaded."""
+
+    def __init__(self, folder: Path, *, tokenizer: Path, threads: int | None = None) -> None:
+        """Load the graph in `folder` and the checkpoint's tokenizer.json."""
+        options = onnxruntime.SessionOptions()
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+        self._tokenizer = ChatTokenizer(tokenizer)
+
+    def logits(self, ids: list[int]) -> NDArray[np.float32]:
+        """Return float32 (len(ids), vocabulary): what the model expects after each of `ids`."""
+        feed: dict[str, NDArray[np.generic]] = {}
+        for entry in self._session.get_inputs():
+            if entry.name.startswith("past_key_values"):
+                heads, size = entry.shape[1], entry.shape[3]
+                feed[entry.name] = np.zeros((1, heads, 0, size), np.float32)
+        feed["input_ids"] = np.array([ids], np.int64)
+        feed["attention_mask"] = np.ones((1, len(ids)), np.int64)
+        names = {entry.name for entry in self._session.get_inputs()}
+        if "position_ids" in names:
+            feed["position_ids"] = np.arange(len(ids), dtype=np.int64)[None]
+        (logits,) = self._session.run(["logits"], feed)
+        return np.asarray(logits[0], np.float32)
+
+    def perplexity(self, text: str) -> float:
+        """Return the perplexity of `text`, measured as `Engine.perplexity` measures it."""
+        ids = self._tokenizer.words(text)
+        losses = []
+        for start in range(0, len(ids), _PIECE_TOKENS):
+            piece = ids[start : start + _PIECE_TOKENS]
+            losses.append(self._loss([self._tokenizer.bos, *piece]))
+        return math.exp(sum(losses) / len(losses))
+
+    def _loss(self, ids: list[int]) -> float:
+        logits = self.logits(ids[:-1])
+        highest = logits.max(axis=-1)
+        normaliser = np.log(np.exp(logits - highest[:, None]).sum(axis=-1)) + highest
+        return float((normaliser - logits[np.arange(len(ids) - 1), ids[1:]]).mean())

@@ -1,0 +1,79 @@
+"""Opens a graph to adapters: each projection gets a slot, an optional pair of factors A and B beside its weights.
+
+A slot's factors are graph inputs with empty default values ([in, 0] and [0, out]): no adapter, no change. With one, the
+projection's output becomes `W x + (x @ A) @ B`; every scale is already in B.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from central.releases.packaging.errors import GraphUnexpected
+
+_PROJECTION = re.compile(r"^/model/layers\.(\d+)/(?:attn|mlp)/(qkv|o|gate|up|down)_proj/MatMul$")
+PARTS = ("qkv", "o", "gate", "up", "down")
+
+
+@dataclass(frozen=True)
+class SlotShape:
+    """A projection that an adapter may change: x is (…, d_in), its output (…, d_out)."""
+
+    name: str
+    d_in: int
+    d_out: int
+
+
+def slots_add(model: onnx.ModelProto) -> tuple[SlotShape, ...]:
+    """Give every projection of `model` its slot, in place, and return the slots in the graph's order.
+
+    Raises:
+        GraphUnexpected: a layer lacks one of the five projections, for instance because q, k and v are not packed.
+    """
+    slots = []
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        match = _PROJECTION.match(node.name)
+        if match:
+            slot = _shape(node, f"layers.{match[1]}.{match[2]}")
+            nodes.extend(_branch(model.graph, node, slot))
+            slots.append(slot)
+    expected = {f"layers.{i}.{part}" for i in range(len(slots) // len(PARTS)) for part in PARTS}
+    if not slots or {slot.name for slot in slots} != expected:
+        raise GraphUnexpected(expected="five projections a layer", found=[slot.name for slot in slots][:6])
+    # Copied first: clearing the graph's list frees the nodes that it holds.
+    ordered = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(ordered)
+    return tuple(slots)
+
+
+def _shape(node: NodeProto, name: str) -> SlotShape:
+    sizes = {attribute.name: attribute.i for attribute in node.attribute}
+    if not {"K", "N"} <= sizes.keys():
+        raise GraphUnexpected(expected="MatMulNBits", found=node.op_type)
+    return SlotShape(name=name, d_in=sizes["K"], d_out=sizes["N"])
+
+
+def _branch(graph: onnx.GraphProto, node: NodeProto, slot: SlotShape) -> list[NodeProto]:
+    """Declare the slot's two inputs and return the nodes that add its product to the output of `node`."""
+    prefix = f"lora.{slot.name}"
+    for factor, dims, shape in (
+        ("A", (slot.d_in, 0), (slot.d_in, f"{prefix}.rank")),
+        ("B", (0, slot.d_out), (f"{prefix}.rank", slot.d_out)),
+    ):
+        name = f"{prefix}.{factor}"
+        graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+        graph.initializer.append(numpy_helper.from_array(np.zeros(dims, np.float32), name))
+    source, output = node.input[0], node.output[0]
+    node.output[0] = f"{prefix}.base"
+    return [
+        helper.make_node("MatMul", [source, f"{prefix}.A"], [f"{prefix}.inner"], name=f"/{prefix}/A"),
+        helper.make_node("MatMul", [f"{prefix}.inner", f"{prefix}.B"], [f"{prefix}.outer"], name=f"/{prefix}/B"),
+        helper.make_node("Add", [f"{prefix}.base", f"{prefix}.outer"], [output], name=f"/{prefix}/Add"),
+    ]

@@ -1,0 +1,216 @@
+"""What happens to releases; the only writer of the app's tables.
+
+A release is built in a folder, its files become blobs, its index becomes its digest, the gate judges it, and signing
+publishes it. Every step may be repeated after a cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+
+from central.disk import CentreDisk
+from central.releases.errors import BaseNotReady, BuildInterrupted, ReleaseUnknown
+from central.releases.gate import Verdict
+from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.storage import blob_path, blob_put
+from central.schools.transitions import status_move
+from federation.errors import FederationError
+from federation.trust.release_bytes import index_build, index_digest, index_parse
+from federation.trust.tuf_publisher import target_publish, targets_withdraw
+from federation.wire.canonical import canonical_bytes
+from federation.wire.releases import ReleaseIndex, ReleaseKind
+
+CENTRE = "centre"
+BUILD_SILENCE = timedelta(minutes=30)
+MAX_WHY = 500
+SHORTEST_DIGEST = 8
+
+
+def release_find(text: str) -> Release:
+    """Return the release of this digest, beginning of a digest (8 digits or more), or version.
+
+    Raises:
+        ReleaseUnknown: there is none.
+    """
+    is_digest = len(text) >= SHORTEST_DIGEST
+    release = Release.objects.filter(version=int(text)).first() if text.isdecimal() and not is_digest else None
+    if is_digest:
+        found = list(Release.objects.filter(digest__startswith=text)[:2])
+        release = found[0] if len(found) == 1 else None
+    if release is None:
+        raise ReleaseUnknown(release=text)
+    return release
+
+
+def release_draft_create(
+    *,
+    kind: ReleaseKindChoice,
+    title: str,
+    actor: str,
+    now: datetime,
+    base: Release | None = None,
+    checkpoint: str = "",
+    has_chat_tuning: bool = False,
+) -> Release:
+    """Return a new draft with the next version number.
+
+    Raises:
+        BaseNotReady: an adapter's base is missing, no base, or not in force.
+    """
+    if kind == ReleaseKindChoice.ADAPTER and (base is None or base.kind != "base" or not base.is_in_force):
+        raise BaseNotReady(release=base.version if base else "", status=base.status if base else "")
+    with transaction.atomic():
+        version = (Release.objects.aggregate(newest=Max("version"))["newest"] or 0) + 1
+        return Release.objects.create(
+            kind=kind,
+            version=version,
+            title=title,
+            base=base,
+            checkpoint=checkpoint,
+            has_chat_tuning=has_chat_tuning,
+            created_by=actor,
+            created_at=now,
+        )
+
+
+def release_build_begin(*, release: Release, actor: str, now: datetime) -> None:
+    """Mark the release as being built by this process."""
+    status_move(release, to=ReleaseStatus.BUILDING, actor=actor, now=now, stage_at=now, stage_share=0.0, why="")
+
+
+def release_progress(*, release: Release, stage: str, share: float, now: datetime) -> None:
+    """Record how far the build has come; it is also the build's sign of life."""
+    Release.objects.filter(pk=release.pk, status=ReleaseStatus.BUILDING).update(
+        stage=stage[:80], stage_share=share, stage_at=now
+    )
+
+
+def release_build_fail(*, release: Release, error: FederationError, now: datetime) -> None:
+    """Record that nothing came of the build, and why."""
+    status_move(
+        release, to=ReleaseStatus.BUILD_FAILED, actor=CENTRE, reason=error.code, now=now, why=str(error)[:MAX_WHY]
+    )
+
+
+def release_redraft(*, release: Release, actor: str, now: datetime) -> None:
+    """Make a failed build a draft again."""
+    status_move(release, to=ReleaseStatus.DRAFT, actor=actor, now=now, why="")
+
+
+def release_built(
+    *,
+    release: Release,
+    folder: Path,
+    card: Mapping[str, Any],
+    disk: CentreDisk,
+    now: datetime,
+    contributions: tuple[str, ...] = (),
+) -> None:
+    """Keep the files in `folder` as blobs and give the release its digest; it now stands at the gate."""
+    index = index_build(
+        package=folder,
+        kind=ReleaseKind(release.kind),
+        version=release.version,
+        title=release.title,
+        base=release.base.digest if release.base else None,
+        contributions=contributions,
+    )
+    for entry in index.files:
+        blob_put(root=disk.blobs, source=folder / entry.path)
+    with transaction.atomic():
+        status_move(
+            release,
+            to=ReleaseStatus.GATED,
+            actor=CENTRE,
+            now=now,
+            digest=index_digest(index),
+            index_bytes=canonical_bytes(index),
+            card=dict(card),
+            contributions=list(contributions),
+            stage="",
+            stage_share=1.0,
+        )
+        release.files.all().delete()
+        ReleaseFile.objects.bulk_create(
+            ReleaseFile(release=release, path=entry.path, size_bytes=entry.size_bytes, sha256=entry.sha256)
+            for entry in index.files
+        )
+
+
+def release_judge(*, release: Release, verdict: Verdict, report: Mapping[str, Any], now: datetime) -> None:
+    """Record the gate's verdict with all that was measured."""
+    to = ReleaseStatus.AWAITING_SIGNATURE if verdict.has_passed else ReleaseStatus.REFUSED
+    why = "; ".join(verdict.reasons)[:MAX_WHY]
+    status_move(
+        release,
+        to=to,
+        actor="gate",
+        reason=why,
+        now=now,
+        gate_report={**report, "reasons": list(verdict.reasons)},
+        why=why,
+    )
+
+
+def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetime) -> None:
+    """Publish the release's index as a TUF target, signed with the targets key; schools may be offered it.
+
+    Raises:
+        StatusMoveIllegal: the gate has not passed it.
+        BaseNotReady: an adapter's base was withdrawn.
+        RepositoryMissing, KeyUnreadable: the keys are not on this machine.
+    """
+    if release.status == ReleaseStatus.READY:
+        return
+    if release.base is not None and not release.base.is_in_force:
+        raise BaseNotReady(release=release.base.version, status=release.base.status)
+    if release.may_become(ReleaseStatus.READY):
+        # Published first: a cut between the two leaves a target that nobody is assigned, and signing can be repeated.
+        content = bytes(release.index_bytes or b"")
+        target_publish(root=disk.tuf, keys=disk.keys, path=release.target_path, content=content, now=now)
+    status_move(release, to=ReleaseStatus.READY, actor=actor, now=now, published_at=now)
+
+
+def release_deprecate(*, release: Release, actor: str, now: datetime) -> None:
+    """Keep the release valid, but start nothing new with it."""
+    status_move(release, to=ReleaseStatus.DEPRECATED, actor=actor, now=now)
+
+
+def release_revoke(*, release: Release, disk: CentreDisk, actor: str, reason: str, now: datetime) -> None:
+    """Withdraw the release, and with a base its adapters, from TUF's targets: no school installs them any more."""
+    with transaction.atomic():
+        adapters = list(release.adapters.in_force())
+        for withdrawn in (release, *adapters):
+            status_move(withdrawn, to=ReleaseStatus.REVOKED, actor=actor, reason=reason, now=now)
+        paths = [withdrawn.target_path for withdrawn in (release, *adapters)]
+        targets_withdraw(root=disk.tuf, keys=disk.keys, paths=paths, now=now)
+
+
+def builds_interrupted_fail(*, now: datetime) -> int:
+    """Mark builds without a sign of life for half an hour as failed; return how many."""
+    silent = Release.objects.filter(status=ReleaseStatus.BUILDING, stage_at__lt=now - BUILD_SILENCE)
+    for release in silent:
+        release_build_fail(release=release, error=BuildInterrupted(release=release.version), now=now)
+    return len(silent)
+
+
+def release_index(release: Release) -> ReleaseIndex:
+    """Return the release's index, read from the bytes that are or would be signed."""
+    return index_parse(bytes(release.index_bytes or b""))
+
+
+def release_folder(*, release: Release, disk: CentreDisk) -> Path:
+    """Return a folder with the release's files under their own names, linked to the blobs."""
+    folder = disk.builds / "released" / release.digest
+    for entry in release.files.all():
+        path, blob = folder / entry.path, blob_path(root=disk.blobs, sha256=entry.sha256)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.hardlink_to(blob)
+    return folder

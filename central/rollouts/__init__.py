@@ -1,0 +1,1 @@
+"""Rollouts: who should run which release, offered wave by wave, halting by themselves."""

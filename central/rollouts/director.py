@@ -1,0 +1,143 @@
+"""Says to each node, signed, what it should run; a new word gets a higher sequence, the same word the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db import transaction
+
+from central.rollouts.membership import wave_of
+from central.rollouts.models import (
+    GONE,
+    ON_THE_WAY,
+    Assignment,
+    AssignmentStatus,
+    Directive,
+    Rollout,
+    RolloutStatus,
+    Wave,
+)
+from central.schools.models import Node
+from central.schools.transitions import status_move
+from federation.trust.envelopes import ASSIGNMENT, envelope_seal
+from federation.trust.keys import DirectorKey
+from federation.wire.canonical import canonical_bytes
+from federation.wire.releases import Assignment as AssignmentDocument
+
+ACTOR = "centre"
+_STAYS_BECAUSE = {
+    AssignmentStatus.REVERTED: "reverted_here",
+    AssignmentStatus.FAILED_VERIFY: "verify_failed_here",
+    AssignmentStatus.SKIPPED: "skipped_here",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What a node should be told; an empty `release` means: stay as you are, because of `waiting_reason`."""
+
+    release: str = ""
+    rollout: str = ""
+    wave: int = 0
+    waiting_reason: str = ""
+
+
+def assignment_make(*, node: Node, wave: Wave, now: datetime) -> Assignment:
+    """Return the node's new part in the wave's rollout; whatever it was still on the way to is superseded."""
+    with transaction.atomic():
+        for older in node.assignments.on_the_way():
+            status_move(older, to=AssignmentStatus.SUPERSEDED, actor=ACTOR, now=now, ended_at=now)
+        return Assignment.objects.create(rollout=wave.rollout, wave=wave, node=node, created_at=now)
+
+
+def assignment_for(*, node: Node, key: DirectorKey, now: datetime) -> bytes:
+    """Return the director's signed word to `node`; with it, a pending assignment counts as offered."""
+    with transaction.atomic():
+        Node.objects.select_for_update().get(pk=node.pk)
+        assignment = _newest_assignment(node)
+        word = _word_for(node, assignment)
+        directive = _directive_keep(node, word, key, now)
+        if assignment is not None and word.release and assignment.status == AssignmentStatus.PENDING:
+            status_move(
+                assignment,
+                to=AssignmentStatus.OFFERED,
+                actor=ACTOR,
+                now=now,
+                sequence=directive.sequence,
+                offered_at=now,
+                previous_release=node.running,
+            )
+    return bytes(directive.envelope)
+
+
+def _newest_assignment(node: Node) -> Assignment | None:
+    chosen = node.assignments.exclude(status__in=GONE).select_related("rollout__release", "wave")
+    return chosen.order_by("-rollout_id").first()
+
+
+def _word_for(node: Node, assignment: Assignment | None) -> Word:
+    if assignment is None:
+        return Word(waiting_reason=_why_nothing_newer(node, 0) or "no_rollout")
+    rollout = assignment.rollout
+    place = Word(rollout=str(rollout.pk), wave=assignment.wave.number)
+    if assignment.status in _STAYS_BECAUSE:
+        return replace(place, waiting_reason=_STAYS_BECAUSE[AssignmentStatus(assignment.status)])
+    if rollout.status == RolloutStatus.ROLLING_BACK:
+        return replace(place, release=assignment.previous_release, waiting_reason="rolling_back")
+    if not rollout.release.is_in_force:
+        return replace(place, waiting_reason="release_revoked")
+    if rollout.status == RolloutStatus.PAUSED and assignment.status in ON_THE_WAY:
+        return replace(place, waiting_reason="rollout_paused")
+    return replace(place, release=rollout.release.digest, waiting_reason=_why_nothing_newer(node, rollout.pk))
+
+
+def _why_nothing_newer(node: Node, after: int) -> str:
+    """Return why no rollout later than `after` offers the node anything, or an empty text where there is none."""
+    under_way = (RolloutStatus.RUNNING, RolloutStatus.PAUSED)
+    rollout = Rollout.objects.filter(status__in=under_way, pk__gt=after).order_by("-pk").first()
+    if rollout is None:
+        return ""
+    number = wave_of(node_id=str(node.pk), school_id=node.school_id, rollout_id=rollout.pk, waves=rollout.scopes())
+    if number is None:
+        return "not_in_a_wave"
+    return "rollout_paused" if rollout.status == RolloutStatus.PAUSED else "wave_not_open"
+
+
+def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime) -> Directive:
+    held = Directive.objects.filter(node=node).first()
+    if held is not None and word == _word_of(held):
+        return held
+    sequence = held.sequence + 1 if held else 1
+    document = AssignmentDocument(
+        node_id=str(node.pk),
+        sequence=sequence,
+        release=word.release or None,
+        rollout=word.rollout,
+        wave=word.wave,
+        waiting_reason=word.waiting_reason,
+        issued_at=now,
+    )
+    envelope = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=key)
+    directive, _ = Directive.objects.update_or_create(
+        node=node,
+        defaults={
+            "sequence": sequence,
+            "release": word.release,
+            "rollout": word.rollout,
+            "wave": word.wave,
+            "waiting_reason": word.waiting_reason,
+            "envelope": envelope,
+            "issued_at": now,
+        },
+    )
+    return directive
+
+
+def _word_of(directive: Directive) -> Word:
+    return Word(
+        release=directive.release,
+        rollout=directive.rollout,
+        wave=directive.wave,
+        waiting_reason=directive.waiting_reason,
+    )

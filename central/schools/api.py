@@ -1,0 +1,83 @@
+"""Doors by which a PC becomes a node and opens sessions; they need no token, for they are how one is got."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.throttling import ScopedRateThrottle
+from rest_framework.views import APIView
+
+from central.http import body_read, document_answer, document_read
+from central.schools.fleet import fleet_of_centre
+from central.schools.services import node_enrol
+from central.schools.sessions import nonce_issue, session_open
+from central.trust_root import root_metadata_read
+from federation.trust.envelopes import ENROLMENT, envelope_open, envelope_payload_unverified
+from federation.trust.keys import public_key_load
+from federation.wire.canonical import parse
+from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, NonceRequest
+
+
+class OpenView(APIView):
+    """A door without a token."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+
+class TimeView(OpenView):
+    """GET /api/v1/time."""
+
+    def get(self, request: Request) -> Response:
+        """Tell the centre's clock, for nodes whose own is wrong."""
+        return document_answer({"server_time": timezone.now()})
+
+
+class EnrolmentView(OpenView):
+    """POST /api/v1/enrolments."""
+
+    throttle_classes = (ScopedRateThrottle,)
+    throttle_scope = "enrolments"
+
+    def post(self, request: Request) -> Response:
+        """Turn a claim code and a key, signed by that key, into a node."""
+        envelope = body_read(request)
+        claimed = parse(EnrolmentRequest, envelope_payload_unverified(envelope, kind=ENROLMENT))
+        key = public_key_load(claimed.public_key)
+        enrolment = parse(EnrolmentRequest, envelope_open(envelope, kind=ENROLMENT, key=key))
+        root_metadata = root_metadata_read()
+        now = timezone.now()
+        node = node_enrol(request=enrolment, now=now)
+        answer = EnrolmentAnswer(
+            node_id=str(node.id),
+            school=node.school.name,
+            root_metadata=root_metadata,
+            fleet=fleet_of_centre(),
+            server_time=now,
+        )
+        return document_answer(answer, status=201)
+
+
+class NonceView(OpenView):
+    """POST /api/v1/nonces."""
+
+    throttle_classes = (ScopedRateThrottle,)
+    throttle_scope = "sessions"
+
+    def post(self, request: Request) -> Response:
+        """Challenge a node."""
+        wanted = document_read(NonceRequest, request)
+        return document_answer(nonce_issue(node_id=wanted.node_id, now=timezone.now()))
+
+
+class SessionView(OpenView):
+    """POST /api/v1/sessions."""
+
+    throttle_classes = (ScopedRateThrottle,)
+    throttle_scope = "sessions"
+
+    def post(self, request: Request) -> Response:
+        """Open a session for a node that answers its challenge."""
+        return document_answer(session_open(envelope=body_read(request), now=timezone.now()), status=201)

@@ -1,0 +1,12 @@
+"""Writes the audit trail; nothing else does, and nothing ever changes it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from central.schools.models_audit import AuditEvent
+
+
+def audit_record(*, actor: str, entity: str, old: str, new: str, reason: str, now: datetime) -> None:
+    """Append one row that says who moved what from where to where, and why."""
+    AuditEvent.objects.create(actor=actor, entity=entity, old=old, new=new, reason=reason, at=now)

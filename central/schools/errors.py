@@ -1,0 +1,77 @@
+"""Why the centre refuses an enrolment, a session or a change of status."""
+
+from __future__ import annotations
+
+from federation.errors import TransportError, TrustError, WireError
+
+
+class ClaimCodeUnknown(TrustError):
+    """No claim code of the centre has these characters."""
+
+    code = "claim_code_unknown"
+
+
+class ClaimCodeUsed(TrustError):
+    """Another PC has already used this claim code."""
+
+    code = "claim_code_used"
+
+
+class ClaimCodeExpired(TrustError):
+    """The claim code was not used within its life; `expired_at` says until when."""
+
+    code = "claim_code_expired"
+
+
+class KeyTaken(TrustError):
+    """The public key already belongs to another node."""
+
+    code = "key_taken"
+
+
+class NodeUnknown(TrustError):
+    """No node has this id."""
+
+    code = "node_unknown"
+
+
+class NodeNotActive(TrustError):
+    """The node may not open sessions in its `status`."""
+
+    code = "node_not_active"
+
+
+class NodeMismatch(TrustError):
+    """A document names another node than the one that sends it."""
+
+    code = "node_mismatch"
+
+
+class NonceUnknown(TrustError):
+    """The challenge is unknown, used, or older than its life."""
+
+    code = "nonce_unknown"
+
+
+class SessionUnknown(TrustError):
+    """The bearer token is unknown or expired; the node opens a new session."""
+
+    code = "session_unknown"
+
+
+class StatusMoveIllegal(WireError):
+    """`entity` may not go from `old` to `new`."""
+
+    code = "status_move_illegal"
+
+
+class StatusConflict(TransportError):
+    """Somebody else changed `entity` meanwhile; look again."""
+
+    code = "status_conflict"
+
+
+class SchoolUnknown(WireError):
+    """No school has this `name` or id."""
+
+    code = "school_unknown"

@@ -1,0 +1,150 @@
+"""Schools, their PCs (nodes), the codes that claim them, and the credentials of open sessions."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from central.schools.models_audit import AuditEvent
+from central.schools.transitions import HasStatus, Moves, moves
+
+__all__ = ["AuditEvent", "ClaimCode", "Node", "Nonce", "School", "SessionToken"]
+
+
+class School(models.Model):
+    """A school that the ministry knows."""
+
+    name = models.CharField(_("name"), max_length=200, unique=True)
+    region = models.CharField(_("region"), max_length=120, blank=True, db_index=True)
+    is_preregistered = models.BooleanField(
+        _("pre-registered"), default=True, help_text=_("A PC that claims this school becomes active at once.")
+    )
+    created_at = models.DateTimeField(_("created"))
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name = _("school")
+        verbose_name_plural = _("schools")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class NodeStatus(models.TextChoices):
+    """Where a school's PC stands with the centre."""
+
+    INVITED = "invited", _("invited")
+    CLAIMED = "claimed", _("claimed")
+    ACTIVE = "active", _("active")
+    SUSPENDED = "suspended", _("suspended")
+    REVOKED = "revoked", _("revoked")
+
+
+class NodeQuerySet(models.QuerySet["Node"]):
+    """Named choices of nodes."""
+
+    def active(self) -> NodeQuerySet:
+        """Nodes that may sync."""
+        return self.filter(status=NodeStatus.ACTIVE)
+
+
+class Node(HasStatus):
+    """One school PC: invited with a claim code, then known by its public key."""
+
+    MOVES: ClassVar[Moves] = moves(
+        {
+            NodeStatus.INVITED: (NodeStatus.CLAIMED, NodeStatus.REVOKED),
+            NodeStatus.CLAIMED: (NodeStatus.ACTIVE, NodeStatus.REVOKED),
+            NodeStatus.ACTIVE: (NodeStatus.SUSPENDED, NodeStatus.REVOKED),
+            NodeStatus.SUSPENDED: (NodeStatus.ACTIVE, NodeStatus.REVOKED),
+        }
+    )
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    school = models.ForeignKey(School, on_delete=models.PROTECT, related_name="nodes", verbose_name=_("school"))
+    status = models.CharField(_("status"), max_length=16, choices=NodeStatus.choices, default=NodeStatus.INVITED)
+    public_key = models.TextField(_("public key"), blank=True)
+    hostname = models.CharField(_("computer name"), max_length=255, blank=True)
+    hardware = models.JSONField(_("hardware"), default=dict, blank=True)
+    flwr_node_id = models.CharField(_("Flower node"), max_length=20, blank=True)
+    created_at = models.DateTimeField(_("invited"))
+    claimed_at = models.DateTimeField(_("claimed"), null=True, blank=True)
+    last_contact_at = models.DateTimeField(_("last contact"), null=True, blank=True)
+    epoch = models.CharField(_("outbox epoch"), max_length=64, blank=True)
+    running = models.CharField(_("running release"), max_length=64, blank=True)
+    disk_free_bytes = models.BigIntegerField(_("free disk, bytes"), null=True, blank=True)
+    outbox_depth = models.PositiveIntegerField(_("waiting parcels"), default=0)
+    capabilities = models.JSONField(_("capabilities"), default=list, blank=True)
+
+    objects = NodeQuerySet.as_manager()
+
+    is_authenticated = True
+
+    class Meta:
+        ordering = ("school__name", "created_at")
+        verbose_name = _("school PC")
+        verbose_name_plural = _("school PCs")
+        constraints = (
+            models.UniqueConstraint(fields=["public_key"], condition=~Q(public_key=""), name="node_public_key_unique"),
+            models.CheckConstraint(
+                condition=Q(status__in=[NodeStatus.INVITED, NodeStatus.REVOKED]) | ~Q(public_key=""),
+                name="node_key_known_once_claimed",
+            ),
+            models.CheckConstraint(condition=Q(status__in=NodeStatus.values), name="node_status_known"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.school.name} ({str(self.id)[:8]})"
+
+
+class ClaimCode(models.Model):
+    """A code printed for one school, good for one PC; only its keyed digest is kept."""
+
+    node = models.OneToOneField(Node, on_delete=models.PROTECT, related_name="claim_code", verbose_name=_("school PC"))
+    digest = models.CharField(_("digest"), max_length=64, unique=True)
+    created_by = models.CharField(_("made by"), max_length=150)
+    created_at = models.DateTimeField(_("made"))
+    expires_at = models.DateTimeField(_("valid until"))
+    used_at = models.DateTimeField(_("used"), null=True, blank=True)
+
+    class Meta:
+        ordering = ("-created_at",)
+        verbose_name = _("claim code")
+        verbose_name_plural = _("claim codes")
+
+    def __str__(self) -> str:
+        return f"{self.node.school.name}, {self.created_at:%Y-%m-%d}"
+
+
+class Nonce(models.Model):
+    """A challenge that one node may answer once."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="nonces")
+    value = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("challenge")
+        verbose_name_plural = _("challenges")
+
+    def __str__(self) -> str:
+        return self.value[:8]
+
+
+class SessionToken(models.Model):
+    """An open session of a node; only the token's digest is kept."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="session_tokens")
+    digest = models.CharField(max_length=64, unique=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
+
+    def __str__(self) -> str:
+        return self.digest[:8]

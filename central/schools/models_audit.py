@@ -1,0 +1,55 @@
+"""The append-only audit trail."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class AppendOnlyViolation(RuntimeError):
+    """The program tried to change or delete a row that may only be added."""
+
+
+class AppendOnlyQuerySet(models.QuerySet["AuditEvent"]):
+    """Rows that are added and read."""
+
+    def update(self, **_changes: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        raise AppendOnlyViolation
+
+    def delete(self) -> NoReturn:
+        """Refuse."""
+        raise AppendOnlyViolation
+
+
+class AuditEvent(models.Model):
+    """One change of one status, or one alarm."""
+
+    actor = models.CharField(_("who"), max_length=150)
+    entity = models.CharField(_("what"), max_length=120, db_index=True)
+    old = models.CharField(_("from"), max_length=32, blank=True)
+    new = models.CharField(_("to"), max_length=32)
+    reason = models.CharField(_("why"), max_length=500, blank=True)
+    at = models.DateTimeField(_("when"), db_index=True)
+
+    objects = AppendOnlyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("audit row")
+        verbose_name_plural = _("audit")
+
+    def __str__(self) -> str:
+        return f"{self.entity}: {self.old} → {self.new}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Add the row; a second save is refused."""
+        if not self._state.adding:
+            raise AppendOnlyViolation
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        raise AppendOnlyViolation

@@ -1,0 +1,63 @@
+"""The one way a status changes: a legal move, as a compare-and-set, with one audit row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, TypeAlias
+
+from django.db import models, transaction
+
+from central.schools.audit import audit_record
+from central.schools.errors import StatusConflict, StatusMoveIllegal
+
+Moves: TypeAlias = Mapping[str, frozenset[str]]
+
+
+class HasStatus(models.Model):
+    """A model with one `status`, and in `MOVES` the statuses that each may become."""
+
+    MOVES: ClassVar[Moves]
+    status: Any  # each model declares its own field, with its own choices
+
+    class Meta:
+        abstract = True
+
+    def may_become(self, status: str) -> bool:
+        """Tell whether the move from the present status is legal."""
+        return status in self.MOVES.get(self.status, frozenset())
+
+
+def moves(table: Mapping[str, tuple[str, ...]]) -> Moves:
+    """Return `table` with its targets as sets."""
+    return {old: frozenset(new) for old, new in table.items()}
+
+
+def status_move(
+    row: HasStatus,
+    *,
+    to: str,
+    actor: str,
+    now: datetime,
+    reason: str = "",
+    **changes: Any,  # noqa: ANN401 - the fields of any model
+) -> None:
+    """Leave `row` in status `to` with `changes` set, here and in the database, and one audit row about it.
+
+    Raises:
+        StatusMoveIllegal: the row's model has no such move.
+        StatusConflict: the row's status in the database is no longer the one in hand; nothing is changed.
+    """
+    old = row.status
+    entity = f"{row._meta.label_lower} {row.pk}"  # noqa: SLF001 - Django documents it
+    if not row.may_become(to):
+        raise StatusMoveIllegal(entity=entity, old=str(old), new=str(to))
+    with transaction.atomic():
+        in_database: models.Manager[Any] = type(row)._base_manager  # noqa: SLF001 - Django documents it
+        moved = in_database.filter(pk=row.pk, status=old).update(status=to, **changes)
+        if moved != 1:
+            raise StatusConflict(entity=entity, old=str(old), new=str(to))
+        audit_record(actor=actor, entity=entity, old=str(old), new=str(to), reason=reason, now=now)
+    row.status = to
+    for name, value in changes.items():
+        setattr(row, name, value)

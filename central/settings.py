@@ -1,0 +1,178 @@
+"""Settings of the centre; every machine-dependent value comes from the environment, and each has an embedded default.
+
+SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENTRAL_HOSTS (comma-separated names),
+SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
+SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_DEBUG,
+SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from central.admin_menu import SIDEBAR
+from central.database_url import database_settings
+from central.root import root_find
+from central.secret_key import secret_key_keep
+
+PROJECT = Path(__file__).resolve().parent
+CENTRAL_ROOT: Path = root_find(argv=sys.argv, environ=os.environ)
+CENTRAL_ROOT.mkdir(parents=True, exist_ok=True)
+
+SECRET_KEY = secret_key_keep(CENTRAL_ROOT / "keys" / "secret_key")
+DEBUG = os.environ.get("SORO_CENTRAL_DEBUG") == "1"
+ALLOWED_HOSTS = [name for name in os.environ.get("SORO_CENTRAL_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if name]
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "central",
+    "central.schools",
+    "central.releases",
+    "central.feedback",
+    "central.training",
+    "central.rollouts",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "central.static_files.StaticFiles",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "central.urls"
+ASGI_APPLICATION = "central.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": database_settings(
+        os.environ.get("SORO_CENTRAL_DATABASE_URL", ""), sqlite_file=CENTRAL_ROOT / "central.sqlite3"
+    )
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+
+LANGUAGE_CODE = "tg"
+LANGUAGES = [("tg", "Тоҷикӣ"), ("ru", "Русский"), ("en", "English")]
+LOCALE_PATHS = [PROJECT / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "Asia/Dushanbe"
+
+STATIC_URL = "static/"
+STATIC_ROOT = None
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_MAX_AGE = 3600
+MEDIA_ROOT = CENTRAL_ROOT / "media"
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["central.http.NodeAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["central.http.IsNode"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "EXCEPTION_HANDLER": "central.http.error_answer",
+    "UNAUTHENTICATED_USER": None,
+    # Many schools may share one public address, so these only stop guessing, not use.
+    "DEFAULT_THROTTLE_RATES": {"enrolments": "60/min", "sessions": "1200/min"},
+}
+
+# Finished steps of release builds are kept here, so that a build that was cut goes on where it was.
+BUILD_WORK: Path = Path(os.environ.get("SORO_CENTRAL_BUILD_WORK") or CENTRAL_ROOT / "builds" / "steps").absolute()
+SESSION_TOKEN_SECONDS: int = 45 * 60
+NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
+LEASE_CAP: int = 100
+FLEET_ADDRESS: str = os.environ.get("SORO_CENTRAL_FLEET", "")
+# The SuperLink's Control API asks for no password, so the centre's own processes reach it over loopback only.
+FLEET_PORT: int = int(FLEET_ADDRESS.rpartition(":")[2]) if FLEET_ADDRESS else 0
+
+CELERY_BROKER_URL = os.environ.get("SORO_CENTRAL_BROKER_URL", "filesystem://localhost")
+IS_BROKER_EMBEDDED: bool = CELERY_BROKER_URL.startswith("filesystem:")
+BROKER_ROOT: Path = CENTRAL_ROOT / "broker"
+if IS_BROKER_EMBEDDED:
+    # Also a command or the web process, started before any worker, sends messages.
+    (BROKER_ROOT / "queue").mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(BROKER_ROOT / "queue"),
+        "data_folder_out": str(BROKER_ROOT / "queue"),
+        "control_folder": str(BROKER_ROOT / "control"),
+    }
+CELERY_WORKER_POOL = "solo" if IS_BROKER_EMBEDDED else "prefork"
+CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SORO_CENTRAL_QUEUE", "central")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+TICK_SECONDS = float(os.environ.get("SORO_CENTRAL_TICK_SECONDS", "3"))
+# Every entry is a sweep that looks in the tables for due work: a lost broker delays work by one tick and loses none.
+CELERY_BEAT_SCHEDULE = {
+    "rounds": {"task": "central.training.tasks.round_tick", "schedule": TICK_SECONDS},
+    "rollouts": {"task": "central.rollouts.tasks.rollouts_tick", "schedule": TICK_SECONDS},
+    "fleet": {"task": "central.training.tasks.fleet_sweep", "schedule": 10.0},
+    "runs": {"task": "central.training.tasks.fleet_runs_check", "schedule": 60.0},
+    "releases": {"task": "central.releases.tasks.releases_sweep", "schedule": 60.0},
+    "timestamp": {"task": "central.releases.tasks.timestamp_refresh", "schedule": 3600.0},
+    "credentials": {"task": "central.schools.tasks.credentials_sweep", "schedule": 3600.0},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},
+        # central.http logs each refusal with its code; TUF's clients ask for the next root with every refresh.
+        "django.request": {"level": "ERROR"},
+        # Ticks every few seconds would bury everything else.
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+    },
+}
+
+UNFOLD = {
+    "SITE_TITLE": _("Soro: the centre"),
+    "SITE_HEADER": _("Soro: the centre"),
+    "SITE_SYMBOL": "school",
+    "SHOW_LANGUAGES": True,
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": SIDEBAR,
+}

@@ -1,0 +1,145 @@
+"""Runs the embedded centre: web, worker with beat, SuperLink and SuperExec, each a child in a process group of its own.
+
+1. Every port is tried first; if one is taken, nothing is started and nothing is changed.
+2. The database is migrated before any child reads it.
+3. A child that ends is started again, ever more slowly. The end of the supervisor is the end of all.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+import federation
+from central.child_process import Child, ChildSpec
+from central.disk import CentreDisk
+from central.training.superlink import superlink_commands, superlink_prepare
+from federation.ports import port_check
+from federation.trust.durable import durable_write
+
+LOOK_SECONDS = 0.5
+_TREE = Path(federation.__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CentrePlan:
+    """Where the centre keeps its things and listens."""
+
+    root: Path
+    host: str
+    port: int
+    fleet_port: int
+
+    @property
+    def base_url(self) -> str:
+        """The web server's address."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def fleet_address(self) -> str:
+        """The SuperLink's address for schools."""
+        return f"{self.host}:{self.fleet_port}"
+
+
+def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
+    """Run the centre until SIGINT or SIGTERM; then all its children have ended.
+
+    Raises:
+        PortInUse: nothing was started.
+    """
+    has_flower = importlib.util.find_spec("flwr") is not None
+    port_check(host=plan.host, port=plan.port, option="--port")
+    if has_flower:
+        port_check(host=plan.host, port=plan.fleet_port, option="--fleet-port")
+    call_command("migrate", interactive=False, verbosity=0)
+    disk = CentreDisk(plan.root)
+    specs = web_specs(plan, disk, has_flower=has_flower)
+    if has_flower:
+        now = datetime.now(UTC)
+        superlink_prepare(root=disk.superlink, port=plan.fleet_port, hosts=[plan.host], now=now, host=plan.host)
+        specs += fleet_specs(plan, disk)
+    else:
+        announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
+    announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")
+    children_keep([Child(spec) for spec in specs], plan=plan, disk=disk, stopping=_stopping())
+
+
+def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[ChildSpec]:
+    """Return the web server and the worker; beat is a thread of the embedded worker, else a process of its own."""
+    env = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "central.settings",
+        "SORO_CENTRAL_ROOT": str(plan.root),
+        "SORO_CENTRAL_FLEET": plan.fleet_address if has_flower else "",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_TREE), os.environ.get("PYTHONPATH", "")])),
+        "PYTHONUNBUFFERED": "1",
+    }
+    web = ("-m", "uvicorn", "central.asgi:application", "--host", plan.host, "--port", str(plan.port))
+    celery = ("-m", "celery", "--app", "central.celery")
+    worker = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
+    commands = {"web": (*web, "--timeout-graceful-shutdown", "5"), "worker": (*celery, *worker)}
+    if not settings.IS_BROKER_EMBEDDED:
+        commands["beat"] = (*celery, "beat", "--schedule", str(disk.root / "beat-schedule"))
+    return [
+        ChildSpec(name=name, argv=(sys.executable, *argv), env=env, log_path=disk.logs / f"{name}.log")
+        for name, argv in commands.items()
+    ]
+
+
+def fleet_specs(plan: CentrePlan, disk: CentreDisk) -> list[ChildSpec]:
+    """Return the SuperLink and its SuperExec, in the order in which to start them."""
+    return [
+        ChildSpec(
+            name=spec.name,
+            argv=spec.argv,
+            env=spec.env,
+            log_path=disk.logs / f"{spec.name}.log",
+            stop_signal=signal.SIGINT,
+        )
+        for spec in superlink_commands(disk.superlink, plan.fleet_port, plan.host)
+    ]
+
+
+def children_keep(children: Sequence[Child], *, plan: CentrePlan, disk: CentreDisk, stopping: threading.Event) -> None:
+    """Keep `children` running until `stopping` is set; `run.json` names their process ids meanwhile."""
+    try:
+        while not stopping.is_set():
+            # A list, not a generator: each child is looked after, also behind the first that has changed.
+            changes = [child.look_after() for child in children]
+            if any(changes):
+                _run_state_write(children, plan, disk)
+            stopping.wait(LOOK_SECONDS)
+    finally:
+        for child in children:
+            child.ask_to_end()
+        for child in children:
+            child.end()
+        disk.run_state.unlink(missing_ok=True)
+
+
+def _run_state_write(children: Sequence[Child], plan: CentrePlan, disk: CentreDisk) -> None:
+    state = {
+        "pid": os.getpid(),
+        "base_url": plan.base_url,
+        "fleet": plan.fleet_address if any(child.spec.name == "superlink" for child in children) else None,
+        "children": {child.spec.name: child.process.pid for child in children if child.process is not None},
+    }
+    durable_write(disk.run_state, json.dumps(state, indent=1).encode())
+
+
+def _stopping() -> threading.Event:
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping

@@ -1,0 +1,1 @@
+"""Rounds at the centre: plans, runs, updates taken in and what became of them."""

@@ -1,0 +1,40 @@
+"""The door for leases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.utils import timezone
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from central.http import IsNode, NodeAuthentication, asking_node, document_answer, document_read
+from central.training.leases import lease_grant
+from central.training.services import round_get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest:
+    """Asks for the right to connect for one round."""
+
+    plan_id: str
+
+
+class LeasesView(APIView):
+    """POST /api/v1/leases."""
+
+    authentication_classes = (NodeAuthentication,)
+    permission_classes = (IsNode,)
+
+    def post(self, request: Request) -> Response:
+        """Grant a lease, or say when to ask again."""
+        wanted = document_read(LeaseRequest, request)
+        lease = lease_grant(
+            node=asking_node(request),
+            round_=round_get(wanted.plan_id),
+            cap=settings.LEASE_CAP,
+            now=timezone.now(),
+        )
+        return document_answer(lease)

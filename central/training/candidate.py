@@ -1,0 +1,142 @@
+"""Makes a candidate release out of a round's accepted updates, and has the gate judge it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from django.db import transaction
+
+from central.disk import CentreDisk
+from central.feedback.models import Rating
+from central.releases.errors import BuildInterrupted
+from central.releases.evaluation_set import texts_read, unrelated_read
+from central.releases.gate import AdapterReport, GateBounds, adapter_judge
+from central.releases.measure import Pair, adapter_measure
+from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.services import (
+    release_build_begin,
+    release_build_fail,
+    release_built,
+    release_draft_create,
+    release_folder,
+    release_judge,
+    release_redraft,
+)
+from central.training.models import Round, Update, UpdateStatus
+from central.training.services import plan_of, update_bytes
+from federation.errors import FederationError
+from federation.inference.adapter import adapter_write
+from federation.learning.aggregate import Aggregate, Contribution, aggregate
+from federation.learning.update import update_read
+from federation.wire.rounds import RoundPlan
+
+ADAPTER_NAME = "adapter.bin"
+CARD_NAME = "card.json"
+GATE_CORRECTIONS = 64
+Measure = Callable[..., AdapterReport]
+ACTOR = "centre"
+
+
+def candidate_make(
+    *, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], measure: Measure = adapter_measure
+) -> Release:
+    """Return the round's adapter release, judged and signed by nobody yet; goes on where a cut has left it.
+
+    Raises:
+        FederationError: the updates cannot be combined, or the adapter cannot be opened; the build says why.
+    """
+    release = round_.release or _draft(round_, clock())
+    if release.status == ReleaseStatus.BUILDING:
+        release_build_fail(release=release, error=BuildInterrupted(release=release.version), now=clock())
+    if release.status == ReleaseStatus.BUILD_FAILED:
+        release_redraft(release=release, actor=ACTOR, now=clock())
+    if release.status == ReleaseStatus.DRAFT:
+        _build(release, round_, disk, clock)
+    if release.status == ReleaseStatus.GATED:
+        _judge(release, round_, disk, clock, measure)
+    return release
+
+
+def _draft(round_: Round, now: datetime) -> Release:
+    with transaction.atomic():
+        release = release_draft_create(
+            kind=ReleaseKindChoice.ADAPTER,
+            title=f"{round_.base.title} + {round_.plan_id[:8]}",
+            base=round_.base,
+            actor=ACTOR,
+            now=now,
+        )
+        Round.objects.filter(pk=round_.pk).update(release=release)
+    return release
+
+
+def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime]) -> None:
+    release_build_begin(release=release, actor=ACTOR, now=clock())
+    folder = disk.builds / f"adapter-{release.version}"
+    try:
+        updates = list(round_.updates.filter(status=UpdateStatus.ACCEPTED).order_by("node_id"))
+        card = _adapter_folder_write(folder, round_, updates, disk)
+        digests = tuple(update.digest for update in updates)
+        release_built(release=release, folder=folder, card=card, contributions=digests, disk=disk, now=clock())
+    except FederationError as error:
+        release_build_fail(release=release, error=error, now=clock())
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _adapter_folder_write(
+    folder: Path, round_: Round, updates: Sequence[Update], disk: CentreDisk
+) -> dict[str, object]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    plan = plan_of(round_)
+    combined = _combine(round_, plan, updates, disk)
+    adapter_write(folder / ADAPTER_NAME, base_digest=plan.base, seed=plan.seed, rank=plan.rank, b=combined.b)
+    card = {
+        "plan": plan.plan_id,
+        "base": plan.base,
+        "rank": plan.rank,
+        "updates": len(updates),
+        "weights": [round(weight, 6) for weight in combined.weights],
+        "server_step": round(combined.server_step, 6),
+    }
+    (folder / CARD_NAME).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
+    return card
+
+
+def _combine(round_: Round, plan: RoundPlan, updates: Sequence[Update], disk: CentreDisk) -> Aggregate:
+    contributions = []
+    for update in updates:
+        # Judged when it was taken in; what is on the disk is named by its digest.
+        _, arrays = update_read(update_bytes(update=update, disk=disk))
+        b = {slot: array.astype("float32") for slot, array in arrays.items()}
+        contributions.append(Contribution(node_id=str(update.node_id), labels=update.labels, staleness=0, b=b))
+    return aggregate(
+        contributions, max_norm=plan.max_norm, max_labels=plan.max_labels, server_scale=round_.server_scale
+    )
+
+
+def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], measure: Measure) -> None:
+    report = measure(
+        package=release_folder(release=round_.base, disk=disk),
+        adapter_file=release_folder(release=release, disk=disk) / ADAPTER_NAME,
+        base_digest=round_.base.digest,
+        texts=texts_read(),
+        unrelated=unrelated_read(),
+        corrections=_corrections(round_),
+    )
+    verdict = adapter_judge(report, GateBounds())
+    release_judge(release=release, verdict=verdict, report=asdict(report), now=clock())
+
+
+def _corrections(round_: Round) -> list[Pair]:
+    """Return the newest corrections of the schools whose updates are in the round."""
+    nodes = round_.updates.filter(status=UpdateStatus.ACCEPTED).values("node")
+    ratings = Rating.objects.corrections().filter(node__in=nodes).order_by("-received_at")[:GATE_CORRECTIONS]
+    return [Pair(question=rating.question, answer=rating.correction) for rating in ratings]

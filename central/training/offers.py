@@ -1,0 +1,36 @@
+"""What a check-in has for a node from training: a round to take part in, and the fate of the updates it sent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from central.schools.models import Node
+from central.training.models import Round, RoundStatus, Update, UpdateStatus
+from federation.wire.releases import UpdateReceipt
+
+CAN_TRAIN = "train"
+RECEIPTS = 20
+
+
+def plan_envelope_for(*, node: Node, now: datetime) -> bytes | None:
+    """Return the signed plan of the newest round that the node can still take part in, or None."""
+    if CAN_TRAIN not in node.capabilities:
+        return None
+    done = Update.objects.filter(node=node, status=UpdateStatus.ACCEPTED).values("round")
+    open_rounds = Round.objects.filter(status=RoundStatus.COLLECTING, closes_at__gt=now).exclude(pk__in=done)
+    round_ = open_rounds.order_by("-pk").first()
+    return bytes(round_.plan_envelope) if round_ is not None else None
+
+
+def receipts_for(*, node: Node) -> tuple[UpdateReceipt, ...]:
+    """Return the receipts of the node's newest updates; it drops an update only on its receipt."""
+    newest = Update.objects.filter(node=node).select_related("round").order_by("-pk")[:RECEIPTS]
+    return tuple(
+        UpdateReceipt(
+            plan_id=update.round.plan_id,
+            update_sha256=update.digest,
+            accepted=update.status == UpdateStatus.ACCEPTED,
+            code=update.code,
+        )
+        for update in newest
+    )

@@ -1,0 +1,110 @@
+"""One sentence for people for every code: what happened and what to do, in the language in force.
+
+The English sentences are the keys of the translations in `locale/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
+
+_UPDATE = _("The school's update was refused (%(code)s); the school takes part again in the next round.")
+_METADATA = _("The published release list is damaged (%(code)s); create the keys or restore the centre's backup.")
+_UNKNOWN = _("The request was refused (%(code)s); tell the centre's operator this code.")
+
+SENTENCES: Mapping[str, str] = {
+    # What a school's PC sends.
+    "malformed_document": _("The message cannot be read (%(field)s: %(problem)s); update the school's program."),
+    "body_too_large": _("The message is too long; send at most %(limit_bytes)s bytes at a time."),
+    "body_damaged": _("The message was damaged on the way; send it again."),
+    "bad_signature": _("The signature is not by this school PC's key; check that its key file was not replaced."),
+    "wrong_kind": _("A message of another kind (%(found)s) was sent here; update the school's program."),
+    "unsuitable_key": _("The public key cannot be used (%(problem)s); make a new EC P-384 key on the school's PC."),
+    "parcel_name_invalid": _("Parcel %(seq)s has an impossible name; update the school's program."),
+    "parcel_number_invalid": _("Parcel %(seq)s has an impossible number; update the school's program."),
+    "parse_error": _("The message cannot be read; send it again."),
+    "method_not_allowed": _("This address does not take that kind of request; update the school's program."),
+    "not_found": _("There is nothing at this address; check it."),
+    "throttled": _("Too many requests came from this address; wait a minute and try again."),
+    # Enrolment and sessions.
+    "claim_code_unknown": _("This claim code is not known; check each character or ask the ministry for a new code."),
+    "claim_code_used": _("This claim code was already used on another PC; ask the ministry for a new code."),
+    "claim_code_expired": _("This claim code expired on %(expired_at)s; ask the ministry for a new code."),
+    "key_taken": _("This key already belongs to another school PC; make a new key and try again."),
+    "node_unknown": _("The centre does not know this school PC; enrol it with a claim code."),
+    "node_not_active": _("This school PC is not active (%(status)s); ask the ministry to activate it."),
+    "node_mismatch": _("The message is in another school PC's name; do not copy one PC's disk to another."),
+    "nonce_unknown": _("The challenge is used up or too old; ask for a new one."),
+    "session_unknown": _("The session has ended; open a new one."),
+    "session_missing": _("This address needs an open session; open one first."),
+    # People at the centre.
+    "status_move_illegal": _("%(entity)s cannot go from %(old)s to %(new)s; look at its present status."),
+    "status_conflict": _("Somebody changed %(entity)s at the same moment; reload the page and look again."),
+    "school_unknown": _("There is no school «%(name)s»; check its name or invite it first."),
+    "release_unknown": _("There is no release «%(release)s»; give its version or the first 8 digits of its digest."),
+    "base_not_ready": _("Release %(release)s is not a signed base in force; sign it first or choose another."),
+    "build_interrupted": _("The building of release %(release)s was cut off; make it a draft again and build it."),
+    "release_not_ready": _("Release %(release)s is not signed or was revoked; choose one that is ready."),
+    "rollout_unknown": _("There is no rollout %(rollout)s; check its number."),
+    "wave_invalid": _("The wave «%(wave)s» cannot be read; write NAME=school,school or NAME=25%%."),
+    "rollout_without_waves": _("The rollout offers the release to nobody; add at least one wave."),
+    "approver_is_creator": _("%(user)s made this rollout and may not approve it; ask a colleague."),
+    "reason_missing": _("Overriding a verdict needs a reason; write one."),
+    "round_unknown": _("There is no round with the plan %(plan_id)s; check it."),
+    "round_closed": _("The round %(plan_id)s has ended; the school takes part in the next one."),
+    "round_under_way": _("A round on this release is under way already; wait until it has ended."),
+    "user_exists": _("There is already a user «%(username)s»; choose another name."),
+    "anchors_unreadable": _("The anchor file %(path)s is damaged at line %(line)s; restore it."),
+    # The machine and its files.
+    "port_in_use": _("Port %(port)s is taken by another program; end that program or choose another with %(option)s."),
+    "storage_unwritable": _("The centre cannot write under %(root)s; check the disk and the folder's owner."),
+    "disk_full": _("The disk is full: %(needed_bytes)s bytes are needed, %(free_bytes)s are free; make room."),
+    "repository_missing": _("The centre has no keys yet; run: manage.py central keys_create."),
+    "key_unreadable": _("The key %(path)s is missing or damaged; run keys_create or restore the centre's backup."),
+    "key_exists": _("A key is already at %(path)s; keep it."),
+    "checkpoint_missing": _("There is no model at %(source)s; check the path or install the stand-in package."),
+    "checkpoint_incomplete": _("The model at %(source)s lacks %(missing)s; copy it again in full."),
+    "unsupported_architecture": _(
+        "The model at %(source)s is of the kind %(architecture)s; use a text model of the kind %(supported)s."
+    ),
+    "quantisation_too_lossy": _(
+        "The small model is too much worse in %(language)s: perplexity %(shipped)s against %(reference)s; "
+        "use another checkpoint."
+    ),
+    "graph_unexpected": _("The exported model is not as expected (%(expected)s); use another checkpoint."),
+    "tokenizer_unusable": _("The model's tokenizer cannot be used; use another checkpoint."),
+    "engine_failed": _("The engine cannot run %(path)s (%(problem)s); build the release again."),
+    "package_incomplete": _("The release at %(path)s lacks %(missing)s; build it again."),
+    "package_card_invalid": _("The release's card at %(path)s is damaged; build it again."),
+    "release_damaged": _("The file %(path)s of the release is damaged; build it again."),
+    "adapter_damaged": _("The adapter at %(path)s is damaged; open a new round."),
+    "adapter_for_another_base": _("The adapter belongs to another base; open a round on the right one."),
+    "adapter_shape_mismatch": _("The adapter does not fit the base at %(slot)s; open a round on the right base."),
+    "adapter_not_finite": _("The adapter holds impossible numbers at %(slot)s; open a new round."),
+    "nothing_to_aggregate": _("No update can be used; wait for more schools."),
+    "contribution_mismatch": _("The update of %(node_id)s does not fit the others; refuse it and open a new round."),
+    "contribution_not_finite": _("The update of %(node_id)s holds impossible numbers; open a new round."),
+    "contribution_unweighable": _("The update of %(node_id)s cannot be weighed; open a new round."),
+    "superlink_unreachable": _("The SuperLink at %(address)s does not answer; see its log, the centre tries again."),
+    "superlink_refused": _("The SuperLink refused «%(call)s» (%(reason)s); see its log."),
+    "flower_key_refused": _("Flower cannot use this school PC's key (%(reason)s); enrol the PC again."),
+    "flower_key_burnt": _("This school PC's key was withdrawn from Flower for good; enrol the PC again."),
+    "plan_id_refused": _UPDATE,
+    "run_config_refused": _("The Flower run has a wrong setting %(key)s; report it to the developers."),
+    "metadata_damaged": _METADATA,
+    "release_not_trusted": _METADATA,
+}
+
+
+class _Fields(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def sentence(code: str, fields: Mapping[str, object]) -> str:
+    """Return the sentence for `code` with its `fields` filled in; an unforeseen code gets one that names it."""
+    fallback = _UPDATE if code.startswith(("update_", "malformed_update")) else _UNKNOWN
+    return gettext(SENTENCES.get(code, fallback)) % _Fields({**fields, "code": code})

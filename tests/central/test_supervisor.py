@@ -1,0 +1,110 @@
+"""The embedded centre: one command, all of it or nothing."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from central.broker_folder import broker_folder_clean
+from central.secret_key import secret_key_keep
+
+MANAGE = Path(__file__).parents[2] / "manage.py"
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _environment(root):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
+    return {**kept, "SORO_CENTRAL_ROOT": str(root)}
+
+
+def _wait(is_true, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def test_a_taken_port_ends_in_one_sentence_and_nothing_is_started(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, str(MANAGE), "central", "run", "--port", str(port)],
+            env=_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .endswith(f"Port {port} is taken by another program; end that program or choose another with --port.")
+    )
+    assert not (tmp_path / "central.sqlite3").exists()
+    assert not (tmp_path / "run.json").exists()
+
+
+@pytest.mark.slow
+def test_one_command_starts_all_a_dead_worker_comes_back_and_sigterm_ends_all(tmp_path):
+    port, fleet_port = _free_port(), _free_port()
+    queue = tmp_path / "broker" / "queue"
+    queue.mkdir(parents=True)
+    (queue / "1_cut.celery.msg").write_bytes(b'{"body": "cut')
+    centre = subprocess.Popen(
+        [sys.executable, str(MANAGE), "central", "run", "--port", str(port), "--fleet-port", str(fleet_port)],
+        env=_environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    state_path, log = tmp_path / "run.json", tmp_path / "logs" / "worker.log"
+    try:
+        _wait(lambda: _answers(f"http://127.0.0.1:{port}/healthz"))
+        _wait(lambda: log.exists() and "round_tick" in log.read_text())
+        first = json.loads(state_path.read_text())["children"]
+        os.kill(first["worker"], signal.SIGKILL)
+        _wait(lambda: json.loads(state_path.read_text())["children"].get("worker") not in (None, first["worker"]))
+    finally:
+        last = json.loads(state_path.read_text())["children"] if state_path.exists() else {}
+        centre.send_signal(signal.SIGTERM)
+        assert centre.wait(timeout=60) == 0
+    assert not state_path.exists()
+    assert not [pid for pid in last.values() if Path(f"/proc/{pid}").exists()]
+
+
+def test_damaged_broker_messages_are_thrown_away_and_whole_ones_stay(tmp_path):
+    queue = tmp_path / "queue"
+    queue.mkdir()
+    for name, content in (("a", b""), ("b", b'{"body": "cu'), ("c", b"\xff"), ("d", b'{"body": ""}')):
+        (queue / f"{name}.msg").write_bytes(content)
+    assert broker_folder_clean(tmp_path) == 3
+    assert [path.name for path in queue.iterdir()] == ["d.msg"]
+
+
+def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path):
+    path = tmp_path / "keys" / "secret_key"
+    first = secret_key_keep(path)
+    assert secret_key_keep(path) == first
+    assert path.stat().st_mode & 0o777 == 0o600
