@@ -89,7 +89,7 @@ class CommandLine:
 
     def _log_stream(self) -> Any:  # noqa: ANN401 - a text stream; typing.IO says no more
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        return self.log.open("a", encoding="utf-8")
+        return self.log.open("a", encoding="utf-8", buffering=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

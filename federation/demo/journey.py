@@ -12,14 +12,13 @@ from typing import Any
 from federation.demo.errors import StepFailed
 from federation.demo.options import DATA, Options, Pair
 from federation.demo.progress import Journal, ReportProgress
-from federation.demo.stations import Account, Centre, School
+from federation.demo.stations import NOBODY, Account, Centre, School
 from federation.demo.summary import Answer, CorrectionOutcome, Summary, UnrelatedOutcome
 
 LOW_STARS = 1
 BUILD_LINE = re.compile(r"(?P<what>.+) (?P<percent>\d+)%")
 ROUND_SECONDS = 300.0
 ROLLOUT_SECONDS = 240.0
-PARCEL_SECONDS = 90.0
 
 
 @dataclass(slots=True)
@@ -32,7 +31,7 @@ class Journey:
     centre: Centre = field(init=False)
     schools: list[School] = field(init=False)
     bytes_moved: dict[str, int] = field(default_factory=dict)
-    admin: Account | None = None
+    admin: Account = NOBODY
 
     def __post_init__(self) -> None:
         self.centre = Centre(self.options)
@@ -116,7 +115,7 @@ class Journey:
             opened = self.centre.commands.run_json("plan", "round_open", "--base", base, *wanted)
             show("the schools hear of it", 0.5)
             for school in self.taught:
-                school.wait("plan", school.has_plan, timeout_seconds=PARCEL_SECONDS, what="the round's plan")
+                school.contact("plan")
         return str(opened["plan_id"])
 
     def _learn_in_the_dark(self, plan_id: str) -> None:
@@ -140,7 +139,7 @@ class Journey:
                 )
                 self._expect("round", told["refused"] == 0, "an update was refused")
                 self._expect("round", told["release_status"] != "refused", "the gate refused the adapter")
-                return told["release_status"] == "awaiting_signature"
+                return bool(told["release_status"] == "awaiting_signature")
 
             self.centre.wait("round", is_over, timeout_seconds=ROUND_SECONDS, what="the round's adapter")
             told = self.centre.commands.run_json("round", "round_show", "--plan", plan_id)
@@ -157,7 +156,7 @@ class Journey:
 
             def is_completed() -> bool:
                 told = self.centre.commands.run_json("rollout", "rollout_show", "--rollout", rollout)
-                return told["status"] == "completed"
+                return bool(told["status"] == "completed")
 
             self.centre.wait("rollout", is_completed, timeout_seconds=ROLLOUT_SECONDS, what="the rollout's end")
         moved = [school.bytes_total - old for school, old in zip(self.schools, before, strict=True)]

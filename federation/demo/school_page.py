@@ -13,7 +13,7 @@ import httpx
 from federation.demo.errors import StepFailed
 
 ANSWER_ID = re.compile(r"/answers/([0-9a-f-]{36})/stream/")
-TAGS = re.compile(r"<[^>]+>")
+SHIPPED = re.compile(r'data-stage="shipped">[^<\d]*(\d+)')
 ANSWER_SECONDS = 120.0
 
 
@@ -58,10 +58,9 @@ class SchoolPage:
             raise self._failure("the page does not show what would leave the school")
         self._post(f"/ratings/{answer_id}/", {**opinion, "step": "send"})
 
-    def corrections(self) -> str:
-        """Return the words of the page of one's own corrections."""
-        page = html.unescape(TAGS.sub(" ", self._get("/corrections/").text))
-        return " ".join(page.split())
+    def shipped_releases(self) -> list[int]:
+        """Return the release that each of one's own corrections shipped in, as the page of corrections names them."""
+        return [int(found[1]) for found in SHIPPED.finditer(self._get("/corrections/").text)]
 
     def _read_stream(self, answer_id: str) -> str:
         pieces: list[str] = []

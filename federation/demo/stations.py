@@ -31,6 +31,10 @@ class Account:
     password: str
 
 
+NOBODY = Account(username="", password="")
+"""Stands in until a station has made its account."""
+
+
 class Station:
     """A place with a long-running command."""
 
@@ -72,7 +76,7 @@ class Centre(Station):
         self.address = f"http://127.0.0.1:{options.ports.centre}"
         self.ports = options.ports
         environment = {
-            "SORO_CENTRAL_BUILDS": str(options.cache),
+            "SORO_CENTRAL_BUILD_WORK": str(options.cache),
             "SORO_CENTRAL_CHECKIN_SECONDS": str(CHECKIN_SECONDS),
             "SORO_CENTRAL_TICK_SECONDS": "1",
         }
@@ -109,7 +113,7 @@ class School(Station):
         root = options.root / f"school-{self.letter.lower()}"
         super().__init__(CommandLine(project="node", root=root, environment={}))
         self.links: list[Link] = []
-        self.teacher: Account | None = None
+        self.teacher = NOBODY
 
     def enrol(self, step: str, *, invitation: dict[str, Any], ending: ExitStack) -> None:
         """Lay the links and make the PC the school's node with the claim code."""
@@ -153,9 +157,9 @@ class School(Station):
             what=f"{self.name} to run the release",
         )
 
-    def has_plan(self) -> bool:
-        """Return whether a round's plan has arrived here."""
-        return any((self.commands.root / "rounds").glob("*/plan.json"))
+    def contact(self, step: str) -> None:
+        """Hold one contact with the centre now, whatever the node's own sync loop does."""
+        self.commands.run_json(step, "sync", "--once")
 
     def page(self, step: str) -> SchoolPage:
         """Return a browser at the school's page, for a `with` statement."""
