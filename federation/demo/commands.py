@@ -47,7 +47,7 @@ class CommandLine:
             text=True,
         )
         last = ""
-        with self._log_stream() as log, contextlib.ExitStack() as ending:
+        with self._log_stream() as log, child, contextlib.ExitStack() as ending:
             ending.callback(child.kill)
             for line in child.stderr or ():
                 log.write(line)
@@ -56,9 +56,7 @@ class CommandLine:
                     on_line(line.strip())
             output = child.stdout.read() if child.stdout else ""
             if child.wait() != 0:
-                raise StepFailed(
-                    step=step, reason=last or f"{command} ended with {child.returncode}", log=str(self.log)
-                )
+                raise StepFailed(step=step, reason=_sentence(last) or f"{command} failed", log=str(self.log))
         return output
 
     def run_json(self, step: str, command: str, *arguments: str, **options: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -104,7 +102,7 @@ class LongRunning:
     def last_words(self) -> str:
         """The last line of its log."""
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else ""
+        return _sentence(lines[-1].strip()) if lines else ""
 
     def stop(self) -> None:
         """End the command: it is asked first, and its whole process group killed when it does not listen."""
@@ -115,6 +113,11 @@ class LongRunning:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.child.pid, signal.SIGKILL)
         self.child.wait()
+
+
+def _sentence(line: str) -> str:
+    """Return the sentence that a command ended with, without Django's name for the exception and the full stop."""
+    return line.removeprefix("CommandError: ").rstrip(".")
 
 
 def wait_until(

@@ -63,6 +63,8 @@ class Journey:
 
     def _centre_start(self) -> None:
         with self._step("centre", "The centre starts") as show:
+            self.centre.commands.run("centre", "keys_create")
+            show("processes", 0.2)
             self.centre.start("centre", self.ending)
             show("accounts", 0.9)
             self.admin = self.centre.admin_create("centre", "admin")

@@ -82,7 +82,8 @@ class Link:
                 end.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_up: bool) -> None:
-        with contextlib.suppress(ConnectionError):
+        # Either end may be gone at any moment: that is what a link is for.
+        with contextlib.suppress(OSError):
             while piece := await reader.read(PIECE_BYTES):
                 if is_up:
                     self.bytes_up += len(piece)

@@ -14,6 +14,8 @@ import psycopg
 import pytest
 from kombu import Connection
 
+from tests.services import service_missing
+
 ROOT = Path(__file__).parents[2]
 POSTGRESQL = os.environ.get("SORO_TEST_POSTGRESQL", "postgres://postgres@127.0.0.1:5432/postgres")
 BROKERS = {
@@ -33,13 +35,6 @@ for _ in range(3):
 LEFT = "from central.schools.models import Nonce; print(Nonce.objects.count())"
 
 
-def _missing(name, error):
-    reason = f"{name} does not answer: {error}"
-    if os.environ.get("REQUIRE_SERVICES") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture
 def database_url():
     """A new, empty PostgreSQL database, dropped afterwards."""
@@ -47,7 +42,7 @@ def database_url():
     try:
         server = psycopg.connect(POSTGRESQL.replace("postgres://", "postgresql://"), autocommit=True, connect_timeout=3)
     except psycopg.OperationalError as error:
-        _missing("PostgreSQL", error)
+        service_missing("PostgreSQL", error)
     with server:
         server.execute(f"CREATE DATABASE {name}")
         yield f"{POSTGRESQL.rpartition('/')[0]}/{name}"
@@ -60,7 +55,7 @@ def broker_url(request):
         with Connection(BROKERS[request.param], connect_timeout=3) as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
     except Exception as error:  # noqa: BLE001 - each broker's client has its own errors
-        _missing(request.param, error)
+        service_missing(request.param, error)
     return BROKERS[request.param]
 
 
