@@ -18,7 +18,7 @@ CONTEXT_TOKENS = 4096
 
 
 def graph_export(*, checkpoint: Checkpoint, into: Path, log: Path, context_tokens: int = CONTEXT_TOKENS) -> None:
-    """Leave `model.onnx`, `model.onnx.data` and `genai_config.json` in the folder `into`; the builder talks to `log`."""
+    """Leave `model.onnx`, `model.onnx.data` and `genai_config.json` in `into`; the builder talks to `log`."""
     into.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=into.parent) as scratch,

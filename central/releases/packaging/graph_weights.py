@@ -55,7 +55,7 @@ class WeightFile:
             return numpy_helper.from_array(np.ascontiguousarray(values), name)
         self._stream.write(b"\0" * (-self._stream.tell() % _PAGE_BYTES))
         offset = self._stream.tell()
-        self._stream.write(memoryview(np.ascontiguousarray(values)).cast("B"))
+        np.ascontiguousarray(values).tofile(self._stream)
         tensor = TensorProto(name=name, data_location=TensorProto.EXTERNAL, dims=values.shape)
         tensor.data_type = helper.np_dtype_to_tensor_dtype(values.dtype)
         place = {"location": self._name, "offset": str(offset), "length": str(values.nbytes)}

@@ -1,9 +1,10 @@
 """Lets one graph both chat fast and score text.
 
 Chat needs the logits of the last token only, scoring those of many. Computing the head for every token of a prompt
-triples the time to the first word, so the graph computes it for the last token and for the last n tokens, which the input
-`score.targets` int64 (batch, n) names the next tokens of; `score.logprobs` float32 (batch, n) are their
-log-probabilities. While chatting n is 0. The input has no default value, because onnxruntime-genai never sets one that has.
+triples the time to the first word, so the graph computes it for the last token and for the last n tokens, whose next
+tokens the input `score.targets` int64 (batch, n) names; `score.logprobs` float32 (batch, n) are their
+log-probabilities. While chatting n is 0. The input has no default value, because onnxruntime-genai never sets one that
+has.
 """
 
 from __future__ import annotations
@@ -73,7 +74,9 @@ def _after() -> list[NodeProto]:
 
 
 def _node(kind: str, inputs: Sequence[str], output: str, **settings: int) -> NodeProto:
-    return helper.make_node(kind, inputs, [f"score.{output}"], name=f"/score/{output}/{kind}", **settings)
+    node = helper.make_node(kind, inputs, [f"score.{output}"], name=f"/score/{output}/{kind}")
+    node.attribute.extend(helper.make_attribute(key, value) for key, value in settings.items())
+    return node
 
 
 def _declare_outputs(graph: onnx.GraphProto) -> None:

@@ -18,7 +18,7 @@ from federation.learning.flower.client import app
 
 def main() -> None:
     """Answer one message with the installed app and exit."""
-    flower_program.get_load_client_app_fn = _installed_app  # type: ignore[attr-defined, assignment]
+    flower_program.get_load_client_app_fn = _installed_app  # type: ignore[assignment]
     flwr_clientapp()
 
 

@@ -1,0 +1,123 @@
+"""The package: the folder that a school's engine runs, and the card that says what is in it.
+
+A package holds exactly `model.onnx`, `model.onnx.data`, `genai_config.json`, `tokenizer.json` and `card.json`. The
+graph takes two kinds of inputs beside onnxruntime-genai's own: the factors of adapter slots (empty by default) and
+`score.targets` (see `federation.inference.engine`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from federation.inference.errors import PackageCardInvalid, PackageIncomplete
+
+FORMAT = 1
+CARD = "card.json"
+TOKENIZER = "tokenizer.json"
+FILES = ("model.onnx", "model.onnx.data", "genai_config.json", TOKENIZER, CARD)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A projection that an adapter may change: A is (d_in, rank), B is (rank, d_out)."""
+
+    name: str
+    d_in: int
+    d_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Perplexity:
+    """Perplexity of the float32 checkpoint and of the package itself, on the same text."""
+
+    fp32: float
+    shipped: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageCard:
+    """What a package is; `perplexity` is by language code (`tg`, `ru`, `en`)."""
+
+    format: int
+    name: str
+    architecture: str
+    licence: str
+    hidden_size: int
+    layers: int
+    vocab_size: int
+    context_tokens: int
+    quantisation: str
+    max_rank: int
+    slots: tuple[Slot, ...]
+    perplexity: Mapping[str, Perplexity]
+
+
+def package_open(folder: Path) -> PackageCard:
+    """Return the card of the package at `folder`, every file of which is there.
+
+    Raises:
+        PackageIncomplete: a file is missing.
+        PackageCardInvalid: the card is not JSON, is of another format, or a value has the wrong type.
+    """
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise PackageIncomplete(path=str(folder), missing=name)
+    try:
+        document = json.loads((folder / CARD).read_text("utf-8"))
+        return card_parse(document)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PackageCardInvalid(path=str(folder), problem=f"{type(error).__name__}: {error}") from error
+
+
+def card_parse(document: Mapping[str, Any]) -> PackageCard:
+    """Return the card that `document` (parsed JSON) holds.
+
+    Raises:
+        ValueError: it is of another format or holds an impossible value.
+        KeyError, TypeError: a value is missing or has the wrong type.
+    """
+    if document["format"] != FORMAT:
+        raise ValueError(f"format {document['format']} is not {FORMAT}")
+    slots = tuple(
+        Slot(name=_text(slot["name"]), d_in=_count(slot["d_in"]), d_out=_count(slot["d_out"]))
+        for slot in document["slots"]
+    )
+    perplexity = {
+        language: Perplexity(fp32=float(values["fp32"]), shipped=float(values["shipped"]))
+        for language, values in document["perplexity"].items()
+    }
+    texts = ("name", "architecture", "licence", "quantisation")
+    counts = ("hidden_size", "layers", "vocab_size", "context_tokens", "max_rank")
+    return PackageCard(
+        format=FORMAT,
+        slots=slots,
+        perplexity=perplexity,
+        **_each(_text, texts, document),
+        **_each(_count, counts, document),
+    )
+
+
+def card_write(card: PackageCard, *, folder: Path) -> None:
+    """Write `card` as the card.json of `folder`; the same card gives the same bytes."""
+    text = json.dumps(asdict(card), ensure_ascii=False, indent=2, sort_keys=True)
+    (folder / CARD).write_text(text + "\n", "utf-8")
+
+
+def _each(check: Callable[[object], Any], names: tuple[str, ...], document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: check(document[name]) for name in names}
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError(f"{value!r} is not a text")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise TypeError(f"{value!r} is not a count")
+    return value

@@ -1,0 +1,117 @@
+"""Gemma's chat turns as token ids, and token ids as words again.
+
+There is no system role: a system text opens the first user turn. What people wrote is encoded so that no control token
+comes out of it, whatever they typed.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from federation.inference.errors import PackageCardInvalid, PromptTooLong
+
+BOS = "<bos>"
+EOS = "<eos>"
+TURN_START = "<start_of_turn>"
+TURN_END = "<end_of_turn>"
+_REPLACEMENT = "\ufffd"
+_LONGEST_CHARACTER_TOKENS = 4
+
+
+class Role(enum.Enum):
+    """Who speaks."""
+
+    SYSTEM = "system"
+    USER = "user"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one of them said."""
+
+    role: Role
+    text: str
+
+
+class ChatTokenizer:
+    """Encodes turns and decodes answers with the tokenizer.json of a package."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the tokenizer at `path`.
+
+        Raises:
+            PackageCardInvalid: it cannot be read or lacks one of Gemma's control tokens.
+        """
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises a bare Exception for any unreadable file
+            raise PackageCardInvalid(path=str(path), problem=str(error)) from error
+        self._tokenizer.encode_special_tokens = True
+        self.bos = self._control(BOS, path)
+        self.turn_start = self._control(TURN_START, path)
+        self.turn_end = self._control(TURN_END, path)
+        self.answer_ends = frozenset({self.turn_end, self._control(EOS, path)})
+
+    def prompt(self, turns: Sequence[Turn], *, allowed_tokens: int) -> list[int]:
+        """Return the ids up to where the model's answer begins; the oldest turns go when more than `allowed_tokens`.
+
+        The system text and the last turn always stay.
+
+        Raises:
+            PromptTooLong: even these do not fit.
+        """
+        system = "\n\n".join(turn.text.strip() for turn in turns if turn.role is Role.SYSTEM)
+        spoken = [turn for turn in turns if turn.role is not Role.SYSTEM]
+        for start in range(len(spoken)):
+            if spoken[start].role is not Role.USER:
+                continue
+            ids = self._conversation(system, spoken[start:])
+            if len(ids) <= allowed_tokens:
+                return ids
+        raise PromptTooLong(tokens=len(self._conversation(system, spoken[-1:])), allowed=allowed_tokens)
+
+    def answer(self, text: str) -> list[int]:
+        """Return the ids of a model's answer with the token that closes it."""
+        return [*self.words(text.strip()), self.turn_end]
+
+    def words(self, text: str) -> list[int]:
+        """Return the ids of `text` alone, never a control token among them."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return the words that `ids` spell, control tokens left out."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def pieces(self, ids: Iterable[int]) -> Iterator[str]:
+        """Yield the text of `ids` as it comes, never half of a character."""
+        waiting: list[int] = []
+        for token in ids:
+            waiting.append(token)
+            text = self.text(waiting)
+            if text.endswith(_REPLACEMENT) and len(waiting) < _LONGEST_CHARACTER_TOKENS:
+                continue
+            waiting.clear()
+            if text:
+                yield text
+        if waiting:
+            yield self.text(waiting)
+
+    def _conversation(self, system: str, turns: Sequence[Turn]) -> list[int]:
+        ids = [self.bos]
+        for position, turn in enumerate(turns):
+            opening = f"{system}\n\n" if system and position == 0 else ""
+            words = self.words(f"{turn.role.value}\n{opening}{turn.text.strip()}")
+            ids += [self.turn_start, *words, self.turn_end, *self.words("\n")]
+        return [*ids, self.turn_start, *self.words(f"{Role.MODEL.value}\n")]
+
+    def _control(self, token: str, path: Path) -> int:
+        number = self._tokenizer.token_to_id(token)
+        if number is None:
+            raise PackageCardInvalid(path=str(path), problem=f"the tokenizer has no {token}")
+        return int(number)

@@ -1,0 +1,88 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from federation.inference.adapter import adapter_expand, adapter_read, adapter_write
+from federation.inference.errors import (
+    AdapterDamaged,
+    AdapterForAnotherBase,
+    AdapterNotFinite,
+    AdapterShapeMismatch,
+)
+from federation.inference.package import Slot
+
+BASE = "a" * 64
+SLOTS = (Slot("layers.0.o", 12, 20), Slot("layers.0.qkv", 16, 24))
+
+
+def factors(*, seed=1, rank=4):
+    draw = np.random.default_rng(seed)
+    return {slot.name: draw.normal(0, 1, (rank, slot.d_out)).astype(np.float32) for slot in SLOTS}
+
+
+def write(path, b, rank=4):
+    adapter_write(path, base_digest=BASE, seed="round-1", rank=rank, b=b)
+    return path
+
+
+def test_the_same_factors_in_any_order_give_the_same_bytes(tmp_path):
+    b = factors()
+    one = write(tmp_path / "one", b).read_bytes()
+    assert write(tmp_path / "two", dict(reversed(b.items()))).read_bytes() == one
+    digest = hashlib.sha256(one).hexdigest()
+    assert digest == "21a70aff55cc3939732bb92859f3662551167849f4a11aaf9fd1e685bb0baded", (
+        "the format of adapters that schools already hold has changed"
+    )
+
+
+def test_factors_come_back_within_half_a_step_and_then_never_change(tmp_path):
+    b = factors()
+    read = adapter_read(write(tmp_path / "one", b), base_digest=BASE)
+    assert (read.rank, read.seed) == (4, "round-1")
+    for name, values in b.items():
+        step = np.abs(values).max(axis=1, keepdims=True) / 127
+        assert np.all(np.abs(read.b[name] - values) <= step * 0.5001)
+    assert write(tmp_path / "two", read.b).read_bytes() == (tmp_path / "one").read_bytes()
+
+
+def test_an_adapter_of_270m_at_rank_8_is_at_most_1100000_bytes(tmp_path):
+    columns = {"qkv": 1536, "o": 640, "gate": 2048, "up": 2048, "down": 640}
+    draw = np.random.default_rng(2)
+    b = {
+        f"layers.{i}.{part}": draw.normal(0, 1, (8, width)).astype(np.float32)
+        for i in range(18)
+        for part, width in columns.items()
+    }
+    assert write(tmp_path / "adapter.bin", b, rank=8).stat().st_size <= 1_100_000
+
+
+def test_an_adapter_for_another_base_is_refused(tmp_path):
+    path = write(tmp_path / "one", factors())
+    with pytest.raises(AdapterForAnotherBase) as caught:
+        adapter_read(path, base_digest="b" * 64)
+    assert caught.value.fields == {"expected": "b" * 64, "found": BASE}
+
+
+def test_a_factor_that_is_not_finite_is_refused_and_nothing_is_written(tmp_path):
+    b = factors()
+    b["layers.0.o"][1, 2] = np.nan
+    with pytest.raises(AdapterNotFinite):
+        write(tmp_path / "one", b)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cut_or_foreign_file_is_refused(tmp_path):
+    content = write(tmp_path / "one", factors()).read_bytes()
+    for damaged in (b"", b"PK\3\4", content[:7], content[:11], content[:40], content[:-1], content + b"\0"):
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(AdapterDamaged):
+            adapter_read(tmp_path / "damaged", base_digest=BASE)
+
+
+def test_a_slot_that_the_package_lacks_or_has_in_another_size_is_refused(tmp_path):
+    adapter = adapter_read(write(tmp_path / "one", factors()), base_digest=BASE)
+    for slots in (SLOTS[:1], (SLOTS[0], Slot("layers.0.qkv", 16, 25))):
+        with pytest.raises(AdapterShapeMismatch):
+            adapter_expand(adapter, slots=slots, into=tmp_path / "expanded")
+    assert not (tmp_path / "expanded").exists()

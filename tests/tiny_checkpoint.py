@@ -1,0 +1,160 @@
+"""A Gemma 3 of some thousand random weights with a small real tokenizer: the whole packaging path in seconds."""
+
+import json
+from pathlib import Path
+
+import torch
+from gguf import GGUFWriter
+from tokenizers import Tokenizer
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+from central.releases.packaging.checkpoint import Checkpoint, checkpoint_prepare
+from central.releases.packaging.export import graph_export
+from central.releases.packaging.gguf_tokenizer import SPACE, tokenizer_build
+from central.releases.packaging.package_files import package_gather
+from central.releases.packaging.quantise import WEIGHTS, graph_quantise
+from central.releases.packaging.scoring import scoring_add
+from central.releases.packaging.slots import slots_add
+from federation.inference.package import FORMAT, PackageCard, Slot, card_write
+
+CONTROLS = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
+RUNS = ["\n", "\n\n", "  ", "   "]
+BYTES = [f"<0x{value:02X}>" for value in range(256)]
+WORDS = [f"{SPACE}с", "ал", "он", "ҳо", f"{SPACE}сал", "ом", f"{SPACE}салом", "ҷа", "ҷаҳо", "th", "he", f"{SPACE}the"]
+LETTERS = sorted({*"абвгғдеёжзиӣйкқлмнопрстуӯфхҳчҷшъэюяАСДabcdefghijklmnopqrstuvwxyz.,?!—-0123456789<>_", SPACE})
+CONTEXT_TOKENS = 128
+
+
+def tiny_vocabulary() -> tuple[list[str], list[float], list[int]]:
+    """Pieces, scores and GGUF token types, in the order in which Gemma's own file has them."""
+    pieces = [*CONTROLS, *RUNS, *BYTES, *WORDS, *LETTERS]
+    kinds = [3] * len(CONTROLS) + [4] * len(RUNS) + [6] * len(BYTES) + [1] * (len(WORDS) + len(LETTERS))
+    scores = [-1000.0] * (len(CONTROLS) + len(RUNS)) + [-1000.0] * len(BYTES)
+    scores += [-float(rank) for rank in range(len(WORDS) + len(LETTERS))]
+    return pieces, scores, kinds
+
+
+def tiny_tokenizer() -> Tokenizer:
+    pieces, scores, kinds = tiny_vocabulary()
+    return tokenizer_build(pieces=pieces, scores=scores, kinds=kinds, bos="<bos>", unknown="<unk>")
+
+
+def tiny_model(*, seed: int = 5) -> Gemma3ForCausalLM:
+    torch.manual_seed(seed)
+    config = Gemma3TextConfig(
+        vocab_size=len(tiny_vocabulary()[0]),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        query_pre_attn_scalar=32,
+        sliding_window=64,
+        layer_types=["sliding_attention", "sliding_attention"],
+        max_position_embeddings=CONTEXT_TOKENS,
+        bos_token_id=2,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    model = Gemma3ForCausalLM(config).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            # Weights of the usual 0.02 would leave every answer to the embedding alone.
+            weight.normal_(0, 0.1 if "norm" in name else 0.15)
+    return model
+
+
+def tiny_checkpoint(folder: Path, *, seed: int = 5) -> Path:
+    """Leave a transformers folder at `folder` and return it."""
+    tiny_model(seed=seed).save_pretrained(folder)
+    tiny_tokenizer().save(str(folder / "tokenizer.json"))
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>", "eos_token": "<eos>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
+    generation = {"bos_token_id": 2, "eos_token_id": [1, 5], "pad_token_id": 0}
+    (folder / "generation_config.json").write_text(json.dumps(generation), "utf-8")
+    return folder
+
+
+def tiny_prepared(folder: Path) -> Checkpoint:
+    source = tiny_checkpoint(folder / "source")
+    return checkpoint_prepare(source=source, into=folder / "checkpoint", progress=lambda step, part: None)
+
+
+def tiny_package(folder: Path) -> Path:
+    """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package."""
+    checkpoint, exported, package = tiny_prepared(folder), folder / "exported", folder / "package"
+    graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=CONTEXT_TOKENS)
+    graph = graph_quantise(source=exported, into=folder / "quantised", progress=lambda part: None)
+    slots = slots_add(graph)
+    scoring_add(graph)
+    weights = folder / "quantised" / WEIGHTS
+    package_gather(checkpoint=checkpoint, exported=exported, graph=graph, weights=weights, into=package)
+    card = PackageCard(
+        format=FORMAT,
+        name="tiny",
+        architecture="gemma3_text",
+        licence="none",
+        hidden_size=64,
+        layers=2,
+        vocab_size=len(tiny_vocabulary()[0]),
+        context_tokens=CONTEXT_TOKENS,
+        quantisation="int8-block32",
+        max_rank=16,
+        slots=tuple(Slot(slot.name, slot.d_in, slot.d_out) for slot in slots),
+        perplexity={},
+    )
+    card_write(card, folder=package)
+    return package
+
+
+def tiny_gguf(path: Path, *, architecture: str = "gemma3") -> Path:
+    """Write the same model as llama.cpp's converter would: its names, float32, 1 added to every norm."""
+    parts = {
+        "input_layernorm": "attn_norm",
+        "self_attn.q_proj": "attn_q",
+        "self_attn.k_proj": "attn_k",
+        "self_attn.v_proj": "attn_v",
+        "self_attn.o_proj": "attn_output",
+        "self_attn.q_norm": "attn_q_norm",
+        "self_attn.k_norm": "attn_k_norm",
+        "post_attention_layernorm": "post_attention_norm",
+        "pre_feedforward_layernorm": "ffn_norm",
+        "mlp.gate_proj": "ffn_gate",
+        "mlp.up_proj": "ffn_up",
+        "mlp.down_proj": "ffn_down",
+        "post_feedforward_layernorm": "post_ffw_norm",
+        "embed_tokens": "token_embd",
+        "norm": "output_norm",
+    }
+    writer = GGUFWriter(path, architecture)
+    pieces, scores, kinds = tiny_vocabulary()
+    writer.add_name("tiny")
+    writer.add_block_count(2)
+    writer.add_embedding_length(64)
+    writer.add_feed_forward_length(128)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(1)
+    writer.add_key_length(32)
+    writer.add_sliding_window(64)
+    writer.add_context_length(CONTEXT_TOKENS)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(pieces)
+    writer.add_token_scores(scores)
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(3)
+    writer.add_pad_token_id(0)
+    for name, weight in tiny_model().named_parameters():
+        words = name.removeprefix("model.").removesuffix(".weight")
+        block, _, part = (
+            words.removeprefix("layers.").partition(".") if words.startswith("layers.") else ("", "", words)
+        )
+        values = weight.detach().numpy() + (1.0 if "norm" in name else 0.0)
+        writer.add_tensor(f"blk.{block}.{parts[part]}.weight" if block else f"{parts[part]}.weight", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
