@@ -120,7 +120,7 @@ def school(root, package):
     school.thread.join()
 
 
-def test_a_release_that_answers_does_not_stay_or_another_answers(school):
+def test_a_release_that_answers_stays_and_is_the_one_that_answers(school):
     base = school.lay(school.package)
     school.trial(base)
     assert slots_read(school.root).phase is Phase.COMMITTED
@@ -133,7 +133,7 @@ def test_a_release_that_answers_does_not_stay_or_another_answers(school):
     assert score.logprob_per_token < 0
 
 
-def test_an_adapter_changes_nothing_or_a_damaged_one_is_kept(school, tmp_path):
+def test_an_adapter_changes_the_answers_and_a_damaged_one_is_reverted(school, tmp_path):
     base = school.lay(school.package)
     school.trial(base)
     before = school.ask(EngineOp.SCORE, answer="салом").logprob_per_token
@@ -152,7 +152,7 @@ def test_an_adapter_changes_nothing_or_a_damaged_one_is_kept(school, tmp_path):
     assert abs(after.logprob_per_token - before) > 1e-3
 
 
-def test_a_stopped_answer_goes_on_or_a_reader_that_left_is_written_for(school):
+def test_a_stopped_answer_ends_early_and_the_next_question_is_answered(school):
     school.trial(school.lay(school.package))
     answers = []
 
@@ -167,7 +167,7 @@ def test_a_stopped_answer_goes_on_or_a_reader_that_left_is_written_for(school):
     assert school.ask(EngineOp.GENERATE, max_tokens=2).release
 
 
-def test_a_question_that_is_too_long_ends_the_engine(school):
+def test_a_question_that_is_too_long_is_refused_and_the_engine_goes_on(school):
     school.trial(school.lay(school.package))
     long = EngineRequest(
         op=EngineOp.GENERATE, client="c", messages=(ChatMessage(role="user", text="с" * 2000),), max_tokens=8

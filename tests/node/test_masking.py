@@ -24,7 +24,7 @@ from node.ratings.masking import text_mask
         ("корт 4444 5555 6666 7777", "корт [рақами корт]"),
     ],
 )
-def test_a_personal_mark_leaves_the_school(text, masked):
+def test_a_personal_mark_is_masked(text, masked):
     assert text_mask(text).text == masked
 
 
@@ -41,14 +41,14 @@ def test_a_personal_mark_leaves_the_school(text, masked):
         "x = 123456789.5",
     ],
 )
-def test_a_number_of_a_lesson_is_masked(lesson):
+def test_a_number_of_a_lesson_is_left_alone(lesson):
     assert text_mask(lesson).text == lesson
 
 
-def test_a_known_name_is_left_or_a_word_that_only_contains_it_is_masked():
+def test_a_known_name_is_masked_and_a_word_that_only_contains_it_is_left_alone():
     assert text_mask("Карим ва каримӣ", names=["Карим"]).text == "[ном] ва каримӣ"
 
 
-def test_masking_again_changes_the_text():
+def test_masking_again_changes_nothing():
     once = text_mask("Ба ali@mail.tj ё +992 90 123 45 67 ё А1234567").text
     assert text_mask(once).text == once

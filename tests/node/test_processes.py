@@ -35,7 +35,7 @@ def manage(root, *arguments, **options):
 
 
 @pytest.mark.slow
-def test_a_node_process_imports_what_a_lean_school_does_not_have(tmp_path):
+def test_a_node_process_imports_nothing_that_a_lean_school_lacks(tmp_path):
     program = (
         "import django, pkgutil, importlib, sys, node; django.setup()\n"
         "for found in pkgutil.walk_packages(node.__path__, 'node.'):\n"
@@ -47,7 +47,7 @@ def test_a_node_process_imports_what_a_lean_school_does_not_have(tmp_path):
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_a_port_in_use_ends_in_a_traceback_or_leaves_a_database(tmp_path):
+def test_a_port_in_use_ends_in_one_sentence_and_leaves_no_database(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -71,13 +71,13 @@ def test_a_port_in_use_ends_in_a_traceback_or_leaves_a_database(tmp_path):
         ),
     ],
 )
-def test_a_command_that_cannot_do_its_work_says_more_than_one_sentence(tmp_path, arguments, sentence):
+def test_a_command_that_cannot_do_its_work_ends_with_one_sentence(tmp_path, arguments, sentence):
     done = manage(tmp_path, *arguments)
     assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (1, sentence)
 
 
 @pytest.mark.slow
-def test_a_node_loses_a_child_for_good_or_leaves_one_behind(tmp_path):
+def test_a_dead_child_comes_back_and_a_node_that_ends_leaves_none_behind(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -110,7 +110,7 @@ def test_a_node_loses_a_child_for_good_or_leaves_one_behind(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_supervisor_leaves_orphans(tmp_path):
+def test_a_killed_supervisor_leaves_no_orphans(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -152,7 +152,7 @@ def await_true(is_true, seconds=40):
         time.sleep(0.05)
 
 
-def test_one_client_goes_twice_before_another_that_waits():
+def test_no_client_goes_twice_before_another_that_waits():
     turnstile = Turnstile()
     served, places, threads = [], [], []
     is_held, may_go = threading.Event(), threading.Event()
@@ -179,7 +179,7 @@ def test_one_client_goes_twice_before_another_that_waits():
     assert served == ["a", "b", "a", "a"]
 
 
-def test_a_cancelled_wait_holds_up_the_queue():
+def test_a_cancelled_wait_does_not_hold_up_the_queue():
     turnstile = Turnstile()
     with turnstile.turn("a"), turnstile.turn("b", is_cancelled=lambda: True) as has_turn:
         assert not has_turn
@@ -187,7 +187,7 @@ def test_a_cancelled_wait_holds_up_the_queue():
         assert has_turn
 
 
-def test_the_pause_after_failures_does_not_grow_or_is_the_same_in_every_school():
+def test_the_pause_grows_with_failures_up_to_a_limit_and_differs_between_schools():
     pauses = [wait_seconds(failures=n, asked_seconds=60, rng=random.Random(1)) for n in range(12)]
     assert 40 <= pauses[0] <= 80
     assert pauses[1:9] == sorted(pauses[1:9])
@@ -195,18 +195,18 @@ def test_the_pause_after_failures_does_not_grow_or_is_the_same_in_every_school()
     assert len({wait_seconds(failures=3, asked_seconds=60, rng=random.Random(n)) for n in range(20)}) == 20
 
 
-def test_the_root_is_not_the_one_that_was_named(tmp_path):
+def test_the_root_is_the_one_that_was_named(tmp_path):
     assert root_find(argv=["x", "--root", "/a"], environ={"SORO_NODE_ROOT": "/b"}) == Path("/a")
     assert root_find(argv=["x", "--root=/a"], environ={}) == Path("/a")
     assert root_find(argv=["x"], environ={"SORO_NODE_ROOT": "/b"}) == Path("/b")
     assert root_find(argv=["x"], environ={}) == Path("var/node").absolute()
 
 
-def test_a_socket_path_is_longer_than_the_kernel_takes(tmp_path):
+def test_a_socket_path_is_never_longer_than_the_kernel_takes(tmp_path):
     assert len(os.fsencode(engine_socket_path(tmp_path / ("ҷ" * 100)))) < 108
 
 
-def test_a_secret_changes_or_can_be_read_by_others(tmp_path):
+def test_a_secret_stays_the_same_and_only_its_owner_may_read_it(tmp_path):
     path = tmp_path / "keys" / "secret"
     assert secret_read(path) == secret_read(path)
     assert path.stat().st_mode & 0o077 == 0

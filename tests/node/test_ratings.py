@@ -29,7 +29,7 @@ def record(answer, teacher, root, opinion=GOOD):
     return rating_record(answer=answer, teacher=teacher, opinion=opinion, now=NOW, root=root)
 
 
-def test_a_rating_waits_without_a_parcel_or_says_something_else_than_it(answer, teacher, root):
+def test_a_rating_waits_with_a_parcel_that_says_the_same(answer, teacher, root):
     rating = record(answer, teacher, root)
     (parcel,) = parcels_due(limit=10)
     body = from_plain(RatingBody, parcel.body)
@@ -40,7 +40,7 @@ def test_a_rating_waits_without_a_parcel_or_says_something_else_than_it(answer, 
     assert teacher.username not in json.dumps(parcel.body)
 
 
-def test_a_crash_between_the_two_writes_leaves_one_of_them(answer, teacher, root):
+def test_a_crash_before_the_commit_leaves_neither_rating_nor_parcel(answer, teacher, root):
     def record_and_crash():
         with transaction.atomic():
             record(answer, teacher, root)
@@ -51,7 +51,7 @@ def test_a_crash_between_the_two_writes_leaves_one_of_them(answer, teacher, root
     assert (Rating.objects.count(), Parcel.objects.count()) == (0, 0)
 
 
-def test_a_parcel_that_the_database_refuses_leaves_the_rating_behind(answer, teacher, root):
+def test_a_parcel_that_the_database_refuses_takes_its_rating_back_too(answer, teacher, root):
     first = record(answer, teacher, root)
     Parcel.objects.update(record_id=first.record_id, revision=2)
     with pytest.raises(IntegrityError), transaction.atomic():
@@ -60,13 +60,13 @@ def test_a_parcel_that_the_database_refuses_leaves_the_rating_behind(answer, tea
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_parcel_can_be_appended_outside_a_transaction():
+def test_a_parcel_cannot_be_appended_outside_a_transaction():
     with pytest.raises(OutboxOutsideTransaction):
         parcel_append(record_id="r", revision=1, kind=ParcelKind.TOMBSTONE, body={}, now=NOW)
     assert Parcel.objects.count() == 0
 
 
-def test_an_edit_overwrites_what_was_said_before(answer, teacher, root):
+def test_an_edit_is_a_new_revision_and_keeps_what_was_said_before(answer, teacher, root):
     first = record(answer, teacher, root)
     second = record(answer, teacher, root, Opinion(stars=4))
     assert (second.record_id, second.revision) == (first.record_id, 2)
@@ -75,7 +75,7 @@ def test_an_edit_overwrites_what_was_said_before(answer, teacher, root):
     assert [parcel.revision for parcel in parcels_due(limit=10)] == [1, 2]
 
 
-def test_a_withdrawn_rating_still_counts_or_sends_no_tombstone(answer, teacher, root):
+def test_a_withdrawn_rating_no_longer_counts_and_sends_a_tombstone(answer, teacher, root):
     rating = record(answer, teacher, root)
     rating_withdraw(rating=rating, now=NOW)
     assert not Rating.objects.active().exists()
@@ -87,31 +87,31 @@ def test_a_withdrawn_rating_still_counts_or_sends_no_tombstone(answer, teacher, 
     assert (again.record_id, again.revision) == (rating.record_id, 3)
 
 
-def test_the_models_own_text_counts_as_a_correction(answer, teacher, root):
+def test_the_models_own_text_is_no_correction(answer, teacher, root):
     assert record(answer, teacher, root, Opinion(stars=1, correction=f" {answer.text} ")).correction == ""
 
 
 @pytest.mark.parametrize(
     "opinion", [Opinion(stars=0), Opinion(stars=6), Opinion(stars=3, grade=12), Opinion(stars=3, reasons=("x",))]
 )
-def test_an_opinion_out_of_range_is_kept(answer, teacher, root, opinion):
+def test_an_opinion_out_of_range_is_refused_and_not_kept(answer, teacher, root, opinion):
     with pytest.raises(RatingRefused):
         record(answer, teacher, root, opinion)
     assert (Rating.objects.count(), Parcel.objects.count()) == (0, 0)
 
 
-def test_an_answer_that_no_release_gave_can_be_rated(teacher, root):
+def test_an_answer_that_no_release_gave_cannot_be_rated(teacher, root):
     with pytest.raises(RatingRefused):
         record(answer_make(status="failed", release="", text=""), teacher, root)
 
 
-def test_a_receipt_for_another_epoch_acknowledges(answer, teacher, root):
+def test_a_receipt_for_another_epoch_acknowledges_nothing(answer, teacher, root):
     record(answer, teacher, root)
     assert parcels_acknowledge(epoch="another", acknowledged_seq=99) == 0
     assert parcels_waiting() == 1
 
 
-def test_an_acknowledgement_is_not_cumulative_or_forgets_the_centres_objection(answer, teacher, root):
+def test_an_acknowledgement_is_cumulative_and_keeps_the_centres_objection(answer, teacher, root):
     for stars in (1, 2, 3):
         record(answer, teacher, root, Opinion(stars=stars))
     first, second, third = (parcel.seq for parcel in parcels_due(limit=10))
@@ -123,7 +123,7 @@ def test_an_acknowledgement_is_not_cumulative_or_forgets_the_centres_objection(a
     assert Parcel.objects.get(seq=first).quarantine_code == "odd"
 
 
-def test_a_restored_database_goes_on_in_the_old_epoch(answer, teacher, root):
+def test_a_restored_database_begins_a_new_epoch(answer, teacher, root):
     record(answer, teacher, root)
     old = epoch_name()
     parcels_acknowledge(epoch=old, acknowledged_seq=10_000)
@@ -131,7 +131,7 @@ def test_a_restored_database_goes_on_in_the_old_epoch(answer, teacher, root):
     assert parcels_waiting() == 1
 
 
-def test_a_number_is_given_twice_after_the_newest_parcel_is_gone(answer, teacher, root):
+def test_a_number_is_never_given_twice_even_after_the_newest_parcel_is_gone(answer, teacher, root):
     record(answer, teacher, root)
     newest = Parcel.objects.get().seq
     Parcel.objects.all().delete()
@@ -139,7 +139,7 @@ def test_a_number_is_given_twice_after_the_newest_parcel_is_gone(answer, teacher
     assert Parcel.objects.get().seq > newest
 
 
-def test_the_nodes_database_may_lose_its_last_commit_in_a_power_cut(tmp_path):
+def test_the_nodes_database_is_set_to_keep_its_last_commit_in_a_power_cut(tmp_path):
     pragmas = node_settings.DATABASES["default"]["OPTIONS"]["init_command"]
     with sqlite3.connect(tmp_path / "probe.sqlite3") as probe:
         probe.executescript(pragmas)

@@ -81,7 +81,7 @@ def start(root, trainer):
     return train_start(root=root, node_id="n", clock=lambda: NOW, run=trainer)
 
 
-def test_a_school_learns_from_a_withdrawn_an_old_or_one_correction_too_many(root, plan, teacher):
+def test_a_school_learns_from_its_newest_corrections_in_force_and_no_more_than_the_plan_takes(root, plan, teacher):
     correct(teacher, root, "якум", minutes=1)
     second = correct(teacher, root, "дуюм", minutes=2)
     third = correct(teacher, root, "сеюм", minutes=3)
@@ -96,7 +96,7 @@ def test_a_school_learns_from_a_withdrawn_an_old_or_one_correction_too_many(root
     assert parse(RoundPlan, order.plan.read_bytes()).plan_id == plan.plan_id
 
 
-def test_a_finished_update_is_not_the_file_that_waits_or_is_learnt_twice(root, plan, teacher):
+def test_a_finished_update_is_the_file_that_waits_and_is_not_learnt_twice(root, plan, teacher):
     correct(teacher, root, "Душанбе.")
     trainer = Trainer()
     update = start(root, trainer)
@@ -106,7 +106,7 @@ def test_a_finished_update_is_not_the_file_that_waits_or_is_learnt_twice(root, p
     assert len(trainer.orders) == 1
 
 
-def test_a_cut_changes_what_is_learnt_or_takes_a_new_counter(root, plan, teacher):
+def test_after_a_cut_the_same_examples_are_learnt_under_the_same_counter(root, plan, teacher):
     correct(teacher, root, "Душанбе.")
     with pytest.raises(TrainingStopped):
         start(root, Trainer(TrainingStopped()))
@@ -117,7 +117,7 @@ def test_a_cut_changes_what_is_learnt_or_takes_a_new_counter(root, plan, teacher
     assert b"\xd0\x94\xd0\xb5\xd1\x80" not in trainer.orders[0].examples.read_bytes()
 
 
-def test_a_failure_is_final_or_loses_its_code(root, plan, teacher):
+def test_a_failure_keeps_its_code_and_can_be_tried_again(root, plan, teacher):
     correct(teacher, root, "Душанбе.")
     with pytest.raises(TrainingFailed):
         start(root, Trainer(TrainingFailed(status=1, log="", reason="x")))
@@ -127,7 +127,7 @@ def test_a_failure_is_final_or_loses_its_code(root, plan, teacher):
     assert start(root, Trainer()).status == "ready"
 
 
-def test_the_next_plans_update_takes_a_counter_again(root, plan, director, teacher):
+def test_the_next_plans_update_takes_the_next_counter(root, plan, director, teacher):
     correct(teacher, root, "Душанбе.")
     start(root, Trainer())
     plan_take(director, plan_id="plan-2")
@@ -136,7 +136,7 @@ def test_the_next_plans_update_takes_a_counter_again(root, plan, director, teach
     assert other.counter == 8
 
 
-def test_learning_starts_without_a_plan_a_base_enough_labels_or_the_packages(root, director, teacher, monkeypatch):
+def test_learning_needs_a_plan_its_base_enough_labels_and_the_packages(root, director, teacher, monkeypatch):
     with pytest.raises(NoOpenPlan):
         start(root, Trainer())
     plan_take(director)
@@ -154,7 +154,7 @@ def test_learning_starts_without_a_plan_a_base_enough_labels_or_the_packages(roo
     assert not training_is_due(now=NOW)
 
 
-def test_learning_is_due_again_after_it_was_done_or_never_is(root, plan, teacher):
+def test_learning_is_due_with_labels_and_an_open_plan_until_it_was_done(root, plan, teacher):
     assert not training_is_due(now=NOW)
     correct(teacher, root, "Душанбе.")
     assert training_is_due(now=NOW)
@@ -164,7 +164,7 @@ def test_learning_is_due_again_after_it_was_done_or_never_is(root, plan, teacher
 
 
 @pytest.mark.slow
-def test_a_trainer_that_refuses_is_not_quoted(root):
+def test_a_trainer_that_refuses_is_quoted(root):
     (root / "empty").mkdir()
     order = TrainingOrder(
         root=root,
