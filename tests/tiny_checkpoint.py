@@ -39,7 +39,7 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer_build(pieces=pieces, scores=scores, kinds=kinds, bos="<bos>", unknown="<unk>")
 
 
-def tiny_model(*, seed: int = 5) -> Gemma3ForCausalLM:
+def tiny_model(*, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Gemma3ForCausalLM:
     torch.manual_seed(seed)
     config = Gemma3TextConfig(
         vocab_size=len(tiny_vocabulary()[0]),
@@ -52,7 +52,7 @@ def tiny_model(*, seed: int = 5) -> Gemma3ForCausalLM:
         query_pre_attn_scalar=32,
         sliding_window=64,
         layer_types=["sliding_attention", "sliding_attention"],
-        max_position_embeddings=CONTEXT_TOKENS,
+        max_position_embeddings=context_tokens,
         bos_token_id=2,
         eos_token_id=1,
         pad_token_id=0,
@@ -65,9 +65,9 @@ def tiny_model(*, seed: int = 5) -> Gemma3ForCausalLM:
     return model
 
 
-def tiny_checkpoint(folder: Path, *, seed: int = 5) -> Path:
+def tiny_checkpoint(folder: Path, *, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Path:
     """Leave a transformers folder at `folder` and return it."""
-    tiny_model(seed=seed).save_pretrained(folder)
+    tiny_model(seed=seed, context_tokens=context_tokens).save_pretrained(folder)
     tiny_tokenizer().save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>", "eos_token": "<eos>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")

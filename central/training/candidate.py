@@ -104,7 +104,7 @@ def _adapter_folder_write(
         "rank": plan.rank,
         "updates": len(updates),
         "weights": [round(weight, 6) for weight in combined.weights],
-        "server_step": round(combined.server_step, 6),
+        "norm": round(combined.norm, 6),
     }
     (folder / CARD_NAME).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
     return card
@@ -114,9 +114,10 @@ def _combine(round_: Round, plan: RoundPlan, updates: Sequence[Update], disk: Ce
     contributions = []
     for update in updates:
         # Judged when it was taken in; what is on the disk is named by its digest.
-        _, arrays = update_read(update_bytes(update=update, disk=disk))
-        b = {slot: array.astype("float32") for slot, array in arrays.items()}
-        contributions.append(Contribution(node_id=str(update.node_id), labels=update.labels, staleness=0, b=b))
+        _, *halves = update_read(update_bytes(update=update, disk=disk))
+        b, grams = ({slot: array.astype("float32") for slot, array in arrays.items()} for arrays in halves)
+        node_id = str(update.node_id)
+        contributions.append(Contribution(node_id=node_id, labels=update.labels, staleness=0, b=b, grams=grams))
     return aggregate(
         contributions, max_norm=plan.max_norm, max_labels=plan.max_labels, server_scale=round_.server_scale
     )

@@ -62,7 +62,8 @@ def round_open(
         raise BaseNotReady(release=base.version, status=base.status)
     if Round.objects.filter(base=base, status=RoundStatus.COLLECTING).exists():
         raise RoundUnderWay(release=base.version)
-    plan = _plan(base, tuple(slot_columns), settings, now)
+    slots = tuple(slot for slot in slot_columns if slot.rpartition(".")[2] in settings.parts)
+    plan = _plan(base, slots, settings, now)
     return Round.objects.create(
         plan_id=plan.plan_id,
         base=base,

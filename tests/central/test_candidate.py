@@ -62,7 +62,7 @@ def test_two_updates_become_one_adapter_release_that_awaits_its_signature(school
     assert (release.status, release.kind, release.base) == ("awaiting_signature", "adapter", ended.base)
     assert sorted(release.contributions) == sorted(ended.updates.values_list("digest", flat=True))
     adapter = adapter_read(release_folder(release=release, disk=disk) / "adapter.bin", base_digest=ended.base.digest)
-    # Equal weights of 0.1 and 0.3, whose step is 0.75 times (0.05 / 0.04) and so 1; int8 rounds by less than 1%.
+    # Equal weights of 0.1 and 0.3, every direction alike; int8 rounds by less than 1%.
     for slot, columns in COLUMNS.items():
         np.testing.assert_allclose(adapter.b[slot], np.full((2, columns), 0.2), rtol=0.01)
     assert [pair.answer for pair in gate.corrections] == ["Пойтахти Тоҷикистон шаҳри Душанбе аст."]

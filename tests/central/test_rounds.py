@@ -40,7 +40,7 @@ def _open(**changes):
         key=director_key(),
         actor="test",
         now=timezone.now(),
-        settings=PlanSettings(rank=2, max_norm=10.0, **changes),
+        settings=PlanSettings(rank=2, parts=("qkv", "o"), max_norm=10.0, server_scale=1.0, **changes),
     )
 
 

@@ -44,7 +44,13 @@ def test_a_package_that_lost_too_much_is_refused_and_nothing_is_left(tmp_path):
     checkpoint = tiny_prepared(tmp_path)
     with pytest.raises(QuantisationTooLossy):
         package_build(
-            checkpoint=checkpoint, texts=TEXTS, into=tmp_path / "out" / "package", work=tmp_path / "work",
-            progress=lambda step, part: None, tune=False, threads=1, allowed_increase=-0.5,
+            checkpoint=checkpoint,
+            texts=TEXTS,
+            into=tmp_path / "out" / "package",
+            work=tmp_path / "work",
+            progress=lambda step, part: None,
+            tune=False,
+            threads=1,
+            allowed_increase=-0.5,
         )
     assert list((tmp_path / "out").iterdir()) == []

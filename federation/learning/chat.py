@@ -1,0 +1,80 @@
+r"""Turn a question and its answer into the token ids that a Gemma 3 chat model learns from.
+
+The same turns as in serving, `<bos><start_of_turn>user\n…<end_of_turn>\n<start_of_turn>model\n`, then the answer and
+its `<end_of_turn>`. Only the answer and that last token are learnt. Words of people are encoded so that no control
+token can come out of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from federation.errors import CapacityError
+from federation.wire.rounds import Example
+
+TURN_START = "<start_of_turn>"
+TURN_END = "<end_of_turn>"
+BOS = "<bos>"
+
+
+class TokenizerUnusable(CapacityError):
+    """The package's tokenizer.json is missing, damaged or not Gemma's."""
+
+    code = "tokenizer_unusable"
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Token ids of one question and answer; those from `answer_start` on are learnt."""
+
+    ids: tuple[int, ...]
+    answer_start: int
+
+
+class ChatTokenizer:
+    """Encodes conversations with the tokenizer of the package that serves them."""
+
+    def __init__(self, path: Path) -> None:
+        """Read `path`, a tokenizer.json.
+
+        Raises:
+            TokenizerUnusable: it cannot be read, or lacks one of Gemma's turn tokens.
+        """
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the tokenizers library raises bare Exception for any unreadable file
+            raise TokenizerUnusable(path=str(path), problem=str(error)) from error
+        self._tokenizer.encode_special_tokens = True
+        ids = {token: self._tokenizer.token_to_id(token) for token in (BOS, TURN_START, TURN_END)}
+        missing = [token for token, i in ids.items() if i is None]
+        if missing:
+            raise TokenizerUnusable(path=str(path), problem=f"no {missing[0]}")
+        self._bos, self._turn_start, self.turn_end = (int(i) for i in ids.values())
+
+    def conversation(self, example: Example, *, max_tokens: int) -> Conversation:
+        """Return `example` as token ids, the answer cut so that all are at most `max_tokens`."""
+        ids = self.question(example.prompt)
+        answer = [*self._words(example.answer.strip()), self.turn_end]
+        return Conversation(tuple((ids + answer)[:max_tokens]), len(ids))
+
+    def question(self, prompt: str) -> list[int]:
+        """Return the ids up to where the model's answer begins."""
+        return [
+            self._bos,
+            self._turn_start,
+            *self._words(f"user\n{prompt.strip()}"),
+            self.turn_end,
+            *self._words("\n"),
+            self._turn_start,
+            *self._words("model\n"),
+        ]
+
+    def _words(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def text(self, ids: list[int]) -> str:
+        """Return the words that `ids` spell, control tokens left out."""
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))

@@ -1,0 +1,150 @@
+"""Rebuild the frozen base as a PyTorch Gemma 3 model from the very package that serves it (design: decision 8).
+
+Every size and setting is read from the graph itself, so that training cannot disagree with serving: what the school
+downloaded once is enough, and an adapter is trained against exactly the weights that it will run on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from onnx import NodeProto
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+from federation.learning.onnx_graph import BaseUnreadable, OnnxGraph
+
+_LOCAL_CACHE = "cos_cache_local"
+_MLP = ("gate_proj", "up_proj", "down_proj")
+_NORMS = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
+_HEAD = "/lm_head/MatMul"
+_EMBEDDING = "/model/embed_tokens/Gather"
+
+
+def onnx_base_load(folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 - transformers is untyped
+    """Return the package's base as a Gemma3ForCausalLM in evaluation mode, frozen, its matrices of `dtype`.
+
+    Norm weights stay float32. The embedding and the head are one tensor where the package keeps them as one.
+
+    Raises:
+        BaseUnreadable: the graph is not that of a Gemma 3 text model, or its weights are cut.
+    """
+    graph = OnnxGraph(folder)
+    layers = sum(1 for _ in _layers(graph))
+    if not layers:
+        raise BaseUnreadable(path=str(folder), problem="no layers")
+    config = _config(graph, layers)
+    with torch.device("meta"):
+        model = Gemma3ForCausalLM(config)
+    embedding, head = _embedding_and_head(graph, config, dtype)
+    weights = {name: tensor for layer in range(layers) for name, tensor in _layer_weights(graph, layer, config, dtype)}
+    weights |= {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
+    weights["model.norm.weight"] = _norm(graph, f"model.layers.{layers}.final_norm_layernorm.weight")
+    model.load_state_dict(weights, strict=True, assign=True)
+    _buffers_fill(model, graph)
+    model.requires_grad_(requires_grad=False)
+    return model.eval()
+
+
+def _layers(graph: OnnxGraph) -> Iterator[int]:
+    layer = 0
+    while graph.has_node(_attention_name(layer)):
+        yield layer
+        layer += 1
+
+
+def _attention_name(layer: int) -> str:
+    return f"/model/layers.{layer}/attn/GroupQueryAttention"
+
+
+def _projection(graph: OnnxGraph, layer: int, part: str) -> NodeProto:
+    branch = "mlp" if part in _MLP else "attn"
+    return graph.node(f"/model/layers.{layer}/{branch}/{part}/MatMul")
+
+
+def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
+    attention = [graph.node(_attention_name(layer)) for layer in range(layers)]
+    heads, kv_heads = (graph.setting(attention[0], name) for name in ("num_heads", "kv_num_heads"))
+    rows, hidden = graph.matrix_shape(_projection(graph, 0, "qkv_proj"))
+    windows = [graph.setting(node, "local_window_size") for node in attention]
+    first_norm = graph.node("/model/layers.0/input_layernorm/LayerNorm")
+    return Gemma3TextConfig(
+        vocab_size=graph.matrix_shape(graph.node(_HEAD))[0],
+        hidden_size=hidden,
+        intermediate_size=graph.matrix_shape(_projection(graph, 0, "gate_proj"))[0],
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=rows // (heads + 2 * kv_heads),
+        query_pre_attn_scalar=round(graph.setting(attention[0], "scale") ** -2),
+        rms_norm_eps=graph.setting(first_norm, "epsilon"),
+        sliding_window=max(1, *windows),
+        layer_types=["sliding_attention" if window > 0 else "full_attention" for window in windows],
+        max_position_embeddings=graph.array("cos_cache_global").shape[0],
+        tie_word_embeddings=False,
+        use_cache=False,
+        attn_implementation="sdpa",
+    )
+
+
+def _embedding_and_head(
+    graph: OnnxGraph, config: Gemma3TextConfig, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    head, gather = graph.node(_HEAD), graph.node(_EMBEDDING)
+    shape = (config.vocab_size, config.hidden_size)
+    head_weight = _filled(shape, dtype, graph.matrix_rows(head))
+    if graph.place(head.input[1]) == graph.place(gather.input[0]):
+        return head_weight, head_weight
+    return _filled(shape, dtype, graph.table_rows(gather)), head_weight
+
+
+def _layer_weights(
+    graph: OnnxGraph, layer: int, config: Gemma3TextConfig, dtype: torch.dtype
+) -> Iterator[tuple[str, torch.Tensor]]:
+    prefix = f"model.layers.{layer}"
+    packed = _matrix(graph, layer, "qkv_proj", dtype)
+    rows = [count * config.head_dim for count in (config.num_attention_heads, *[config.num_key_value_heads] * 2)]
+    for name, part in zip(("q_proj", "k_proj", "v_proj"), packed.split(rows), strict=True):
+        yield f"{prefix}.self_attn.{name}.weight", part
+    yield f"{prefix}.self_attn.o_proj.weight", _matrix(graph, layer, "o_proj", dtype)
+    for name in _MLP:
+        yield f"{prefix}.mlp.{name}.weight", _matrix(graph, layer, name, dtype)
+    for name in _NORMS:
+        yield f"{prefix}.{name}.weight", _norm(graph, f"{prefix}.{name}.weight")
+    for name in ("q_norm", "k_norm"):
+        yield f"{prefix}.self_attn.{name}.weight", _norm(graph, f"{prefix}.attn.{name}.layernorm.weight")
+
+
+def _matrix(graph: OnnxGraph, layer: int, part: str, dtype: torch.dtype) -> torch.Tensor:
+    node = _projection(graph, layer, part)
+    return _filled(graph.matrix_shape(node), dtype, graph.matrix_rows(node))
+
+
+def _filled(
+    shape: tuple[int, int], dtype: torch.dtype, rows: Iterator[tuple[int, NDArray[np.float32]]]
+) -> torch.Tensor:
+    matrix = torch.empty(shape, dtype=dtype)
+    for start, piece in rows:
+        matrix[start : start + len(piece)] = torch.from_numpy(piece)
+    return matrix
+
+
+def _norm(graph: OnnxGraph, name: str) -> torch.Tensor:
+    # The graph holds 1 + weight, the factor that Gemma multiplies by; transformers holds the weight.
+    return torch.from_numpy(graph.array(name).astype(np.float32) - np.float32(1))
+
+
+def _buffers_fill(model: Any, graph: OnnxGraph) -> None:  # noqa: ANN401 - transformers is untyped
+    """Give the tensors that no checkpoint holds their values: rotary frequencies and the embedding's factor."""
+    inner = model.model
+    for rotary, suffix in ((inner.rotary_emb, "global"), (inner.rotary_emb_local, "local")):
+        first_step = torch.from_numpy(
+            np.arctan2(graph.array(f"sin_cache_{suffix}")[1], graph.array(f"cos_cache_{suffix}")[1])
+        )
+        rotary.inv_freq = first_step
+        rotary.original_inv_freq = first_step
+    inner.embed_tokens.embed_scale = torch.tensor(inner.config.hidden_size**0.5)

@@ -1,0 +1,109 @@
+"""The base that training reads out of a package is the base that the package serves."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from transformers import Gemma3ForCausalLM
+
+from federation.errors import CapacityError
+from federation.learning.onnx_base import onnx_base_load
+from federation.learning.onnx_graph import blocks_dequantise
+from tests.learning.tiny_package import tiny_package
+
+IDS = [2, 4, 17, 60, 9, 101, 33, 5, 200, 77, 41, 6, 250, 19, 88, 140]
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    return tiny_package(tmp_path_factory.mktemp("tiny"))
+
+
+def served_logits(folder: Path, ids: list[int], *, accuracy_level: int, scratch: Path) -> np.ndarray:
+    """The serving graph's logits after `ids`; with accuracy level 1 its activations stay float32."""
+    graph = onnx.load(folder / "model.onnx", load_external_data=False)
+    for node in graph.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "accuracy_level":
+                attribute.i = accuracy_level
+    onnx.save(graph, scratch / "model.onnx")
+    shutil.copyfile(folder / "model.onnx.data", scratch / "model.onnx.data")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(scratch / "model.onnx", options)
+    feeds = {"input_ids": np.array([ids]), "attention_mask": np.ones((1, len(ids)), np.int64)}
+    feeds["score.targets"] = np.zeros((1, 0), np.int64)
+    for slot in session.get_inputs():
+        if slot.name.startswith("past_key_values"):
+            feeds[slot.name] = np.zeros((1, 1, 0, 16), np.float32)
+    return session.run(["logits"], feeds)[0].reshape(-1)
+
+
+def learnt_logits(folder: Path, ids: list[int], dtype: torch.dtype = torch.float32) -> np.ndarray:
+    model = onnx_base_load(folder, dtype=dtype)
+    with torch.no_grad():
+        return model(input_ids=torch.tensor([ids])).logits[0, -1].float().numpy()
+
+
+def test_the_loaded_base_has_the_serving_graphs_logits(package, tmp_path):
+    """Past the sliding window too, so that masks, both rotary tables and every weight are in play."""
+    exact = served_logits(package, IDS, accuracy_level=1, scratch=tmp_path)
+    np.testing.assert_allclose(learnt_logits(package, IDS), exact, atol=1e-4)
+    # The shipped graph rounds activations to 8 bits as well.
+    shipped = served_logits(package, IDS, accuracy_level=4, scratch=tmp_path)
+    np.testing.assert_allclose(learnt_logits(package, IDS), shipped, atol=0.1)
+
+
+def test_the_loaded_base_differs_from_the_checkpoint_by_the_rounding_alone(package):
+    checkpoint = Gemma3ForCausalLM.from_pretrained(package.parent / "checkpoint")
+    loaded = onnx_base_load(package, dtype=torch.float32)
+    ours, theirs = loaded.state_dict(), checkpoint.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, weight in theirs.items():
+        # Half a step of 8 bits in blocks of 32 is at most 1/254 of the largest weight.
+        torch.testing.assert_close(ours[name], weight, rtol=0, atol=float(weight.abs().max()) / 254 + 1e-6)
+
+
+def test_head_and_embedding_are_one_tensor_where_the_package_keeps_one(package):
+    model = onnx_base_load(package, dtype=torch.bfloat16)
+    assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+    assert model.lm_head.weight.dtype == torch.bfloat16
+    assert not any(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("zero_points", ["absent", "packed", "plain"])
+def test_blocks_dequantise_as_the_operator_defines(bits, zero_points):
+    rng = np.random.default_rng(bits)
+    rows, blocks, block = 3, 4, 32
+    codes = rng.integers(0, 2**bits, (rows, blocks, block)).astype(np.uint8)
+    scales = rng.normal(0, 0.1, (rows, blocks)).astype(np.float32)
+    zeros = rng.integers(0, 2**bits, (rows, blocks)).astype(np.uint8)
+    given = {"absent": None, "packed": zeros, "plain": zeros.astype(np.float32)}[zero_points]
+    if bits == 4:
+        packed = codes[..., ::2] | (codes[..., 1::2] << 4)
+        given = zeros[:, ::2] | (zeros[:, 1::2] << 4) if zero_points == "packed" else given
+    else:
+        packed = codes
+    expected = np.empty((rows, blocks * block), np.float32)
+    for row, i in np.ndindex(rows, blocks * block):
+        zero = 2 ** (bits - 1) if zero_points == "absent" else int(zeros[row, i // block])
+        expected[row, i] = (int(codes[row, i // block, i % block]) - zero) * scales[row, i // block]
+    np.testing.assert_array_equal(blocks_dequantise(packed, scales, given, bits=bits, block=block), expected)
+
+
+def test_a_package_without_a_readable_graph_is_refused(package, tmp_path):
+    with pytest.raises(CapacityError, match="base_unreadable"):
+        onnx_base_load(tmp_path, dtype=torch.float32)
+    (tmp_path / "model.onnx").write_bytes(b"not a graph")
+    with pytest.raises(CapacityError, match="base_unreadable"):
+        onnx_base_load(tmp_path, dtype=torch.float32)
+    shutil.copyfile(package / "model.onnx", tmp_path / "model.onnx")
+    whole = (package / "model.onnx.data").read_bytes()
+    (tmp_path / "model.onnx.data").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CapacityError, match="base_unreadable"):
+        onnx_base_load(tmp_path, dtype=torch.float32)
