@@ -37,6 +37,9 @@ SENTENCES: dict[str, str | Promise] = {
     "disk_full": gettext_lazy(
         "The disk is full: %(needed_bytes)s bytes are needed and %(free_bytes)s are free; make room."
     ),
+    "chunk_mismatch": gettext_lazy(
+        "A part of the new release arrived altered and was refused; nothing was installed. Tell the ministry."
+    ),
     "key_unreadable": gettext_lazy("The key at %(path)s cannot be used; enrol again with a new claim code."),
     "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
     "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),

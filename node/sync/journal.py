@@ -25,7 +25,8 @@ class Journal:
         self._counter = counter
         self._clock = clock
         self._tick = uuid.uuid4().hex
-        self.failed_steps: list[str] = []
+        self.failures: dict[str, FederationError] = {}
+        """By step, in the order in which they failed."""
 
     @contextlib.contextmanager
     def step(self, name: str, *, may_fail: bool = False) -> Iterator[list[str]]:
@@ -47,7 +48,7 @@ class Journal:
             code = error.code
             detail.append(str(error))
             _log.warning("sync %s: %s", name, error)
-            self.failed_steps.append(name)
+            self.failures[name] = error
             if not may_fail:
                 raise
         finally:

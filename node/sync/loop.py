@@ -69,7 +69,7 @@ def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes)
         return 0.0, False
     _log.info(
         "contact held: %d bytes up, %d down, failed steps: %s",
-        report.bytes_up, report.bytes_down, ", ".join(report.failed_steps) or "none",
+        report.bytes_up, report.bytes_down, ", ".join(report.failures) or "none",
     )  # fmt: skip
     return report.next_seconds, True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 from django.db import transaction
 
+from federation.errors import FederationError
 from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.envelopes import PARCELS, SESSION, envelope_seal
 from federation.trust.fetch import disk_free_bytes
@@ -50,7 +51,8 @@ class ContactReport:
     """How a contact went."""
 
     next_seconds: float
-    failed_steps: tuple[str, ...]
+    failures: Mapping[str, FederationError]
+    """Of the steps that failed while the rest of the contact went on, by step."""
     bytes_up: int
     bytes_down: int
 
@@ -109,7 +111,7 @@ class Contact:
         self.journal.prune()
         return ContactReport(
             next_seconds=min(answer.next_checkin_seconds, retry_seconds or answer.next_checkin_seconds),
-            failed_steps=tuple(self.journal.failed_steps),
+            failures=self.journal.failures,
             bytes_up=self.counter.bytes_up,
             bytes_down=self.counter.bytes_down,
         )
@@ -170,7 +172,7 @@ class Contact:
     def _metadata_refresh(self) -> bool:
         with self.journal.step("metadata", may_fail=True) as detail:
             detail.append(f"{len(self.trusted.refresh(now=self.clock()))} releases trusted")
-        return "metadata" not in self.journal.failed_steps
+        return "metadata" not in self.journal.failures
 
     def _plan_take(self, answer: CheckInAnswer) -> None:
         if answer.round_plan is None:

@@ -49,7 +49,6 @@ def test_a_teacher_signs_in_and_finds_the_queue_and_the_corrections(chromium, no
 def test_the_admin_stays_on_the_machine_and_shows_each_station(chromium, centre):
     commands, address = centre
     account = commands.run_json("browser", "admin_create", "--username", "zarina")
-    commands.run("browser", "keys_create")
     commands.run_json("browser", "school_invite", "--name", "Мактаби №1")
     visit = Visit(chromium, address, width=1280)
 

@@ -1,6 +1,7 @@
 """The whole journey with real processes, on another question than the demo's own."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -67,8 +68,10 @@ def test_a_journey_whose_port_is_in_use_ends_with_one_sentence(tmp_path):
 @pytest.mark.slow
 def test_an_interrupted_journey_ends_what_it_started(tmp_path):
     root = tmp_path / "demo"
-    command = [sys.executable, "manage.py", "demo", "--root", str(root), "--port-base", str(PORT_BASE + 400)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    command = _command(root, PORT_BASE + 400)
+    with subprocess.Popen(
+        command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
         while not (root / "central" / "run.json").exists():
             assert child.poll() is None
             time.sleep(0.2)
@@ -80,8 +83,24 @@ def test_an_interrupted_journey_ends_what_it_started(tmp_path):
 
 
 def _demo(root, port_base, *arguments):
-    command = [sys.executable, "manage.py", "demo", "--root", str(root), "--port-base", str(port_base), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=JOURNEY_SECONDS, check=False)
+    return subprocess.run(
+        _command(root, port_base, *arguments),
+        cwd=ROOT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=JOURNEY_SECONDS,
+        check=False,
+    )
+
+
+def _command(root, port_base, *arguments):
+    return [sys.executable, "manage.py", "demo", "--root", str(root), "--port-base", str(port_base), *arguments]
+
+
+def _environment():
+    """Return the environment without what the test run's own settings put there for this process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
 
 
 def _left_running(root):

@@ -93,7 +93,7 @@ def test_only_the_owner_may_read_the_private_key_and_the_enrolment(school):
 def test_a_contact_sends_every_parcel_and_none_twice(school, centre, teacher):
     rate(teacher, school)
     report = contact(school)
-    assert report.failed_steps == ()
+    assert tuple(report.failures) == ()
     assert parcels_waiting() == 0
     contact(school)
     ((_, parcels),) = centre.parcels.items()
@@ -105,10 +105,10 @@ def test_a_lost_receipt_neither_loses_nor_doubles_a_rating(school, centre, teach
     rate(teacher, school)
     rate(teacher, school, stars=5)
     centre.receipts_to_lose = 1
-    assert contact(school).failed_steps == ("parcels",)
+    assert tuple(contact(school).failures) == ("parcels",)
     assert code_of("parcels") == "centre_unreachable"
     assert parcels_waiting() == 2
-    assert contact(school).failed_steps == ()
+    assert tuple(contact(school).failures) == ()
     assert parcels_waiting() == 0
     ((_, parcels),) = centre.parcels.items()
     assert [parcel.body["stars"] for parcel in parcels.values()] == [2, 5]
@@ -137,7 +137,7 @@ def test_each_step_is_logged_with_its_bytes(school, centre, teacher):
 def test_an_assigned_release_is_fetched_tried_and_reported(school, centre, tmp_path):
     index = centre.publish(package(tmp_path))
     centre.assign(node_id=enrolment_read(school).node_id, sequence=3, release=index_digest(index))
-    assert contact(school).failed_steps == ()
+    assert tuple(contact(school).failures) == ()
     (report,) = centre.check_ins[-1].installs
     assert (report.release, report.sequence) == (index_digest(index), 3)
     # The package is no model, so the self-test's child process refuses it and nothing runs.
@@ -153,7 +153,7 @@ def test_an_assignment_with_a_lower_sequence_is_refused(school, centre, tmp_path
     centre.assign(node_id=node_id, sequence=5, release=None, reason="newest_runs")
     contact(school)
     centre.assign(node_id=node_id, sequence=4, release=index_digest(index))
-    assert contact(school).failed_steps == ("assignment",)
+    assert tuple(contact(school).failures) == ("assignment",)
     assert code_of("assignment") == "assignment_rolled_back"
     assert SeenAssignment.objects.get().sequence == 5
     assert not (school / "releases").exists()
@@ -200,7 +200,7 @@ def test_metadata_that_cannot_be_fetched_holds_up_no_correction(school, centre, 
     rate(teacher, school)
     for path in (centre.tuf / "metadata").glob("timestamp.json"):
         path.unlink()
-    assert contact(school).failed_steps == ("metadata",)
+    assert tuple(contact(school).failures) == ("metadata",)
     assert parcels_waiting() == 0
 
 

@@ -38,9 +38,16 @@ class Command(NodeCommand):
             "up": report.bytes_up,
             "down": report.bytes_down,
         }
-        if report.failed_steps:
-            words += " " + _("These steps failed: %(steps)s.") % {"steps": ", ".join(report.failed_steps)}
-        self.say(words, report, as_json=options["json"])
+        answer = {
+            "next_seconds": report.next_seconds,
+            "bytes_up": report.bytes_up,
+            "bytes_down": report.bytes_down,
+            "failures": {step: error.code for step, error in report.failures.items()},
+        }
+        self.say(words, answer, as_json=options["json"])
+        if report.failures:
+            # The first failure becomes the command's own; the rest are in the log and on the status page.
+            raise next(iter(report.failures.values()))
 
     def _loop(self) -> None:
         stopping = threading.Event()
