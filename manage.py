@@ -19,7 +19,7 @@ def main(argv: list[str]) -> int:
 
         return demo_main(argv[2:])
     if project not in ("central", "node"):
-        print(USAGE, file=sys.stderr)
+        sys.stderr.write(USAGE + "\n")
         return 2
     os.environ["DJANGO_SETTINGS_MODULE"] = f"{project}.settings"
     from django.core.management import execute_from_command_line  # noqa: PLC0415 - settings must be named first
