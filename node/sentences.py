@@ -22,7 +22,7 @@ SENTENCES: dict[str, str | Promise] = {
     "centre_busy": gettext_lazy("The centre cannot answer now (status %(status)s); try again later."),
     "centre_refused": gettext_lazy("The centre refused the request (%(reason)s); ask the ministry."),
     "session_refused": gettext_lazy("The centre ended the session; try again."),
-    "page_port_in_use": gettext_lazy("Port %(port)s on %(host)s is in use or not allowed; choose another with --port."),
+    "port_in_use": gettext_lazy("Port %(port)s on %(host)s is in use or not allowed; choose another with --port."),
     "engine_unavailable": gettext_lazy("The engine is not running; start it with “node run”."),
     "no_release_installed": gettext_lazy("No model is installed yet; run “node sync --once” while a link is up."),
     "answer_failed": gettext_lazy("The engine could not answer (%(reason)s); see logs/engine.log."),

@@ -10,7 +10,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,7 +18,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from federation.errors import CapacityError
 from federation.trust.durable import durable_write
 from federation.wire.canonical import canonical_bytes
 from node.children import child_environment, command_argv
@@ -30,12 +28,6 @@ LONGEST_PAUSE_SECONDS = 60.0
 GRACE_SECONDS = 10.0
 MAX_LOG_BYTES = 10 * 1024 * 1024
 _log = logging.getLogger(__name__)
-
-
-class PortInUse(CapacityError):
-    """Another program listens on `port` of `host`, or this user may not."""
-
-    code = "page_port_in_use"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,21 +85,6 @@ class _RunFile:
     address: str
     started_at: datetime
     children: Mapping[str, int]
-
-
-def port_check(*, host: str, port: int) -> None:
-    """Return only if a server can listen on `port` of `host`.
-
-    Raises:
-        PortInUse: it cannot.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise PortInUse(host=host, port=port) from error
 
 
 def node_children(*, root: Path, host: str, port: int) -> list[Child]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from federation.demo.errors import StepFailed
+from federation.ports import PortInUse, port_check
 
 DATA = Path(__file__).resolve().parent
 PORTS_PER_SCHOOL = 10
@@ -60,13 +60,11 @@ class Ports:
         wanted = [self.centre, self.fleet]
         wanted += [port for n in range(schools) for port in (self.page(n), self.link(n), self.fleet_link(n))]
         for port in wanted:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError as error:
-                    reason = f"port {port} is in use; end what uses it, or pass another --port-base"
-                    raise StepFailed(step="ports", reason=reason, log="") from error
+            try:
+                port_check(host="127.0.0.1", port=port, option="--port-base")
+            except PortInUse as error:
+                reason = f"port {port} is in use; end what uses it, or pass another --port-base"
+                raise StepFailed(step="ports", reason=reason, log="") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

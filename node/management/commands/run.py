@@ -11,9 +11,10 @@ from django.db import connections
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from federation.ports import port_check
 from node.chat.services import answers_abandon
 from node.doors import NodeCommand
-from node.supervisor import children_run, node_children, port_check
+from node.supervisor import children_run, node_children
 
 
 class Command(NodeCommand):
