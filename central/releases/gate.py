@@ -47,7 +47,7 @@ class GateBounds:
     """How far a release may be off."""
 
     base_perplexity_increase: float = 0.03
-    adapter_perplexity_increase: float = 0.30
+    adapter_perplexity_increase: float = 0.50
     """Of prose: a guard against collapse, which triples it. What pupils see is judged by `unrelated_loss`."""
     unrelated_loss: float = 0.05
     corrections_gain: float = 0.0
