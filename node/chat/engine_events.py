@@ -10,7 +10,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from federation.errors import CapacityError, TransportError, WireError
+from federation.errors import CapacityError, TransportError
 from federation.wire.canonical import canonical_bytes, parse
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -38,12 +38,6 @@ class AnswerFailed(TransportError):
     """The engine met an error while answering; `reason` is its code."""
 
     code = "answer_failed"
-
-
-class UnknownEngineOp(WireError):
-    """The engine was asked for something that it does not do."""
-
-    code = "unknown_engine_op"
 
 
 class EngineOp(enum.Enum):
