@@ -15,6 +15,7 @@ from federation.errors import CapacityError, WireError
 from federation.learning.adapted_model import adapter_attach
 from federation.learning.chat import ChatTokenizer, Conversation
 from federation.learning.onnx_base import onnx_base_load
+from federation.learning.precision import dtype_fastest
 from federation.learning.torch_trainer import Outcome, Training
 from federation.learning.update import update_write
 from federation.trust.durable import durable_write
@@ -150,9 +151,7 @@ def _conversations(tokenizer: ChatTokenizer, examples: Sequence[Example]) -> lis
 
 def _dtype(name: str) -> torch.dtype:
     if name == "auto":
-        # Without these instructions a processor emulates bfloat16, several times slower than float32.
-        is_fast = torch.cpu.get_capabilities().get("avx512_bf16", False)
-        return torch.bfloat16 if is_fast else torch.float32
+        return dtype_fastest()
     return torch.bfloat16 if name == "bfloat16" else torch.float32
 
 

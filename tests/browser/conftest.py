@@ -11,7 +11,7 @@ from tests.stations import centre_run, node_run
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium():
     program = shutil.which("chromium")
     if program is None:

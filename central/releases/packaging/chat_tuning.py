@@ -34,6 +34,7 @@ from transformers import AutoModelForCausalLM
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_record
 from federation.inference.prompt import ChatTokenizer, Role, Turn
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
+from federation.learning.precision import dtype_fastest
 
 PAIRS = Path(__file__).with_name("chat_tuning.jsonl")
 _log = logging.getLogger(__name__)
@@ -97,10 +98,10 @@ def tuning_digest(tuning: ChatTuning) -> str:
 
 
 class _Student:
-    """The frozen model in bfloat16 with what is trained beside it, in float32."""
+    """The frozen model in the fastest type here, with what is trained beside it, in float32."""
 
     def __init__(self, folder: Path, tokenizer: ChatTokenizer, *, rank: int) -> None:
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_fastest())
         self.factors = adapter_attach(self._model, seed="chat tuning", rank=rank, slots=list(slot_columns(self._model)))
         self.turn_end = tokenizer.turn_end
         self.turn_end_change = torch.zeros(self._model.config.hidden_size)
