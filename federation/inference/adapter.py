@@ -2,7 +2,7 @@
 
 The file is the magic bytes, the header's length (uint32, little endian), the header (JSON, sorted keys), then for each
 slot in the header's order `rank` float32 scales and B as int8 (rank, d_out), row by row, both little endian. The same
-factors give the same bytes. `adapter_expand` writes the file that onnxruntime-genai loads.
+factors give the same bytes. `adapter_expand` writes the file that ONNX Runtime loads.
 
 Source: Sun et al. 2024, "Improving LoRA in privacy-preserving federated learning" (FFA-LoRA).
 """

@@ -1,60 +1,54 @@
-"""The engine that schools run: onnxruntime-genai on a package, with at most one adapter active.
+"""The engine that schools run: a package in ONNX Runtime, several answers at once, with at most one adapter each.
 
-The graph takes `score.targets` int64 (1, n), which must be given at every run (empty while chatting): for the last n
-tokens of a prompt it names the tokens that should come next, and `score.logprobs` float32 (1, n) are their
-log-probabilities. One Engine answers one question at a time.
+For one thread at a time. `generate`, `answers` and the scores are for one caller that waits; a server calls `begin`,
+`step` and `end` itself, so that pupils join and leave between two steps.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 import numpy as np
-import onnxruntime_genai as genai
+import onnxruntime
 from numpy.typing import NDArray
 
+from federation.inference.answer_text import AnswerText
+from federation.inference.batch import Batch, Generation
 from federation.inference.errors import EngineFailed
+from federation.inference.graph_session import FAILURES, LOGPROBS, NO_FACTORS, SCORE_LOGITS, Factors, GraphSession
 from federation.inference.package import TOKENIZER, PackageCard, package_open
 from federation.inference.prompt import ChatTokenizer, Turn
+from federation.inference.sampling import GREEDY, Sampling
 
-_ADAPTER = "adapter"
-_SCORE_TARGETS = "score.targets"
-_SCORE_LOGPROBS = "score.logprobs"
+# Idle rows are emptied when the rows together hold more than this many chats of a thousand tokens.
+_REMEMBERED_TOKENS = 8 * 1024
 
 
 class Engine:
     """A loaded package. Make one with `Engine.load`."""
 
-    def __init__(self, *, path: Path, card: PackageCard, model: genai.Model, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, *, card: PackageCard, session: GraphSession, tokenizer: ChatTokenizer) -> None:
         """Hold what `load` opened."""
         self.card = card
         self.tokenizer = tokenizer
-        self._path = path
-        self._model = model
-        self._adapters: genai.Adapters | None = None
+        self._session = session
+        self._batch = Batch(session, ends=tokenizer.answer_ends, memory_tokens=_REMEMBERED_TOKENS)
+        self._factors: Factors = NO_FACTORS
 
     @classmethod
-    def load(cls, package: Path, adapter: Path | None = None, *, threads: int | None = None) -> Self:
-        """Return an engine on the package folder, with the `.onnx_adapter` file `adapter` active.
+    def load(cls, package: Path, adapter: Path | None = None, *, threads: int | None = None, rows: int = 1) -> Self:
+        """Return an engine on the package folder for `rows` answers at once, the `.onnx_adapter` file `adapter` active.
 
         Raises:
             PackageIncomplete, PackageCardInvalid: the package is not whole.
-            EngineFailed: onnxruntime-genai refuses the graph or the adapter.
+            EngineFailed: ONNX Runtime refuses the graph or the adapter.
         """
         card = package_open(package)
-        config = genai.Config(str(package))
-        if threads is not None:
-            options = {"intra_op_num_threads": threads}
-            config.overlay(json.dumps({"model": {"decoder": {"session_options": options}}}))
-        try:
-            model = genai.Model(config)
-        except RuntimeError as error:
-            raise EngineFailed(path=str(package), problem=str(error)) from error
-        engine = cls(path=package, card=card, model=model, tokenizer=ChatTokenizer(package / TOKENIZER))
+        session = GraphSession(package, rows=rows, context_tokens=card.context_tokens, threads=threads)
+        engine = cls(card=card, session=session, tokenizer=ChatTokenizer(package / TOKENIZER))
         engine.swap_adapter(adapter)
         return engine
 
@@ -64,39 +58,72 @@ class Engine:
         Raises:
             EngineFailed: the file cannot be loaded; the adapter that was active stays so.
         """
-        if adapter is None:
-            self._adapters = None
-            return
-        adapters = genai.Adapters(self._model)
-        try:
-            adapters.load(str(adapter), _ADAPTER)
-        except RuntimeError as error:
-            raise EngineFailed(path=str(adapter), problem=str(error)) from error
-        self._adapters = adapters
+        factors = NO_FACTORS if adapter is None else adapter_factors(adapter)
+        self._session.factors_drop(self._factors)
+        self._factors = factors
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more answer can begin."""
+        return self._batch.has_room
+
+    @property
+    def answering(self) -> int:
+        """How many answers are on their way."""
+        return self._batch.size
+
+    def begin(self, turns: Sequence[Turn], *, max_new_tokens: int, sampling: Sampling = GREEDY) -> Generation:
+        """Begin an answer to `turns`; there must be room. Every `step` lets it grow until `end` is called.
+
+        Raises:
+            PromptTooLong: the last turn does not fit beside `max_new_tokens`.
+        """
+        prompt = self.tokenizer.prompt(turns, allowed_tokens=self.card.context_tokens - max_new_tokens)
+        return self.begin_ids(prompt, max_new_tokens=max_new_tokens, sampling=sampling)
+
+    def begin_ids(self, prompt: Sequence[int], *, max_new_tokens: int, sampling: Sampling = GREEDY) -> Generation:
+        """Begin to continue `prompt` as it stands; it fits into the context together with `max_new_tokens`."""
+        return self._batch.open(prompt, max_new_tokens=max_new_tokens, sampling=sampling, factors=self._factors)
+
+    def step(self) -> list[tuple[Generation, int]]:
+        """Let the answers grow; return each new token with the answer it belongs to.
+
+        Raises:
+            EngineFailed: the engine broke down on the way.
+        """
+        return self._batch.step()
+
+    def end(self, generation: Generation) -> None:
+        """Let an answer go, whether it is over or not."""
+        self._batch.close(generation)
 
     def generate(
         self,
         turns: Sequence[Turn],
         *,
         max_new_tokens: int = 256,
-        temperature: float = 0.0,
-        top_p: float = 0.95,
-        seed: int = 0,
+        sampling: Sampling = GREEDY,
+        stops: Sequence[str] = (),
         stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[str]:
-        """Yield the answer's text as it comes, in pieces of whole characters; temperature 0 is greedy.
+        """Yield the answer's text as it comes, in pieces of whole characters.
 
-        It ends at the end of the turn, after `max_new_tokens`, or at the first token after `stop()` became true.
+        It ends at the end of the turn, after `max_new_tokens`, before one of the texts `stops`, or at the first token
+        after `stop()` became true.
 
         Raises:
             PromptTooLong: the last turn does not fit beside `max_new_tokens`.
             EngineFailed: the engine broke down on the way.
         """
-        prompt = self.tokenizer.prompt(turns, allowed_tokens=self.card.context_tokens - max_new_tokens)
-        options: dict[str, float] = {"do_sample": temperature > 0}
-        if temperature > 0:
-            options |= {"temperature": temperature, "top_p": top_p, "random_seed": seed}
-        yield from self.tokenizer.pieces(self._tokens(prompt, max_new_tokens, options, stop))
+        generation = self.begin(turns, max_new_tokens=max_new_tokens, sampling=sampling)
+        text = AnswerText(self.tokenizer, stops=stops)
+        try:
+            while not (generation.is_over or text.is_stopped or stop()):
+                yield from (words for _, token in self.step() if (words := text.take(token)))
+            if words := text.finish():
+                yield words
+        finally:
+            self.end(generation)
 
     def answer(self, turns: Sequence[Turn], *, max_new_tokens: int = 256) -> str:
         """Return the whole greedy answer to `turns`."""
@@ -113,51 +140,40 @@ class Engine:
         return float(self._score(prompt + closing, len(closing)).mean())
 
     def perplexity(self, text: str, *, piece_tokens: int = 300) -> float:
-        """Return e to the mean, over pieces of `piece_tokens` tokens, of the mean loss of a token in nats.
+        """Return e to the mean, over the pieces of `losses`, of the mean loss of a token."""
+        means = [float(piece.mean()) for piece in self.losses(text, piece_tokens=piece_tokens)]
+        return math.exp(sum(means) / len(means))
 
-        Each piece stands alone behind a BOS token, and each of its tokens counts.
+    def losses(self, text: str, *, piece_tokens: int = 300) -> list[NDArray[np.float32]]:
+        """Return the loss of each token of `text` in nats, in pieces of `piece_tokens` tokens.
+
+        Each piece stands alone behind a BOS token.
         """
         ids = self.tokenizer.words(text)
-        losses = []
-        for start in range(0, len(ids), piece_tokens):
-            piece = ids[start : start + piece_tokens]
-            losses.append(-float(self._score([self.tokenizer.bos, *piece], len(piece)).mean()))
-        return math.exp(sum(losses) / len(losses))
+        pieces = [ids[start : start + piece_tokens] for start in range(0, len(ids), piece_tokens)]
+        return [-self._score([self.tokenizer.bos, *piece], len(piece)) for piece in pieces]
 
-    def _tokens(
-        self, prompt: list[int], max_new_tokens: int, options: dict[str, float], stop: Callable[[], bool]
-    ) -> Iterator[int]:
-        targets = np.zeros((1, 0), np.int64)
-        generator = self._start(len(prompt) + max_new_tokens, options, targets)
-        try:
-            generator.append_tokens(prompt)
-            for _ in range(max_new_tokens):
-                if stop():
-                    return
-                generator.generate_next_token()
-                token = int(generator.get_next_tokens()[0])
-                if token in self.tokenizer.answer_ends:
-                    return
-                yield token
-        except RuntimeError as error:
-            raise EngineFailed(path=str(self._path), problem=str(error)) from error
+    def logits(self, ids: Sequence[int], last: int) -> NDArray[np.float32]:
+        """Return float32 (last, vocabulary): what the model expects after each of the last `last` of `ids`."""
+        targets = [self.tokenizer.bos] * last
+        row = self._batch.idle_row()
+        return self._session.score(row=row, ids=ids, targets=targets, factors=self._factors, output=SCORE_LOGITS)
 
-    def _score(self, ids: list[int], scored: int) -> NDArray[np.float32]:
+    def _score(self, ids: Sequence[int], scored: int) -> NDArray[np.float32]:
         """Return the log-probability of each of the last `scored` ids, given all before it."""
-        # The generator keeps a pointer to the array and no copy: it must outlive the run.
-        targets = np.array([ids[-scored:]], np.int64)
-        try:
-            generator = self._start(len(ids), {"do_sample": False}, targets)
-            generator.append_tokens(ids[:-1])
-            return np.array(generator.get_output(_SCORE_LOGPROBS)[0], np.float32)
-        except RuntimeError as error:
-            raise EngineFailed(path=str(self._path), problem=str(error)) from error
+        row = self._batch.idle_row()
+        return self._session.score(row=row, ids=ids[:-1], targets=ids[-scored:], factors=self._factors, output=LOGPROBS)
 
-    def _start(self, max_length: int, options: dict[str, float], targets: NDArray[np.int64]) -> genai.Generator:
-        parameters = genai.GeneratorParams(self._model)
-        parameters.set_search_options(max_length=max_length, batch_size=1, **options)
-        generator = genai.Generator(self._model, parameters)
-        generator.set_model_input(_SCORE_TARGETS, targets)
-        if self._adapters is not None:
-            generator.set_active_adapter(self._adapters, _ADAPTER)
-        return generator
+
+def adapter_factors(adapter: Path) -> Factors:
+    """Return the factors in the `.onnx_adapter` file `adapter`.
+
+    Raises:
+        EngineFailed: it cannot be read.
+    """
+    try:
+        file = onnxruntime.AdapterFormat.read_adapter(str(adapter))
+    except (*FAILURES, OSError) as error:
+        raise EngineFailed(path=str(adapter), problem=str(error)) from error
+    factors: Factors = file.get_parameters()
+    return factors

@@ -17,6 +17,12 @@ class PackageCardInvalid(TrustError):
     code = "package_card_invalid"
 
 
+class EngineTooOld(CapacityError):
+    """The package is of the format `needed`, and this program knows those up to `has`."""
+
+    code = "engine_too_old"
+
+
 class EngineFailed(CapacityError):
     """The engine could not load or run the package at `path`: `problem`."""
 
@@ -51,3 +57,9 @@ class AdapterNotFinite(TrustError):
     """The factor of `slot` holds NaN or infinity."""
 
     code = "adapter_not_finite"
+
+
+class SuiteInvalid(CapacityError):
+    """The suite at `path` cannot be used: line `line` (0: the file as a whole) has the `problem`."""
+
+    code = "suite_invalid"

@@ -1,24 +1,23 @@
 """The package: the folder that a school's engine runs, and the card that says what is in it.
 
-A package holds exactly `model.onnx`, `model.onnx.data`, `genai_config.json`, `tokenizer.json` and `card.json`. The
-graph takes two kinds of inputs beside onnxruntime-genai's own: the factors of adapter slots (empty by default) and
-`score.targets` (see `federation.inference.engine`).
+A package holds exactly `model.onnx`, `model.onnx.data`, `tokenizer.json` and `card.json`. What the graph takes and
+gives is said in `federation.inference.graph_session`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from federation.inference.errors import PackageCardInvalid, PackageIncomplete
+from federation.inference.errors import EngineTooOld, PackageCardInvalid, PackageIncomplete
 
 FORMAT = 1
 CARD = "card.json"
 TOKENIZER = "tokenizer.json"
-FILES = ("model.onnx", "model.onnx.data", "genai_config.json", TOKENIZER, CARD)
+FILES = ("model.onnx", "model.onnx.data", TOKENIZER, CARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,33 @@ class Perplexity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How near the package's expectations are to the float32 checkpoint's.
+
+    Divergences are in nats a token, on a text shorter and one longer than the sliding window; `agreement` is the share
+    of tokens where both think the same next one likeliest.
+    """
+
+    divergence_short: float
+    divergence_long: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixChoice:
+    """How one matrix is held, and why: what it was predicted to cost in nats a token."""
+
+    part: str
+    bits: int
+    block: int
+    predicted_loss: float
+    is_kept: bool
+    """Whether these are the very integers that the checkpoint came with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PackageCard:
-    """What a package is; `perplexity` is by language code (`tg`, `ru`, `en`)."""
+    """What a package is; `perplexity` and `parity` are by language code (`tg`, `ru`, `en`)."""
 
     format: int
     name: str
@@ -54,6 +78,11 @@ class PackageCard:
     max_rank: int
     slots: tuple[Slot, ...]
     perplexity: Mapping[str, Perplexity]
+    languages: tuple[str, ...] = ()
+    """Those that the vocabulary was trimmed to; none: it is whole."""
+    parity: Mapping[str, Parity] = field(default_factory=dict)
+    matrices: tuple[MatrixChoice, ...] = ()
+    """Of a mixed quantisation, what was chosen for each matrix."""
 
 
 def package_open(folder: Path) -> PackageCard:
@@ -61,7 +90,8 @@ def package_open(folder: Path) -> PackageCard:
 
     Raises:
         PackageIncomplete: a file is missing.
-        PackageCardInvalid: the card is not JSON, is of another format, or a value has the wrong type.
+        EngineTooOld: the package is of a newer format than this program knows.
+        PackageCardInvalid: the card is not JSON, is of no format, or a value has the wrong type.
     """
     for name in FILES:
         if not (folder / name).is_file():
@@ -77,9 +107,12 @@ def card_parse(document: Mapping[str, Any]) -> PackageCard:
     """Return the card that `document` (parsed JSON) holds.
 
     Raises:
-        ValueError: it is of another format or holds an impossible value.
+        EngineTooOld: it is of a newer format, so that its other values may mean anything.
+        ValueError: it is of no format or holds an impossible value.
         KeyError, TypeError: a value is missing or has the wrong type.
     """
+    if document["format"] > FORMAT:
+        raise EngineTooOld(needed=document["format"], has=FORMAT)
     if document["format"] != FORMAT:
         raise ValueError(f"format {document['format']} is not {FORMAT}")
     slots = tuple(
@@ -96,6 +129,9 @@ def card_parse(document: Mapping[str, Any]) -> PackageCard:
         format=FORMAT,
         slots=slots,
         perplexity=perplexity,
+        languages=tuple(_text(language) for language in document["languages"]),
+        parity={language: _parity(values) for language, values in document["parity"].items()},
+        matrices=tuple(_matrix(choice) for choice in document["matrices"]),
         **_each(_text, texts, document),
         **_each(_count, counts, document),
     )
@@ -105,6 +141,24 @@ def card_write(card: PackageCard, *, folder: Path) -> None:
     """Write `card` as the card.json of `folder`; the same card gives the same bytes."""
     text = json.dumps(asdict(card), ensure_ascii=False, indent=2, sort_keys=True)
     (folder / CARD).write_text(text + "\n", "utf-8")
+
+
+def _parity(values: Mapping[str, Any]) -> Parity:
+    return Parity(
+        divergence_short=float(values["divergence_short"]),
+        divergence_long=float(values["divergence_long"]),
+        agreement=float(values["agreement"]),
+    )
+
+
+def _matrix(choice: Mapping[str, Any]) -> MatrixChoice:
+    return MatrixChoice(
+        part=_text(choice["part"]),
+        bits=_count(choice["bits"]),
+        block=_count(choice["block"]),
+        predicted_loss=float(choice["predicted_loss"]),
+        is_kept=bool(choice["is_kept"]),
+    )
 
 
 def _each(check: Callable[[object], Any], names: tuple[str, ...], document: Mapping[str, Any]) -> dict[str, Any]:

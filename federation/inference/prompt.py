@@ -7,7 +7,7 @@ comes out of it, whatever they typed.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,6 @@ BOS = "<bos>"
 EOS = "<eos>"
 TURN_START = "<start_of_turn>"
 TURN_END = "<end_of_turn>"
-_REPLACEMENT = "\ufffd"
-_LONGEST_CHARACTER_TOKENS = 4
 
 
 class Role(enum.Enum):
@@ -87,20 +85,6 @@ class ChatTokenizer:
     def text(self, ids: Sequence[int]) -> str:
         """Return the words that `ids` spell, control tokens left out."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def pieces(self, ids: Iterable[int]) -> Iterator[str]:
-        """Yield the text of `ids` as it comes, never half of a character."""
-        waiting: list[int] = []
-        for token in ids:
-            waiting.append(token)
-            text = self.text(waiting)
-            if text.endswith(_REPLACEMENT) and len(waiting) < _LONGEST_CHARACTER_TOKENS:
-                continue
-            waiting.clear()
-            if text:
-                yield text
-        if waiting:
-            yield self.text(waiting)
 
     def _conversation(self, system: str, turns: Sequence[Turn]) -> list[int]:
         ids = [self.bos]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 from node.chat.engine_events import (
@@ -21,7 +21,7 @@ from node.chat.engine_events import (
 )
 
 
-async def engine_stream(*, socket_path: Path, request: EngineRequest) -> AsyncIterator[EngineEvent]:
+async def engine_stream(*, socket_path: Path, request: EngineRequest) -> AsyncGenerator[EngineEvent, None]:
     """Yield the engine's events up to the last; leaving the loop early closes the connection, which stops the engine.
 
     Raises:

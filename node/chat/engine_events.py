@@ -60,7 +60,7 @@ class EventKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatMessage:
-    """One message of a conversation; `role` is `user` or `model`."""
+    """One message of a conversation; `role` is `system`, `user` or `model`."""
 
     role: str
     text: str
@@ -79,6 +79,13 @@ class EngineRequest:
     answer: str = ""
     """The answer to score after `messages`."""
     max_tokens: int = 512
+    temperature: float = 0.0
+    """0 takes the likeliest token each time, as the page does; up to 2."""
+    top_p: float = 1.0
+    seed: int = 0
+    """Of the draws at a temperature above 0; 0 to 2**31 - 1."""
+    stop: tuple[str, ...] = ()
+    """The answer ends before the first of these texts, which is not part of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +98,17 @@ class EngineEvent:
     place: int = 0
     """In the queue; 0 is served next."""
     release: str = ""
+    """That answers; in `done`, and in a piece where the engine names it already."""
     version: int = 0
     is_stopped: bool = False
+    """Somebody ended the answer: `stop`, the reader who left, or the end of the engine process."""
+    is_complete: bool = True
+    """The model or a stop text ended the answer; False: `max_tokens` did."""
     logprob_per_token: float = 0.0
+    prompt_tokens: int = 0
+    """That the model read, the marks of the turns included."""
     tokens: int = 0
+    """Of the answer."""
     waiting: int = 0
     code: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from django.db import close_old_connections
+
 from federation.errors import CapacityError, FederationError
 from federation.inference.adapter import adapter_expand, adapter_read
 from federation.inference.engine import Engine
@@ -19,10 +21,12 @@ from federation.inference.package import package_open
 from federation.inference.prompt import Role, Turn
 from node.chat.engine_events import ReleaseNotLoaded
 from node.installed.services import ActiveRelease, trial_commit, trial_load_begin, trial_revert
-from node.installed.state import Phase, slots_read
+from node.installed.state import STATE_NAME, Phase, slots_read
 
 TRIAL_QUESTION = "Салом! Пойтахти Тоҷикистон кадом шаҳр аст?"
 TRIAL_TOKENS = 24
+# As many pupils are answered at once; more wait in the queue.
+ROWS = 16
 _log = logging.getLogger(__name__)
 
 
@@ -49,11 +53,28 @@ class Serving:
         """Nothing is loaded before `follow`."""
         self._root = root
         self._clock = clock
+        self._followed: int | None = -1
         self.served: Served | None = None
         self.failure_code = ""
 
+    def is_due(self) -> bool:
+        """Return whether `state.json` was written since it was followed last."""
+        return self._stamp() != self._followed
+
     def follow(self) -> None:
         """Load what `state.json` names if it is not loaded yet; a release on trial is tried, then kept or left."""
+        # Following may write the file itself, so what is remembered is how it stood before.
+        self._followed = self._stamp()
+        try:
+            self._follow()
+        finally:
+            close_old_connections()
+
+    def _stamp(self) -> int | None:
+        path = self._root / STATE_NAME
+        return path.stat().st_mtime_ns if path.exists() else None
+
+    def _follow(self) -> None:
         slots = slots_read(self._root)
         is_loaded = self.served is not None and self.served.digest == slots.current
         if is_loaded and slots.phase is not Phase.TRIAL:
@@ -80,7 +101,7 @@ class Serving:
         else:
             # A school PC may not have the memory for two bases at once, so the old one goes first.
             self.served = held = None
-            engine = Engine.load(active.package, adapter)
+            engine = Engine.load(active.package, adapter, rows=ROWS)
         _log.info("release %s (version %d) loaded", active.digest, active.index.version)
         return Served(digest=active.digest, version=active.index.version, package=active.package, engine=engine)
 
@@ -114,7 +135,7 @@ class Serving:
         if slots_read(self._root).phase is Phase.TRIAL:
             _log.warning("release on trial refused: %s", error)
             trial_revert(root=self._root, error_code=error.code, now=self._clock())
-            self.follow()
+            self._follow()
             return
         _log.error("no release can be loaded: %s", error)
         self.failure_code = error.code

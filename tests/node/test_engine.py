@@ -14,12 +14,16 @@ from federation.inference.package import FORMAT, PackageCard, Slot, card_write
 from federation.trust.release_bytes import index_build, index_digest
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import ReleaseKind
+from node.chat.api_keys import api_key_create
 from node.chat.engine_client import engine_ask, engine_status
 from node.chat.engine_events import AnswerFailed, ChatMessage, EngineOp, EngineRequest
 from node.chat.engine_server import EngineServer
 from node.installed.models import InstallRecord
+from node.installed.self_test import self_test_run
+from node.installed.services import candidate_test
 from node.installed.state import TRIES, Phase, Slots, slots_read, slots_write
 from node.root import engine_socket_path
+from tests.node.test_openai_api import complete, stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 QUESTION = (ChatMessage(role="user", text="Салом"),)
@@ -35,7 +39,6 @@ def package(tmp_path_factory):
     from tests.learning.tiny_package import tiny_package  # noqa: PLC0415 - needs torch
 
     folder = tiny_package(tmp_path_factory.mktemp("tiny"), context_tokens=CONTEXT_TOKENS)
-    shutil.copy(folder.parent / "exported" / "genai_config.json", folder)
     graph = onnx.load(folder / "model.onnx", load_external_data=False)
     shapes = {entry.name: [size.dim_value for size in entry.type.tensor_type.shape.dim] for entry in graph.graph.input}
     names = [name.removeprefix("lora.").removesuffix(".A") for name in shapes if name.endswith(".A")]
@@ -79,13 +82,13 @@ class School:
         InstallRecord.objects.create(release=target.name, sequence=version, status="trial", at=datetime.now(UTC))
         return target.name
 
-    def lay_adapter(self, base, scratch, *, is_damaged=False):
+    def lay_adapter(self, base, scratch, *, is_damaged=False, made_for=None):
         scratch.mkdir()
         rng = np.random.default_rng(3)
         slot = self.card.slots[0]
         adapter_write(
             scratch / "adapter.bin",
-            base_digest=base,
+            base_digest=made_for or base,
             seed="s",
             rank=2,
             b={slot.name: rng.normal(size=(2, slot.d_out)).astype(np.float32)},
@@ -150,6 +153,31 @@ def test_an_adapter_changes_the_answers_and_a_damaged_one_is_reverted(school, tm
     after = school.ask(EngineOp.SCORE, answer="салом")
     assert after.release == adapter
     assert abs(after.logprob_per_token - before) > 1e-3
+
+
+def test_an_adapter_made_for_another_base_is_refused_before_its_trial_with_the_reason(school, tmp_path):
+    base = school.lay(school.package)
+    school.trial(base)
+    stranger = school.lay_adapter(base, tmp_path / "stranger", made_for="e" * 64)
+    verdict = candidate_test(root=school.root, digest=stranger, self_test=self_test_run, now=datetime.now(UTC))
+    assert (verdict.has_passed, verdict.code) == (False, "adapter_for_another_base")
+    assert slots_read(school.root) == Slots(current=base, phase=Phase.COMMITTED)
+    record = InstallRecord.objects.get(release=stranger)
+    assert (record.status, record.error_code) == ("reverted", "adapter_for_another_base")
+
+
+def test_a_program_gets_the_real_engines_words_and_counts_whole_and_in_pieces(school, teacher):
+    base = school.lay(school.package)
+    school.trial(base)
+    key = api_key_create(username="munira", name="x", now=datetime.now(UTC)).text
+    status, _, answer = complete(key, max_tokens=5)
+    (choice,) = answer["choices"]
+    assert (status, answer["model"], answer["system_fingerprint"]) == (200, "release-1", base[:12])
+    assert answer["usage"]["prompt_tokens"] > 10
+    assert (answer["usage"]["completion_tokens"], choice["finish_reason"]) == (5, "length")
+    chunks, end = stream(key, max_tokens=5)
+    pieces = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]
+    assert ("".join(pieces).strip(), end) == (choice["message"]["content"], "[DONE]")
 
 
 def test_a_stopped_answer_ends_early_and_the_next_question_is_answered(school):

@@ -7,13 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from node.chat.turnstile import Turnstile
 from node.children import child_environment
 from node.root import engine_socket_path, root_find, secret_read
 from node.sync.backoff import wait_seconds
@@ -150,41 +148,6 @@ def await_true(is_true, seconds=40):
     while not is_true():
         assert time.monotonic() < until, "it did not become true in time"
         time.sleep(0.05)
-
-
-def test_no_client_goes_twice_before_another_that_waits():
-    turnstile = Turnstile()
-    served, places, threads = [], [], []
-    is_held, may_go = threading.Event(), threading.Event()
-
-    def hold():
-        with turnstile.turn("holder"):
-            is_held.set()
-            may_go.wait(10)
-
-    def ask(client):
-        with turnstile.turn(client, on_place=lambda place: places.append((client, place))) as has_turn:
-            assert has_turn
-            served.append(client)
-
-    for number, (target, arguments) in enumerate([(hold, ()), *((ask, (name,)) for name in "aaab")]):
-        thread = threading.Thread(target=target, args=arguments)
-        thread.start()
-        threads.append(thread)
-        await_true(is_held.is_set if number == 0 else lambda wanted=number: turnstile.waiting() == wanted)
-    await_true(lambda: ("b", 1) in places)
-    may_go.set()
-    for thread in threads:
-        thread.join(10)
-    assert served == ["a", "b", "a", "a"]
-
-
-def test_a_cancelled_wait_does_not_hold_up_the_queue():
-    turnstile = Turnstile()
-    with turnstile.turn("a"), turnstile.turn("b", is_cancelled=lambda: True) as has_turn:
-        assert not has_turn
-    with turnstile.turn("c") as has_turn:
-        assert has_turn
 
 
 def test_the_pause_grows_with_failures_up_to_a_limit_and_differs_between_schools():

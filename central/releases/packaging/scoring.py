@@ -3,8 +3,7 @@
 Chat needs the logits of the last token only, scoring those of many. Computing the head for every token of a prompt
 triples the time to the first word, so the graph computes it for the last token and for the last n tokens, whose next
 tokens the input `score.targets` int64 (batch, n) names; `score.logprobs` float32 (batch, n) are their
-log-probabilities. While chatting n is 0. The input has no default value, because onnxruntime-genai never sets one that
-has.
+log-probabilities, and `score.logits` (batch, n, vocabulary) all that was expected there. While chatting n is 0.
 """
 
 from __future__ import annotations
@@ -19,12 +18,13 @@ from central.releases.packaging.errors import GraphUnexpected
 
 TARGETS = "score.targets"
 LOGPROBS = "score.logprobs"
+LOGITS = "score.logits"
 _HEAD = "/lm_head/MatMul"
 _END = 2**62
 
 
 def scoring_add(model: onnx.ModelProto) -> None:
-    """Give `model` the input `score.targets` and the output `score.logprobs`, and cut `logits` to (batch, 1, vocab).
+    """Give `model` the input `score.targets` and its two outputs, and cut `logits` to (batch, 1, vocab).
 
     Raises:
         GraphUnexpected: the graph has no head or it does not make the logits.
@@ -86,7 +86,9 @@ def _declare_outputs(graph: onnx.GraphProto) -> None:
             row = output.type.tensor_type.shape.dim[1]
             row.Clear()
             row.dim_value = 1
-    graph.output.append(helper.make_tensor_value_info(LOGPROBS, TensorProto.FLOAT, ["batch_size", "scored"]))
+    vocabulary = next(o.type.tensor_type.shape.dim[2].dim_value for o in graph.output if o.name == "logits")
+    for name, shape in ((LOGPROBS, ["batch_size", "scored"]), (LOGITS, ["batch_size", "scored", vocabulary])):
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
     stale = [value for value in graph.value_info if value.name == "logits"]
     for value in stale:
         graph.value_info.remove(value)
