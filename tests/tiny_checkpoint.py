@@ -1,18 +1,20 @@
 """A Gemma 3 of some thousand random weights with a small real tokenizer: the whole packaging path in seconds."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from gguf import GGUFWriter
+from gguf import GGMLQuantizationType, GGUFWriter, quantize
 from tokenizers import Tokenizer
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
+from central.releases.packaging.cache_sizes import cache_declare
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_prepare
 from central.releases.packaging.export import graph_export
 from central.releases.packaging.gguf_tokenizer import SPACE, tokenizer_build
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.quantise import WEIGHTS, graph_quantise
+from central.releases.packaging.quantise import WEIGHTS, graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
 from federation.inference.package import FORMAT, PackageCard, Slot, card_write
@@ -85,11 +87,14 @@ def tiny_package(folder: Path) -> Path:
     """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package."""
     checkpoint, exported, package = tiny_prepared(folder), folder / "exported", folder / "package"
     graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=CONTEXT_TOKENS)
-    graph = graph_quantise(source=exported, into=folder / "quantised", progress=lambda part: None)
+    graph = graph_quantise(
+        source=exported, into=folder / "quantised", rounder=nearest(bits=8, block=32), progress=lambda part: None
+    )
     slots = slots_add(graph)
     scoring_add(graph)
+    cache_declare(graph)
     weights = folder / "quantised" / WEIGHTS
-    package_gather(checkpoint=checkpoint, exported=exported, graph=graph, weights=weights, into=package)
+    package_gather(checkpoint=checkpoint, graph=graph, weights=weights, into=package)
     card = PackageCard(
         format=FORMAT,
         name="tiny",
@@ -108,8 +113,13 @@ def tiny_package(folder: Path) -> Path:
     return package
 
 
-def tiny_gguf(path: Path, *, architecture: str = "gemma3") -> Path:
-    """Write the same model as llama.cpp's converter would: its names, float32, 1 added to every norm."""
+def tiny_gguf(
+    path: Path, *, architecture: str = "gemma3", matrices: Mapping[str, GGMLQuantizationType] | None = None
+) -> Path:
+    """Write the same model as llama.cpp's converter would: its names, float32, 1 added to every norm.
+
+    `matrices` names the type of a part's matrices, such as `attn_q`; others are float32.
+    """
     parts = {
         "input_layernorm": "attn_norm",
         "self_attn.q_proj": "attn_q",
@@ -152,7 +162,9 @@ def tiny_gguf(path: Path, *, architecture: str = "gemma3") -> Path:
             words.removeprefix("layers.").partition(".") if words.startswith("layers.") else ("", "", words)
         )
         values = weight.detach().numpy() + (1.0 if "norm" in name else 0.0)
-        writer.add_tensor(f"blk.{block}.{parts[part]}.weight" if block else f"{parts[part]}.weight", values)
+        kind = (matrices or {}).get(parts[part], GGMLQuantizationType.F32)
+        tensor = f"blk.{block}.{parts[part]}.weight" if block else f"{parts[part]}.weight"
+        writer.add_tensor(tensor, quantize(values, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,175 +1,108 @@
-"""Turns what a ministry has (a transformers folder or a GGUF file of a Gemma 3 text model) into one known folder form.
+"""Turns what a ministry has into one known folder form: a Gemma 3 text model with plain float weights.
 
-The folder holds `config.json`, `model*.safetensors`, `tokenizer.json`, `tokenizer_config.json`,
-`generation_config.json` and `checkpoint.json` (what this is and where it came from). It appears whole or not at all.
+It takes a transformers folder (text or multimodal; floats or packed integers), a GGUF file, or a hub's id of a folder.
+The prepared folder holds `config.json`, `model*.safetensors`, `tokenizer.json`, `tokenizer_config.json`,
+`generation_config.json` and `checkpoint.json` (what this is and where it came from), and beside them, in
+`kept*.safetensors`, the integers of a source that was quantised. It appears whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from gguf import GGUFReader
-from safetensors.numpy import save_file
-
-from central.releases.packaging.errors import CheckpointIncomplete, CheckpointMissing, UnsupportedArchitecture
-from central.releases.packaging.gguf_tokenizer import gguf_tokenizer, tokenizer_settings
-from central.releases.packaging.gguf_weights import gguf_config, gguf_field, gguf_tensors
+from central.releases.packaging.checkpoint_card import Checkpoint, checkpoint_open, checkpoint_record
+from central.releases.packaging.checkpoint_folder import FolderCheckpoint
+from central.releases.packaging.checkpoint_gguf import GgufCheckpoint
+from central.releases.packaging.errors import CheckpointMissing
+from central.releases.packaging.hub import hub_fetch, is_hub_id
 from central.releases.packaging.standin import NAME as STANDIN_NAME
 from central.releases.packaging.standin import standin_assemble
+from central.releases.packaging.text_names import SUPPORTED
 
-SUPPORTED = "gemma3_text"
 GEMMA_TERMS = "Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
-TURN_END = "<end_of_turn>"
-_CARD = "checkpoint.json"
-_COPIED = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_FORM = "2"
 
 Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A prepared folder and what it holds; `digest` names the source's bytes (`sha256:` and 64 hex digits)."""
+class _Source:
+    """A reader, and what the checkpoint is called where neither the files nor their place say it right."""
 
-    folder: Path
-    name: str
-    architecture: str
-    licence: str
-    digest: str
+    reader: FolderCheckpoint | GgufCheckpoint
+    place: str
+    name: str = ""
 
 
 def checkpoint_prepare(*, source: Path | None, into: Path, progress: Progress) -> Checkpoint:
     """Leave the prepared folder of `source` at `into` and describe it; without a source take the installed stand-in.
 
-    A folder that was at `into` is replaced at the end; after any error it is as it was.
+    A `source` that is no path but may be a hub's id, such as `google/gemma-3-1b-it`, is fetched beside `into`. A folder
+    that was at `into` is replaced at the end; after any error it is as it was.
 
     Raises:
-        CheckpointMissing: nothing is at `source`, or the stand-in's package is not installed.
+        CheckpointMissing: nothing is at `source`, nor on a hub, or the stand-in's package is not installed.
         CheckpointIncomplete: a file, tensor or setting is missing.
-        UnsupportedArchitecture: it is not a Gemma 3 text model.
+        UnsupportedArchitecture: it is not a Gemma 3 text model, or quantised in a way that is not read.
     """
-    into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{into.name}-", dir=into.parent) as scratch:
-        work = Path(scratch) / "folder"
-        work.mkdir()
-        if source is None:
-            card = _from_gguf(standin_assemble(into=Path(scratch)), work, progress) | {"name": STANDIN_NAME}
-        elif source.is_dir():
-            card = _from_folder(source, work, progress)
-        elif source.is_file():
-            card = _from_gguf(source, work, progress)
-        else:
-            raise CheckpointMissing(source=str(source))
-        _write_json(work / _CARD, card)
+    work = into.parent
+    with _source_open(source, work=work) as found:
+        return _prepare(found, digest=found.reader.digest(), into=into, work=work, progress=progress)
+
+
+def checkpoint_cached(*, source: Path | None, work: Path, progress: Progress) -> Checkpoint:
+    """Return the prepared checkpoint of `source`, kept in the folder `work` from an earlier time where it has been.
+
+    The same bytes from a place of the same name are prepared once. Raises what `checkpoint_prepare` raises.
+    """
+    with _source_open(source, work=work) as found:
+        digest = found.reader.digest()
+        key = hashlib.sha256(f"{_FORM}\n{digest}\n{found.place}".encode()).hexdigest()[:16]
+        folder = work / f"prepared-{key}"
+        if not (folder / ".finished").exists():
+            _prepare(found, digest=digest, into=folder / "checkpoint", work=work, progress=progress)
+            # After a power cut the mark is there only with the files whole.
+            os.sync()
+            (folder / ".finished").touch()
+    progress("checkpoint", 1.0)
+    return checkpoint_open(folder / "checkpoint")
+
+
+@contextmanager
+def _source_open(source: Path | None, *, work: Path) -> Iterator[_Source]:
+    """Yield what reads `source`; the stand-in's file is gone afterwards, what a hub gave stays in `work`."""
+    work.mkdir(parents=True, exist_ok=True)
+    if source is None:
+        with tempfile.TemporaryDirectory(prefix=".standin-", dir=work) as scratch:
+            reader = GgufCheckpoint(standin_assemble(into=Path(scratch)))
+            yield _Source(reader, place=STANDIN_NAME, name=STANDIN_NAME)
+    elif source.exists():
+        kind = FolderCheckpoint if source.is_dir() else GgufCheckpoint
+        yield _Source(kind(source), place=source.resolve().name)
+    elif is_hub_id(source.as_posix()):
+        fetched = hub_fetch(source.as_posix(), cache=work / "hub")
+        yield _Source(FolderCheckpoint(fetched), place=source.as_posix(), name=source.name)
+    else:
+        raise CheckpointMissing(source=str(source))
+
+
+def _prepare(found: _Source, *, digest: str, into: Path, work: Path, progress: Progress) -> Checkpoint:
+    with tempfile.TemporaryDirectory(prefix=f".{into.name}-", dir=work) as scratch:
+        folder = Path(scratch) / "folder"
+        folder.mkdir()
+        found.reader.write(folder, digest=digest, progress=lambda part: progress("checkpoint", part))
+        name = found.name or found.reader.name
+        prepared = Checkpoint(folder=into, name=name, architecture=SUPPORTED, licence=GEMMA_TERMS, digest=digest)
+        checkpoint_record(replace(prepared, folder=folder))
+        into.parent.mkdir(parents=True, exist_ok=True)
         if into.exists():
             shutil.rmtree(into)
-        work.rename(into)
-    progress("checkpoint", 1.0)
-    return Checkpoint(folder=into, **card)
-
-
-def checkpoint_open(folder: Path) -> Checkpoint:
-    """Return the checkpoint that `checkpoint_prepare` left at `folder`.
-
-    Raises:
-        CheckpointMissing: there is none.
-    """
-    try:
-        return Checkpoint(folder=folder, **json.loads((folder / _CARD).read_text("utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise CheckpointMissing(source=str(folder)) from error
-
-
-def checkpoint_record(checkpoint: Checkpoint) -> None:
-    """Write the description of `checkpoint` into its folder, where `checkpoint_open` finds it."""
-    card = asdict(checkpoint)
-    del card["folder"]
-    _write_json(checkpoint.folder / _CARD, card)
-
-
-def file_digest(path: Path) -> str:
-    """Return `sha256:` and the hex digest of the file's bytes."""
-    with path.open("rb") as stream:
-        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
-
-
-def _from_folder(source: Path, work: Path, progress: Progress) -> dict[str, str]:
-    config = _config(source)
-    weights = sorted(source.glob("*.safetensors")) + sorted(source.glob("*.safetensors.index.json"))
-    missing = [name for name in ("tokenizer.json",) if not (source / name).is_file()]
-    if missing or not weights:
-        raise CheckpointIncomplete(source=str(source), missing=missing[0] if missing else "*.safetensors")
-    summary = hashlib.sha256()
-    copied = [source / name for name in _COPIED if (source / name).is_file()] + weights
-    for done, path in enumerate(copied):
-        shutil.copyfile(path, work / path.name)
-        summary.update(f"{path.name} {file_digest(path)}\n".encode())
-        progress("checkpoint", (done + 1) / len(copied))
-    name = Path(config.get("_name_or_path") or source.resolve().name).name
-    return _describe(name=name, digest=f"sha256:{summary.hexdigest()}")
-
-
-def _config(source: Path) -> dict[str, Any]:
-    try:
-        config: dict[str, Any] = json.loads((source / "config.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointIncomplete(source=str(source), missing="config.json") from error
-    if config.get("model_type") != SUPPORTED:
-        raise UnsupportedArchitecture(
-            source=str(source), architecture=str(config.get("model_type")), supported=SUPPORTED
-        )
-    return config
-
-
-def _from_gguf(source: Path, work: Path, progress: Progress) -> dict[str, str]:
-    reader = _gguf_open(source)
-    config = gguf_config(reader, source=source)
-    progress("checkpoint", 0.1)
-    tokenizer = gguf_tokenizer(reader, source=source)
-    progress("checkpoint", 0.4)
-    tensors = gguf_tensors(reader, layers=config["num_hidden_layers"], source=source)
-    progress("checkpoint", 0.7)
-    save_file(tensors, work / "model.safetensors", metadata={"format": "pt"})
-    tokenizer.save(str(work / "tokenizer.json"), pretty=False)
-    pieces = gguf_field(reader, "tokenizer.ggml.tokens")
-    ids = {role: config[f"{role}_id"] for role in ("bos_token", "eos_token", "pad_token")}
-    names = {role: pieces[i] for role, i in ids.items()} | {"unk_token": "<unk>"}
-    context_tokens = config["max_position_embeddings"]
-    _write_json(work / "config.json", config)
-    _write_json(
-        work / "tokenizer_config.json", tokenizer_settings(tokenizer, names=names, context_tokens=context_tokens)
-    )
-    ends = [i for i in (ids["eos_token"], tokenizer.token_to_id(TURN_END)) if i is not None]
-    _write_json(work / "generation_config.json", ids_for_generation(ids, ends))
-    name = gguf_field(reader, "general.name", source.stem)
-    return _describe(name=name, digest=file_digest(source))
-
-
-def ids_for_generation(ids: dict[str, int], ends: list[int]) -> dict[str, Any]:
-    """Return `generation_config.json`: `ends` are the tokens at which an answer is over."""
-    return {"bos_token_id": ids["bos_token"], "eos_token_id": ends, "pad_token_id": ids["pad_token"]}
-
-
-def _gguf_open(source: Path) -> GGUFReader:
-    try:
-        reader = GGUFReader(source)
-    except (ValueError, OSError) as error:
-        raise UnsupportedArchitecture(source=str(source), architecture="unreadable", supported=SUPPORTED) from error
-    architecture = gguf_field(reader, "general.architecture")
-    if architecture != "gemma3":
-        raise UnsupportedArchitecture(source=str(source), architecture=str(architecture), supported=SUPPORTED)
-    return reader
-
-
-def _describe(*, name: str, digest: str) -> dict[str, str]:
-    return {"name": name, "architecture": SUPPORTED, "licence": GEMMA_TERMS, "digest": digest}
-
-
-def _write_json(path: Path, document: dict[str, Any]) -> None:
-    path.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        folder.rename(into)
+    return prepared

@@ -6,19 +6,20 @@ nothing about tokenizers.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGUFReader, dequantize
+from gguf import GGUFReader, ReaderTensor, dequantize
+from numpy.typing import NDArray
 
-from central.releases.packaging.errors import CheckpointIncomplete
+from central.releases.packaging.block_weights import BlockWeights
+from central.releases.packaging.errors import CheckpointIncomplete, UnsupportedArchitecture
+from central.releases.packaging.gguf_blocks import gguf_blocks
+from central.releases.packaging.text_names import EMBEDDING, HEAD, NORM, names_check
 
-_TOP = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
+_TOP = {"token_embd.weight": EMBEDDING, "output_norm.weight": NORM, "output.weight": HEAD}
 _BLOCK = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -34,6 +35,7 @@ _BLOCK = {
     "ffn_down": "mlp.down_proj",
     "post_ffw_norm": "post_feedforward_layernorm",
 }
+_BLOCK_WORDS = 4
 _LAYERS_OF_27B = 62
 
 
@@ -79,42 +81,57 @@ def gguf_config(reader: GGUFReader, *, source: Path) -> dict[str, Any]:
         "bos_token_id": gguf_field(reader, "tokenizer.ggml.bos_token_id", 2),
         "eos_token_id": gguf_field(reader, "tokenizer.ggml.eos_token_id", 1),
         "pad_token_id": gguf_field(reader, "tokenizer.ggml.padding_token_id", 0),
-        "torch_dtype": "float32",
         # transformers takes a configuration without a version for a Mistral one and warns of its tokenizer.
         "transformers_version": "4.50.0",
         "use_cache": True,
     }
 
 
-def gguf_tensors(reader: GGUFReader, *, layers: int, source: Path) -> dict[str, np.ndarray]:
-    """Return every weight as float32 under its transformers name; matrices are [out, in].
+def gguf_names_check(reader: GGUFReader, config: dict[str, Any], *, source: Path) -> None:
+    """Accept the tensors of `reader` if they are those of the model with the settings `config`.
 
     Raises:
-        CheckpointIncomplete: a tensor of one of the `layers` layers is missing; names it.
+        CheckpointIncomplete: a tensor is missing; names it.
+        UnsupportedArchitecture: there is one that the model does not have; names it.
     """
-    tensors: dict[str, np.ndarray] = {}
-    for tensor in reader.tensors:
-        values = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
-        if tensor.name.endswith("norm.weight"):
-            # The converter stores 1 + weight for every norm; transformers adds the 1 itself.
-            values = values - np.float32(1.0)
-        tensors[_name(tensor.name)] = np.ascontiguousarray(values)
-    for name in _expected(layers):
-        if name not in tensors:
-            raise CheckpointIncomplete(source=str(source), missing=name)
-    return tensors
+    names = [_name(tensor.name) for tensor in reader.tensors]
+    layers, is_tied = config["num_hidden_layers"], config["tie_word_embeddings"]
+    names_check(names, layers=layers, is_tied=is_tied, source=str(source))
+
+
+def gguf_weights(
+    reader: GGUFReader, *, source: Path, progress: Callable[[float], None]
+) -> Iterator[tuple[str, BlockWeights | NDArray[np.float32]]]:
+    """Yield every weight under its transformers name, matrices (out, in): integers where blocks hold them exactly.
+
+    Raises:
+        UnsupportedArchitecture: a tensor is of a type that the gguf library cannot read; names the type.
+    """
+    for done, tensor in enumerate(reader.tensors, start=1):
+        name, kind = _name(tensor.name), tensor.tensor_type
+        try:
+            weights = gguf_blocks(tensor.data, kind)
+            yield name, _floats(tensor) if weights is None else weights
+        except NotImplementedError as error:
+            raise UnsupportedArchitecture(
+                source=str(source), architecture=f"with {kind.name} weights", supported="Q4_0 to Q8_0"
+            ) from error
+        progress(done / len(reader.tensors))
+
+
+def _floats(tensor: ReaderTensor) -> NDArray[np.float32]:
+    values: NDArray[np.float32] = dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+    # The converter stores 1 + weight for every norm; transformers adds the 1 itself.
+    return values - np.float32(1.0) if tensor.name.endswith("norm.weight") else values
 
 
 def _name(name: str) -> str:
+    """Return what transformers calls the tensor `name`; one that no Gemma 3 has keeps its name."""
     if name in _TOP:
         return _TOP[name]
-    _, index, part, suffix = name.split(".")
-    return f"model.layers.{index}.{_BLOCK[part]}.{suffix}"
-
-
-def _expected(layers: int) -> list[str]:
-    top = [_TOP["token_embd.weight"], _TOP["output_norm.weight"]]
-    return top + [f"model.layers.{i}.{part}.weight" for i in range(layers) for part in _BLOCK.values()]
+    words = name.split(".")
+    part = _BLOCK.get(words[-2]) if len(words) == _BLOCK_WORDS else None
+    return name if part is None else f"model.layers.{words[1]}.{part}.{words[-1]}"
 
 
 def _rope_scaling(reader: GGUFReader) -> dict[str, Any] | None:

@@ -1,9 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from central.releases.packaging.build import package_build
-from central.releases.packaging.errors import QuantisationTooLossy
+from central.releases.packaging.errors import PackageTooLarge, QuantisationTooLossy
+from central.releases.recipe import Recipe, RecipeInvalid, recipe_read
 from federation.inference.engine import Engine
 from federation.inference.package import FILES, package_open
 from tests.tiny_checkpoint import tiny_prepared
@@ -26,6 +29,7 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
             into=tmp_path / name,
             work=tmp_path / "work",
             progress=lambda step, part: told.append((step, part)),
+            recipe=Recipe(languages=()),
             threads=1,
         )
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(FILES)
@@ -38,19 +42,77 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
         assert np.isclose(engine.perplexity(text), card.perplexity[language].shipped, rtol=1e-4)
 
 
+def rebuild(tmp_path, checkpoint, recipe, texts=TEXTS):
+    return package_build(
+        checkpoint=checkpoint,
+        texts=texts,
+        into=tmp_path / "out" / "package",
+        work=tmp_path / "work",
+        progress=lambda step, part: None,
+        recipe=recipe,
+        tune=False,
+        threads=1,
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_a_package_that_lost_too_much_is_refused_and_nothing_is_left(tmp_path):
     checkpoint = tiny_prepared(tmp_path)
+    texts = {
+        f"{first}{second}": f"{first} {second} " * 6 for first in ("салом", "дӯст") for second in ("the cat", "ҷаҳон")
+    }
+    card = rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="int4", max_increase=0.99), texts)
+    # A random model may also win by rounding; one of these texts loses.
+    lost, pair = max(card.perplexity.items(), key=lambda entry: entry[1].shipped / entry[1].fp32)
+    assert pair.shipped > 1.01 * pair.fp32
+    shutil.rmtree(tmp_path / "out" / "package")
     with pytest.raises(QuantisationTooLossy):
-        package_build(
-            checkpoint=checkpoint,
-            texts=TEXTS,
-            into=tmp_path / "out" / "package",
-            work=tmp_path / "work",
-            progress=lambda step, part: None,
-            tune=False,
-            threads=1,
-            allowed_increase=-0.5,
+        rebuild(
+            tmp_path, checkpoint, Recipe(languages=(), quantisation="int4", max_increase=0.005), {lost: texts[lost]}
         )
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_mixed_package_keeps_its_budget_and_its_card_says_what_was_chosen(tmp_path):
+    checkpoint = tiny_prepared(tmp_path)
+
+    def size():
+        return sum(path.stat().st_size for path in (tmp_path / "out" / "package").iterdir())
+
+    loose = rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="mixed", max_increase=0.9))
+    assert {choice.bits for choice in loose.matrices if choice.part.endswith(("gate", "up", "down"))} == {4}
+    smallest = size()
+    tight = rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="mixed", max_increase=0.003))
+    assert all(pair.shipped <= 1.003 * pair.fp32 for pair in tight.perplexity.values())
+    assert {choice.part for choice in tight.matrices} == {choice.part for choice in loose.matrices}
+    rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="int8", max_increase=0.9))
+    largest = size()
+    assert smallest < largest
+    middle = (smallest + largest) // 2
+    rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="mixed", max_increase=0.9, max_bytes=middle))
+    assert size() <= middle
+    with pytest.raises(PackageTooLarge):
+        rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="mixed", max_bytes=smallest // 2))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"languages": ["xx"]},
+        {"quantisation": "int3"},
+        {"max_increase": 0.0},
+        {"max_bytes": 10},
+        {"max_bytes": 0, "quantisation": "mixed"},
+    ],
+)
+def test_an_impossible_recipe_is_refused(chosen):
+    with pytest.raises(RecipeInvalid):
+        recipe_read(chosen)
+
+
+def test_a_recipe_read_back_is_the_same():
+    recipe = Recipe(languages=("ru", "tg"), quantisation="mixed", max_bytes=7)
+    assert recipe_read(recipe.plain()) == recipe

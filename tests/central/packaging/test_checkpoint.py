@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 
 from central.releases.packaging.checkpoint import checkpoint_open, checkpoint_prepare
 from central.releases.packaging.errors import CheckpointIncomplete, CheckpointMissing, UnsupportedArchitecture
+from central.releases.packaging.text_names import EMBEDDING, HEAD, LAYER_PARTS, NORM, names_check, text_name
 from tests.tiny_checkpoint import tiny_checkpoint, tiny_gguf, tiny_tokenizer
 
 
@@ -68,3 +69,25 @@ def test_a_refusal_keeps_the_checkpoint_that_was_there(tmp_path):
         prepare(tmp_path / "source", tmp_path / "checkpoint")
     assert checkpoint_open(tmp_path / "checkpoint") == kept
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "source"]
+
+
+def test_a_model_has_exactly_the_tensors_of_its_layers_and_an_untied_head():
+    names = {EMBEDDING, NORM, *(f"model.layers.{layer}.{part}.weight" for layer in (0, 1) for part in LAYER_PARTS)}
+    names_check(names, layers=2, is_tied=True, source="here")
+    names_check(names | {HEAD}, layers=2, is_tied=False, source="here")
+    for incomplete, is_tied in ((names, False), (names - {"model.layers.1.mlp.up_proj.weight"}, True)):
+        with pytest.raises(CheckpointIncomplete):
+            names_check(incomplete, layers=2, is_tied=is_tied, source="here")
+    for left_over in ("model.layers.2.mlp.up_proj.weight", "rope_freqs.weight"):
+        with pytest.raises(UnsupportedArchitecture) as caught:
+            names_check(names | {left_over}, layers=2, is_tied=True, source="here")
+        assert caught.value.fields["architecture"] == f"with {left_over}"
+
+
+def test_the_text_half_is_named_alike_by_old_and_new_multimodal_checkpoints():
+    for prefix in ("model.", "language_model.model.", "model.language_model."):
+        assert text_name(f"{prefix}layers.3.mlp.up_proj.qweight") == "model.layers.3.mlp.up_proj.qweight"
+    assert text_name("language_model.lm_head.weight") == text_name("lm_head.weight") == HEAD
+    for prefix in ("", "model."):
+        assert text_name(f"{prefix}vision_tower.vision_model.embeddings.patch_embedding.weight") is None
+        assert text_name(f"{prefix}multi_modal_projector.mm_input_projection_weight") is None

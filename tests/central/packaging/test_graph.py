@@ -1,13 +1,17 @@
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from central.releases.packaging.graph_weights import weight_read
-from central.releases.packaging.quantise import BLOCK, GRAPH, blocks_quantise, graph_quantise
-from central.releases.packaging.slots import PARTS, slots_add
+from central.releases.packaging.parts import LAYER_PARTS, part_sources
+from central.releases.packaging.quantise import GRAPH, graph_quantise, nearest
+from central.releases.packaging.slots import slots_add
 from tests.tiny_checkpoint import tiny_tokenizer
+
+EIGHT = nearest(bits=8, block=32)
 
 
 def run(path, ids, **more):
@@ -21,18 +25,18 @@ def run(path, ids, **more):
 
 def test_empty_slots_leave_every_bit_of_the_logits(packaged, tmp_path):
     ids = tiny_tokenizer().encode("салом ҷаҳон, дӯст!").ids
-    graph = graph_quantise(source=packaged / "exported", into=tmp_path, progress=lambda part: None)
+    graph = graph_quantise(source=packaged / "exported", into=tmp_path, rounder=EIGHT, progress=lambda part: None)
     onnx.save(graph, tmp_path / GRAPH)
     without = run(tmp_path / GRAPH, ids)
     slots = slots_add(graph)
     onnx.save(graph, tmp_path / GRAPH)
     assert np.array_equal(without, run(tmp_path / GRAPH, ids))
-    assert [slot.name for slot in slots] == [f"layers.{i}.{part}" for i in (0, 1) for part in PARTS]
+    assert [slot.name for slot in slots] == [f"layers.{i}.{part}" for i in (0, 1) for part in LAYER_PARTS]
 
 
 def test_a_slot_adds_the_product_of_its_factors(packaged, tmp_path):
     ids = tiny_tokenizer().encode("салом ҷаҳон").ids
-    graph = graph_quantise(source=packaged / "exported", into=tmp_path, progress=lambda part: None)
+    graph = graph_quantise(source=packaged / "exported", into=tmp_path, rounder=EIGHT, progress=lambda part: None)
     slots_add(graph)
     onnx.save(graph, tmp_path / GRAPH)
     draw = np.random.default_rng(3)
@@ -49,21 +53,33 @@ def test_a_slot_adds_the_product_of_its_factors(packaged, tmp_path):
     assert np.abs(expected - plain).mean() > 4 * error
 
 
-def test_eight_bits_are_within_half_a_step_and_keep_a_grid_that_is_already_there():
-    draw = np.random.default_rng(1)
-    matrix = draw.normal(0, 1, (4 * BLOCK, 7)).astype(np.float32)
-    codes, scales = blocks_quantise(matrix)
-    restored = ((codes.astype(np.float32) - 128) * scales[..., None]).reshape(7, -1).T
-    steps = np.repeat(scales, BLOCK, axis=1).T
-    assert np.all(np.abs(restored - matrix) <= steps * 0.5001)
-    again, _ = blocks_quantise(restored.astype(np.float32))
-    assert np.array_equal(again, codes)
+@pytest.mark.parametrize(("bits", "block"), [(8, 16), (8, 64), (4, 16), (4, 32), (4, 64)])
+def test_the_graph_computes_with_exactly_the_rounded_weights(packaged, tmp_path, bits, block):
+    ids = tiny_tokenizer().encode("салом ҷаҳон, дӯст!").ids
+    rounder, rounded = nearest(bits=bits, block=block), {}
+
+    def remember(part, matrix):
+        rounded[part] = rounder(part, matrix)
+        return rounded[part]
+
+    graph = graph_quantise(source=packaged / "exported", into=tmp_path, rounder=remember, progress=lambda part: None)
+    onnx.save(graph, tmp_path / GRAPH)
+    model = AutoModelForCausalLM.from_pretrained(packaged / "checkpoint", dtype=torch.float32)
+    with torch.no_grad():
+        for part, weights in rounded.items():
+            sources, values = part_sources(part), torch.from_numpy(weights.dequantise())
+            rows = [model.get_parameter(name).shape[0] for name in sources]
+            for name, own in zip(sources, values.split(rows), strict=True):
+                model.get_parameter(name).copy_(own)
+        expected = model(torch.tensor([ids])).logits.numpy()
+    # What is left is the rounding of activations to 8 bits.
+    assert np.abs(run(tmp_path / GRAPH, ids) - expected).mean() < 0.05 * expected.std()
 
 
 def test_the_embedding_and_the_head_share_their_bytes(packaged):
     graph = onnx.load(packaged / "package" / GRAPH, load_external_data=False).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
-    embedding = weight_read(tensors["embedding.q8"], folder=packaged / "package")
+    embedding = weight_read(tensors["embedding.codes"], folder=packaged / "package")
     head = weight_read(tensors["lm_head.MatMul.weight.q8"], folder=packaged / "package")
-    assert tensors["embedding.q8"].external_data == tensors["lm_head.MatMul.weight.q8"].external_data
+    assert tensors["embedding.codes"].external_data == tensors["lm_head.MatMul.weight.q8"].external_data
     assert np.array_equal(embedding.ravel(), head.ravel())
