@@ -32,6 +32,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_record
+from central.releases.packaging.kept_weights import KEPT
 from federation.inference.prompt import ChatTokenizer, Role, Turn
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
 from federation.learning.precision import dtype_fastest
@@ -233,6 +234,9 @@ def _save(changes: dict[str, torch.Tensor], checkpoint: Checkpoint, tuned: Check
         work = Path(scratch) / "folder"
         work.mkdir()
         for path in checkpoint.folder.iterdir():
+            if path.name.startswith(KEPT):
+                # Integers of the weights as they were before.
+                continue
             if path.suffix != ".safetensors":
                 shutil.copyfile(path, work / path.name)
                 continue

@@ -33,3 +33,9 @@ class GraphUnexpected(CapacityError):
     """The exported graph differs from what the next step can work on: `expected` and `found`."""
 
     code = "graph_unexpected"
+
+
+class PackageTooLarge(CapacityError):
+    """The smallest package that the bits allow has `smallest_bytes`; the recipe asks for `max_bytes`."""
+
+    code = "package_too_large"

@@ -1,4 +1,4 @@
-"""Exports a prepared checkpoint as the float32 graph that onnxruntime-genai runs, by that library's own builder.
+"""Exports a prepared checkpoint as the float32 graph that schools run, by onnxruntime-genai's builder.
 
 The context is cut to what a school's PC serves: the rotary tables and the key-value buffers grow with it.
 """
@@ -15,6 +15,12 @@ from onnxruntime_genai.models import builder
 from central.releases.packaging.checkpoint import Checkpoint
 
 CONTEXT_TOKENS = 4096
+
+
+def context_served(checkpoint: Checkpoint) -> int:
+    """Return how many tokens of context a package of `checkpoint` serves."""
+    config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
+    return min(int(config["max_position_embeddings"]), CONTEXT_TOKENS)
 
 
 def graph_export(*, checkpoint: Checkpoint, into: Path, log: Path, context_tokens: int = CONTEXT_TOKENS) -> None:

@@ -33,6 +33,11 @@ def weight_read(tensor: TensorProto, *, folder: Path) -> NDArray[Any]:
     )
 
 
+def stored_bytes(values: NDArray[Any]) -> int:
+    """Return what `values` take in a package: whole pages of the file of weights, or their own bytes in the graph."""
+    return values.nbytes if values.nbytes <= _INLINE_BYTES else -(-values.nbytes // _PAGE_BYTES) * _PAGE_BYTES
+
+
 class WeightFile:
     """A new file of weights; use it as a context manager."""
 

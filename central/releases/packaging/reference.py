@@ -7,7 +7,10 @@ the shipped graph, so that one wrong operator does not hide in both.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +19,11 @@ from numpy.typing import NDArray
 from optimum.exporters.onnx import main_export
 
 from central.releases.packaging.checkpoint import Checkpoint
+from central.releases.packaging.parity import POSITIONS, Probe, log_probabilities, probes_make
 from federation.inference.prompt import ChatTokenizer
 
 _PIECE_TOKENS = 300
+_MEASURES = "measures.json"
 
 
 def reference_export(*, checkpoint: Checkpoint, into: Path, log: Path) -> None:
@@ -40,6 +45,44 @@ def reference_export(*, checkpoint: Checkpoint, into: Path, log: Path) -> None:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class ReferenceMeasures:
+    """What the float32 graph says: perplexity by language, and log-probabilities float32 (n, vocabulary) a probe."""
+
+    perplexity: Mapping[str, float]
+    probes: Sequence[Probe]
+    log_probabilities: Sequence[NDArray[np.float32]]
+
+
+def reference_measure(
+    reference: Reference,
+    *,
+    texts: Mapping[str, str],
+    context_tokens: int,
+    into: Path,
+    progress: Callable[[float], None],
+) -> None:
+    """Leave in the folder `into` what `reference` says of `texts`, by language, for `reference_open`."""
+    probes = probes_make(reference.tokenizer, texts, context_tokens=context_tokens)
+    for number, probe in enumerate(probes):
+        expected = log_probabilities(reference.logits(list(probe.ids))[-POSITIONS:])
+        np.save(into / f"probe-{number}.npy", expected)
+    perplexity = {}
+    for done, (language, text) in enumerate(texts.items(), start=1):
+        perplexity[language] = reference.perplexity(text)
+        progress(done / len(texts))
+    document = {"perplexity": perplexity, "probes": [asdict(probe) for probe in probes]}
+    (into / _MEASURES).write_text(json.dumps(document), "utf-8")
+
+
+def reference_open(folder: Path) -> ReferenceMeasures:
+    """Return what `reference_measure` left in `folder`; the arrays stay on the disk until they are read."""
+    document = json.loads((folder / _MEASURES).read_text("utf-8"))
+    probes = [Probe(probe["language"], probe["length"], tuple(probe["ids"])) for probe in document["probes"]]
+    arrays = [np.load(folder / f"probe-{number}.npy", mmap_mode="r") for number in range(len(probes))]
+    return ReferenceMeasures(document["perplexity"], probes, arrays)
+
+
 class Reference:
     """The reference graph, loaded."""
 
@@ -49,7 +92,7 @@ class Reference:
         if threads is not None:
             options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        self._tokenizer = ChatTokenizer(tokenizer)
+        self.tokenizer = ChatTokenizer(tokenizer)
 
     def logits(self, ids: list[int]) -> NDArray[np.float32]:
         """Return float32 (len(ids), vocabulary): what the model expects after each of `ids`."""
@@ -68,11 +111,11 @@ class Reference:
 
     def perplexity(self, text: str) -> float:
         """Return the perplexity of `text`, measured as `Engine.perplexity` measures it."""
-        ids = self._tokenizer.words(text)
+        ids = self.tokenizer.words(text)
         losses = []
         for start in range(0, len(ids), _PIECE_TOKENS):
             piece = ids[start : start + _PIECE_TOKENS]
-            losses.append(self._loss([self._tokenizer.bos, *piece]))
+            losses.append(self._loss([self.tokenizer.bos, *piece]))
         return math.exp(sum(losses) / len(losses))
 
     def _loss(self, ids: list[int]) -> float:

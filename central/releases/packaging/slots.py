@@ -6,7 +6,6 @@ projection's output becomes `W x + (x @ A) @ B`; every scale is already in B.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +13,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from central.releases.packaging.errors import GraphUnexpected
-
-_PROJECTION = re.compile(r"^/model/layers\.(\d+)/(?:attn|mlp)/(qkv|o|gate|up|down)_proj/MatMul$")
-PARTS = ("qkv", "o", "gate", "up", "down")
+from central.releases.packaging.parts import HEAD_PART, LAYER_PARTS, part_of
 
 
 @dataclass(frozen=True)
@@ -38,12 +35,12 @@ def slots_add(model: onnx.ModelProto) -> tuple[SlotShape, ...]:
     nodes: list[NodeProto] = []
     for node in model.graph.node:
         nodes.append(node)
-        match = _PROJECTION.match(node.name)
-        if match:
-            slot = _shape(node, f"layers.{match[1]}.{match[2]}")
+        part = part_of(node.name)
+        if part and part != HEAD_PART:
+            slot = _shape(node, part)
             nodes.extend(_branch(model.graph, node, slot))
             slots.append(slot)
-    expected = {f"layers.{i}.{part}" for i in range(len(slots) // len(PARTS)) for part in PARTS}
+    expected = {f"layers.{i}.{part}" for i in range(len(slots) // len(LAYER_PARTS)) for part in LAYER_PARTS}
     if not slots or {slot.name for slot in slots} != expected:
         raise GraphUnexpected(expected="five projections a layer", found=[slot.name for slot in slots][:6])
     # Copied first: clearing the graph's list frees the nodes that it holds.

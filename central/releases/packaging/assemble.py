@@ -1,0 +1,203 @@
+"""Puts a package together from the exported graph: rounds its matrices, opens slots, measures it, writes the card.
+
+By name every matrix is rounded alike. Mixed, each gets the bits that the budget of perplexity or of bytes leaves it,
+and the card says what was chosen and why. Integers that the checkpoint came with are never rounded a second time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from central.releases.packaging.bit_plan import Choice, Plan, plan_bytes, plan_ladder, plan_under
+from central.releases.packaging.block_weights import BlockWeights
+from central.releases.packaging.cache_sizes import cache_declare
+from central.releases.packaging.calibration import OPENINGS, calibration_write
+from central.releases.packaging.checkpoint import Checkpoint
+from central.releases.packaging.errors import PackageTooLarge
+from central.releases.packaging.export import context_served
+from central.releases.packaging.kept_weights import kept_open
+from central.releases.packaging.mixed import DRAFT_FORM, MixedRounding
+from central.releases.packaging.package_files import package_gather
+from central.releases.packaging.parity import parity_measure
+from central.releases.packaging.quantise import WEIGHTS, Rounder, graph_quantise, kept_first, nearest
+from central.releases.packaging.reference import ReferenceMeasures
+from central.releases.packaging.scoring import scoring_add
+from central.releases.packaging.sensitivity import Sensitivity, sensitivity_measure
+from central.releases.packaging.slots import slots_add
+from central.releases.packaging.workshop import Workshop
+from central.releases.recipe import INT4, INT8, MIXED, Recipe
+from federation.inference.adapter import MAX_RANK
+from federation.inference.engine import Engine
+from federation.inference.package import FORMAT, MatrixChoice, PackageCard, Perplexity, Slot, card_write, package_open
+
+_FORMS = {INT8: (8, 32), INT4: (4, 32)}
+_SEED = 11
+# What the card says of one matrix.
+_CARD_BYTES = 160
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that lies ready: the float graph in `exported`, of `checkpoint`, and what fp32 says of `texts`."""
+
+    shop: Workshop
+    checkpoint: Checkpoint
+    exported: Path
+    recipe: Recipe
+    texts: Mapping[str, str]
+    reference: ReferenceMeasures
+
+
+def package_assemble(bench: Bench, draft: Path) -> PackageCard:
+    """Leave the package at `draft`, with its card, and return that.
+
+    Raises:
+        GraphUnexpected: the graph is not what the steps can work on.
+        PackageTooLarge: no choice of bits makes it as small as the recipe asks.
+    """
+    kept = kept_open(bench.checkpoint.folder)
+    if bench.recipe.quantisation == MIXED:
+        return _mixed(bench, draft, kept)
+    bits, block = _FORMS[bench.recipe.quantisation]
+    _write(
+        bench,
+        draft,
+        kept_first(kept, nearest(bits=bits, block=block)),
+        name=f"{bench.recipe.quantisation}-block{block}",
+    )
+    return _judged(bench, draft, matrices=())
+
+
+def _mixed(bench: Bench, draft: Path, kept: Mapping[str, BlockWeights]) -> PackageCard:
+    bits, block = DRAFT_FORM
+    _write(bench, draft, nearest(bits=bits, block=block), name="draft")
+    rounding = MixedRounding(bench.exported, kept, _sensitivities(bench, draft))
+    with bench.shop.step("weigh") as part:
+        options = rounding.options(part)
+    ladder = plan_ladder(options)
+    if bench.recipe.max_bytes is None:
+        plan = _within_perplexity(bench, draft, rounding, ladder)
+    else:
+        others = _bytes(draft) - sum(_drafted(choices).size_bytes for choices in options.values())
+        plan = _within_bytes(bench.recipe.max_bytes, others + len(options) * _CARD_BYTES, ladder)
+    _write(bench, draft, rounding.rounder(plan), name=MIXED)
+    return _judged(bench, draft, matrices=_choices(plan))
+
+
+def _sensitivities(bench: Bench, draft: Path) -> Mapping[str, Sensitivity]:
+    with bench.shop.step("calibration text") as part:
+        engine = Engine.load(draft, threads=bench.shop.threads, rows=len(OPENINGS))
+        written = calibration_write(engine, seed=_SEED, progress=part)
+        del engine
+    with bench.shop.step("sensitivity") as part:
+        return sensitivity_measure(bench.checkpoint.folder, texts=written, progress=part)
+
+
+def _bytes(package: Path) -> int:
+    return sum(path.stat().st_size for path in package.iterdir())
+
+
+def _drafted(choices: Sequence[Choice]) -> Choice:
+    """Return the choice by which the draft package was made."""
+    return next(choice for choice in choices if not choice.is_kept)
+
+
+def _within_bytes(max_bytes: int, others: int, ladder: Sequence[Plan]) -> Plan:
+    """Return the plan of least loss under `max_bytes`, of which all beside the matrices takes `others`."""
+    plan = plan_under(ladder, max_bytes=max_bytes - others)
+    if plan is None:
+        raise PackageTooLarge(max_bytes=max_bytes, smallest_bytes=others + plan_bytes(ladder[-1]))
+    return plan
+
+
+def _within_perplexity(bench: Bench, draft: Path, rounding: MixedRounding, ladder: Sequence[Plan]) -> Plan:
+    """Return the smallest plan that was measured to stay within the budget; the first one is taken to."""
+    good, bad = 0, len(ladder)
+    budget = math.log1p(bench.recipe.max_increase)
+    predicted = [sum(choice.loss for choice in plan.values()) for plan in ladder]
+    rung = max((n for n, loss in enumerate(predicted) if loss <= budget), default=0)
+    with bench.shop.step("search") as part:
+        while bad - good > 1:
+            rung = min(max(rung, good + 1), bad - 1)
+            _write(bench, draft, rounding.rounder(ladder[rung]), name="draft")
+            if _is_within(bench, draft):
+                good = rung
+            else:
+                bad = rung
+            rung = (good + bad) // 2
+            part(1 - math.log1p(bad - good - 1) / math.log1p(len(ladder)))
+    return ladder[good]
+
+
+def _is_within(bench: Bench, draft: Path) -> bool:
+    engine = Engine.load(draft, threads=bench.shop.threads)
+    allowed = 1 + bench.recipe.max_increase
+    return all(
+        engine.perplexity(text) <= bench.reference.perplexity[language] * allowed
+        for language, text in bench.texts.items()
+    )
+
+
+def _write(bench: Bench, draft: Path, rounder: Rounder, *, name: str) -> None:
+    """Write the package with a card that says nothing of its quality yet."""
+    folder, _ = bench.shop.place("quantised", bench.checkpoint.digest)
+    shutil.rmtree(draft, ignore_errors=True)
+    with bench.shop.step("quantise") as part:
+        graph = graph_quantise(source=bench.exported, into=folder, rounder=rounder, progress=part)
+        slots = slots_add(graph)
+        scoring_add(graph)
+        cache_declare(graph)
+        package_gather(checkpoint=bench.checkpoint, graph=graph, weights=folder / WEIGHTS, into=draft)
+        shutil.rmtree(folder)
+    config = json.loads((bench.checkpoint.folder / "config.json").read_text("utf-8"))
+    card = PackageCard(
+        format=FORMAT,
+        name=bench.checkpoint.name,
+        architecture=bench.checkpoint.architecture,
+        licence=bench.checkpoint.licence,
+        hidden_size=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        vocab_size=config["vocab_size"],
+        context_tokens=context_served(bench.checkpoint),
+        quantisation=name,
+        max_rank=MAX_RANK,
+        slots=tuple(Slot(slot.name, slot.d_in, slot.d_out) for slot in slots),
+        perplexity={},
+        languages=bench.recipe.languages,
+    )
+    card_write(card, folder=draft)
+
+
+def _judged(bench: Bench, draft: Path, *, matrices: tuple[MatrixChoice, ...]) -> PackageCard:
+    """Complete the card with what the package's own engine says of the texts."""
+    with bench.shop.step("measure") as part:
+        engine = Engine.load(draft, threads=bench.shop.threads)
+        perplexity = {}
+        for done, (language, text) in enumerate(bench.texts.items(), start=1):
+            perplexity[language] = Perplexity(
+                fp32=bench.reference.perplexity[language], shipped=engine.perplexity(text)
+            )
+            part(done / (len(bench.texts) + 1))
+        parity = parity_measure(
+            bench.reference.probes, reference=bench.reference.log_probabilities, shipped=engine.logits
+        )
+    card_write(replace(engine.card, perplexity=perplexity, parity=parity, matrices=matrices), folder=draft)
+    return package_open(draft)
+
+
+def _choices(plan: Plan) -> tuple[MatrixChoice, ...]:
+    return tuple(
+        MatrixChoice(
+            part=part,
+            bits=choice.bits,
+            block=choice.block,
+            predicted_loss=round(choice.loss, 6),
+            is_kept=choice.is_kept,
+        )
+        for part, choice in plan.items()
+    )

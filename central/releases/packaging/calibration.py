@@ -1,0 +1,54 @@
+"""Lets the model itself write the text on which its matrices are weighed: no corpus, and its own mix of languages.
+
+Source: Liu et al. 2024, "LLM-QAT: Data-Free Quantization Aware Training for Large Language Models".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from federation.inference.engine import Engine
+from federation.inference.sampling import Sampling
+
+OPENINGS = (
+    "Мактаби мо дар",
+    "Тоҷикистон кишварест, ки",
+    "Муаллим ба хонандагон гуфт:",
+    "Об барои",
+    "Дар дарси математика",
+    "Дарёи Вахш",
+    "Адабиёти тоҷик",
+    "Офтоб",
+    "Школа находится",
+    "На уроке физики",
+    "Вода состоит из",
+    "Учитель объяснил, что",
+    "The history of",
+    "Water is",
+    "In mathematics, a",
+    "Plants need",
+)
+TOKENS_EACH = 192
+_TEMPERATURE = 1.0
+_TOP_P = 0.95
+
+
+def calibration_write(engine: Engine, *, seed: int, progress: Callable[[float], None]) -> list[list[int]]:
+    """Return a text of token ids for each opening, BOS first, drawn by `engine`, which has a row for each.
+
+    The same engine and seed give the same texts.
+    """
+    texts, generations = [], {}
+    for number, opening in enumerate(OPENINGS):
+        prompt = [engine.tokenizer.bos, *engine.tokenizer.words(opening)]
+        sampling = Sampling(temperature=_TEMPERATURE, top_p=_TOP_P, seed=seed + number)
+        room = min(TOKENS_EACH, engine.card.context_tokens - len(prompt))
+        generations[engine.begin_ids(prompt, max_new_tokens=room, sampling=sampling)] = number
+        texts.append(prompt)
+    for step in range(TOKENS_EACH + len(OPENINGS)):
+        for generation, token in engine.step():
+            texts[generations[generation]].append(token)
+        progress(step / (TOKENS_EACH + len(OPENINGS)))
+    for generation in generations:
+        engine.end(generation)
+    return texts

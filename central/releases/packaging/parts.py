@@ -1,0 +1,34 @@
+"""Names the matrices of the serving graph: `layers.3.qkv`, `.o`, `.gate`, `.up`, `.down`, and `head`."""
+
+from __future__ import annotations
+
+import re
+
+_PROJECTION = re.compile(r"/model/layers\.(\d+)/(?:attn|mlp)/(qkv|o|gate|up|down)_proj/MatMul")
+HEAD_NODE = "/lm_head/MatMul"
+HEAD_PART = "head"
+LAYER_PARTS = ("qkv", "o", "gate", "up", "down")
+# Of a part, the matrices of the checkpoint in the order of their rows.
+_SOURCES = {
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "o": ("self_attn.o_proj",),
+    "gate": ("mlp.gate_proj",),
+    "up": ("mlp.up_proj",),
+    "down": ("mlp.down_proj",),
+}
+
+
+def part_of(node_name: str) -> str:
+    """Return the part that the graph's node computes, or nothing for another node."""
+    if node_name == HEAD_NODE:
+        return HEAD_PART
+    match = _PROJECTION.fullmatch(node_name)
+    return f"layers.{match[1]}.{match[2]}" if match else ""
+
+
+def part_sources(part: str) -> tuple[str, ...]:
+    """Return the names of the checkpoint's matrices whose rows, one after another, are the part's."""
+    if part == HEAD_PART:
+        return ("model.embed_tokens.weight",)
+    stem, _, kind = part.rpartition(".")
+    return tuple(f"model.{stem}.{source}.weight" for source in _SOURCES[kind])

@@ -1,0 +1,98 @@
+"""Measures, on a calibration text, what each matrix meets and how much the loss feels an error of its output.
+
+One pass forwards and backwards through the float checkpoint. An error E of a matrix W (out, in) is then predicted to
+raise the mean loss by half the sum over outputs o of gains[o] * E[o] moments E[o]ᵀ.
+
+Source: the Kronecker-factored Fisher information (Martens and Grosse 2015), its output side cut to the diagonal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from transformers import AutoModelForCausalLM
+
+from central.releases.packaging.parts import HEAD_PART
+
+_PROJECTION = re.compile(r"model\.layers\.(\d+)\.(?:self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj")
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """Of one matrix: `moments` is the mean of x xᵀ, float32 (in, in); `gains` is the mean squared slope, (out,)."""
+
+    moments: NDArray[np.float32]
+    gains: NDArray[np.float32]
+
+    def loss(self, error: NDArray[np.float32]) -> float:
+        """Return the predicted rise of the loss, in nats a token, for an error (out, in) of the matrix."""
+        return 0.5 * float(self.gains @ np.einsum("oi,oi->o", error @ self.moments, error))
+
+
+def sensitivity_measure(
+    checkpoint: Path, *, texts: Sequence[Sequence[int]], progress: Callable[[float], None]
+) -> dict[str, Sensitivity]:
+    """Return the sensitivity of every matrix of the prepared folder `checkpoint` on texts of token ids.
+
+    Names are those of the serving graph's parts: `layers.3.qkv` (the rows of q, k and v one after another), `head`.
+    """
+    model: Any = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    model.requires_grad_(requires_grad=False)
+    sums = {name: _Sums(module) for name, module in model.named_modules() if _part(name)}
+    for done, text in enumerate(texts, start=1):
+        piece = torch.tensor([list(text)])
+        words = model.model.embed_tokens(piece).requires_grad_()
+        logits = model(inputs_embeds=words, use_cache=False).logits[0, :-1]
+        functional.cross_entropy(logits, piece[0, 1:], reduction="sum").backward()
+        progress(done / len(texts))
+    return _together({name: found.mean() for name, found in sums.items()})
+
+
+class _Sums:
+    """What goes through one projection."""
+
+    def __init__(self, module: nn.Linear) -> None:
+        self._moments = torch.zeros(module.in_features, module.in_features)
+        self._slopes = torch.zeros(module.out_features)
+        self._tokens = 0
+        module.register_forward_pre_hook(self._see_input)
+        module.register_full_backward_hook(self._see_slope)
+
+    def mean(self) -> Sensitivity:
+        """Return the means over all tokens seen."""
+        return Sensitivity((self._moments / self._tokens).numpy(), (self._slopes / self._tokens).numpy())
+
+    def _see_input(self, _module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        x = inputs[0].detach().flatten(0, -2)
+        self._moments.addmm_(x.T, x)
+        self._tokens += len(x)
+
+    def _see_slope(self, _module: nn.Module, _inputs: Any, slopes: tuple[torch.Tensor, ...]) -> None:  # noqa: ANN401 - torch's signature
+        self._slopes += slopes[0].flatten(0, -2).square().sum(dim=0)
+
+
+def _part(name: str) -> str:
+    if name == "lm_head":
+        return HEAD_PART
+    match = _PROJECTION.fullmatch(name)
+    return f"layers.{match[1]}.{'qkv' if match[2] in 'qkv' else match[2]}" if match else ""
+
+
+def _together(found: dict[str, Sensitivity]) -> dict[str, Sensitivity]:
+    """Return one sensitivity a part; q, k and v read the same inputs."""
+    parts: dict[str, list[Sensitivity]] = {}
+    for name, sensitivity in found.items():
+        parts.setdefault(_part(name), []).append(sensitivity)
+    return {
+        part: Sensitivity(members[0].moments, np.concatenate([member.gains for member in members]))
+        for part, members in parts.items()
+    }

@@ -1,0 +1,74 @@
+"""How a checkpoint becomes a package: what the operator chose, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from federation.errors import CapacityError
+
+LANGUAGES = ("tg", "ru", "en")
+INT8, INT4, MIXED = "int8", "int4", "mixed"
+QUANTISATIONS = (INT8, INT4, MIXED)
+MAX_INCREASE = 0.03
+
+
+class RecipeInvalid(CapacityError):
+    """The choice `name` of a build cannot be `value`."""
+
+    code = "recipe_invalid"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What is chosen for a build.
+
+    `languages` keep their words in the vocabulary; none keeps all of it. `quantisation` is int8 or int4 everywhere, or
+    mixed: then each matrix gets its own bits, within `max_increase` of the perplexity (0.03 is three percent), or, with
+    `max_bytes`, the best that a package of that size can be.
+
+    Raises:
+        RecipeInvalid: a choice is impossible.
+    """
+
+    languages: tuple[str, ...] = LANGUAGES
+    quantisation: str = INT8
+    max_increase: float = MAX_INCREASE
+    max_bytes: int | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [language for language in self.languages if language not in LANGUAGES]
+        if unknown:
+            raise RecipeInvalid(name="languages", value=unknown[0])
+        if self.quantisation not in QUANTISATIONS:
+            raise RecipeInvalid(name="quantisation", value=self.quantisation)
+        if not 0 < self.max_increase < 1:
+            raise RecipeInvalid(name="max-perplexity-increase", value=self.max_increase)
+        if self.max_bytes is not None and (self.max_bytes < 1 or self.quantisation != MIXED):
+            raise RecipeInvalid(name="max-bytes", value=self.max_bytes)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the recipe as JSON holds it."""
+        return asdict(self) | {"languages": list(self.languages)}
+
+
+def recipe_read(plain: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `plain` (see `Recipe.plain`) holds; what is missing is as by default.
+
+    Raises:
+        RecipeInvalid: a choice is impossible.
+    """
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "languages": list,
+        "quantisation": str,
+        "max_increase": (int, float),
+        "max_bytes": (int, type(None)),
+    }
+    for name, value in plain.items():
+        if name not in kinds or not isinstance(value, kinds[name]):
+            raise RecipeInvalid(name=name, value=value)
+    chosen: dict[str, Any] = dict(plain)
+    if "languages" in chosen:
+        chosen["languages"] = tuple(chosen["languages"])
+    return Recipe(**chosen)
