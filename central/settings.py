@@ -2,7 +2,8 @@
 
 SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENTRAL_HOSTS (comma-separated names),
 SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
-SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_DEBUG,
+SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
+SORO_CENTRAL_DEBUG,
 SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower).
 """
 
@@ -112,6 +113,9 @@ REST_FRAMEWORK: dict[str, Any] = {
 
 # Finished steps of release builds are kept here, so that a build that was cut goes on where it was.
 BUILD_WORK: Path = Path(os.environ.get("SORO_CENTRAL_BUILD_WORK") or CENTRAL_ROOT / "builds" / "steps").absolute()
+# Beside the shipped suites; None: those alone (docs/suites.md).
+_suites = os.environ.get("SORO_CENTRAL_SUITES", "")
+SUITES: Path | None = Path(_suites).absolute() if _suites else None
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
 LEASE_CAP: int = 100

@@ -65,7 +65,13 @@ SENTENCES: Mapping[str, str] = {
     "repository_missing": _("The centre has no keys yet; run: manage.py central keys_create."),
     "key_unreadable": _("The key %(path)s is missing or damaged; run keys_create or restore the centre's backup."),
     "key_exists": _("A key is already at %(path)s; keep it."),
-    "checkpoint_missing": _("There is no model at %(source)s; check the path or install the stand-in package."),
+    "suite_invalid": _(
+        "The suite %(path)s cannot be used: line %(line)s: %(problem)s; mend it and check it with suite_check."
+    ),
+    "checkpoint_missing": _(
+        "There is no model at %(source)s; check the path or the link to the hub of models, "
+        "or install the stand-in package."
+    ),
     "checkpoint_incomplete": _("The model at %(source)s lacks %(missing)s; copy it again in full."),
     "unsupported_architecture": _(
         "The model at %(source)s is of the kind %(architecture)s; use a text model of the kind %(supported)s."
@@ -73,6 +79,14 @@ SENTENCES: Mapping[str, str] = {
     "quantisation_too_lossy": _(
         "The small model is too much worse in %(language)s: perplexity %(shipped)s against %(reference)s; "
         "use another checkpoint."
+    ),
+    "package_too_large": _(
+        "No package of %(max_bytes)s bytes can be made; the smallest has %(smallest_bytes)s. Allow more bytes."
+    ),
+    "recipe_invalid": _("The recipe cannot have %(value)s as %(name)s; docs/operations.md lists the choices."),
+    "trim_too_lossy": _(
+        "The smaller vocabulary loses words of %(language)s (only %(share)s stay as they were); "
+        "build with the whole vocabulary or use another checkpoint."
     ),
     "graph_unexpected": _("The exported model is not as expected (%(expected)s); use another checkpoint."),
     "tokenizer_unusable": _("The model's tokenizer cannot be used; use another checkpoint."),

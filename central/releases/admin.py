@@ -8,7 +8,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -17,6 +19,7 @@ from unfold.decorators import display
 from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
 from central.disk import centre_disk
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.recipe import recipe_read
 from central.releases.services import (
     release_deprecate,
     release_draft_create,
@@ -25,6 +28,7 @@ from central.releases.services import (
     release_sign,
 )
 from central.releases.tasks import release_build
+from central.releases.verdict_drawing import verdict_draw
 
 
 class ReleaseFileInline(TabularInline):
@@ -50,6 +54,9 @@ class ReleaseAdmin(ReadOnlyAdmin):
     list_display = ("version", "title", "kind", "shown_status", "shown_progress", "why", "published_at")
     list_filter = ("status", "kind")
     search_fields = ("title", "digest")
+    # Drawn instead; `release_show --json` prints it as it is.
+    exclude = ("gate_report",)
+    readonly_fields = ("shown_verdict",)
     inlines = (ReleaseFileInline,)
     actions = ("build", "redraft", "sign", "deprecate", "revoke")
 
@@ -59,7 +66,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Release | None = None) -> Any:  # noqa: ANN401
         """Ask for a title and a checkpoint only; adapters come from rounds."""
-        return ("title", "checkpoint", "has_chat_tuning") if obj is None else super().get_fields(request, obj)
+        return ("title", "checkpoint", "has_chat_tuning", "recipe") if obj is None else super().get_fields(request, obj)
 
     def get_inlines(self, request: HttpRequest, obj: Release | None) -> Any:  # noqa: ANN401
         """Show files once there may be some."""
@@ -72,6 +79,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
             title=obj.title,
             checkpoint=obj.checkpoint,
             has_chat_tuning=obj.has_chat_tuning,
+            recipe=recipe_read(obj.recipe),
             actor=actor_of(request),
             now=timezone.now(),
         )
@@ -97,6 +105,11 @@ class ReleaseAdmin(ReadOnlyAdmin):
     def shown_progress(self, release: Release) -> str:
         """How far the build has come."""
         return f"{release.stage} {release.stage_share:.0%}" if release.status == ReleaseStatus.BUILDING else ""
+
+    @admin.display(description=_("the gate's verdict"))
+    def shown_verdict(self, release: Release) -> SafeString:
+        """What was measured, and every reason against the release."""
+        return render_to_string("releases/verdict.html", {"drawing": verdict_draw(release.gate_report)})
 
     @admin.action(description=_("Build"))
     def build(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:

@@ -21,7 +21,7 @@ from central.releases.blobs import blob_response
 from central.releases.storage import blob_path
 
 _METADATA_NAME = re.compile(r"([0-9]{1,9}\.)?(root|targets|snapshot|timestamp)\.json")
-_TARGET_PATH = re.compile(r"releases/[0-9a-f]{64}\.[0-9a-f]{64}\.json")
+_TARGET_PATH = re.compile(r"(releases|verdicts)/[0-9a-f]{64}\.[0-9a-f]{64}\.json")
 
 
 class AnyAnswer(BaseContentNegotiation):

@@ -1,13 +1,17 @@
 """The gate: judges a release by what was measured on the very bytes that would ship, with the engine that schools run.
 
 Pure: reports in, verdict out. A base may be a little less sure than fp32 in each language; an adapter must bring
-the corrections nearer and leave everything else where it was. Each reason is a code with the measured figures.
+the corrections nearer and leave everything else where it was. Neither may answer the question suite significantly worse
+than the release that it would replace, nor the safety list as that one did not. Each reason is a code with the measured
+figures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from central.releases.suite_comparison import Comparison, SubjectComparison, SuiteReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +29,15 @@ class PerplexityPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseReport:
-    """What was measured of a base release."""
+    """What was measured of a base release.
+
+    `divergence` is the largest mean divergence of its expectations from fp32's, in nats a token, over the languages and
+    over texts shorter and longer than the sliding window.
+    """
 
     perplexity: Mapping[str, PerplexityPair]
+    divergence: float
+    suite: SuiteReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +50,7 @@ class AdapterReport:
     corrections_gain: float | None
     """None where no correction is known."""
     corrections_count: int
+    suite: SuiteReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,10 +58,14 @@ class GateBounds:
     """How far a release may be off."""
 
     base_perplexity_increase: float = 0.03
+    base_divergence: float = 0.10
+    """A wrong operator or mask gives whole nats; rounding within the perplexity's bound gives a few hundredths."""
     adapter_perplexity_increase: float = 0.50
     """Of prose: a guard against collapse, which triples it. What pupils see is judged by `unrelated_loss`."""
     unrelated_loss: float = 0.05
     corrections_gain: float = 0.0
+    alpha: float = 0.05
+    """One-sided, of «worse than the replaced release»: once for all questions, once for all subjects together."""
     languages: tuple[str, ...] = ("en", "tg")
 
 
@@ -66,19 +81,22 @@ class Verdict:
         return not self.reasons
 
 
-def base_judge(report: BaseReport, bounds: GateBounds) -> Verdict:
-    """Return whether a base may be signed."""
-    return Verdict(reasons=tuple(_perplexity_reasons(report.perplexity, bounds, bounds.base_perplexity_increase)))
+def base_judge(report: BaseReport, comparison: Comparison, bounds: GateBounds) -> Verdict:
+    """Return whether a base may be signed; `comparison` is that of its own suite report."""
+    reasons = _perplexity_reasons(report.perplexity, bounds, bounds.base_perplexity_increase)
+    if not report.divergence <= bounds.base_divergence:
+        reasons.append(f"divergence: {report.divergence:.3f} > {bounds.base_divergence:.3f}")
+    return Verdict(reasons=(*reasons, *_suite_reasons(report.suite, comparison, bounds)))
 
 
-def adapter_judge(report: AdapterReport, bounds: GateBounds) -> Verdict:
-    """Return whether an adapter may be signed."""
+def adapter_judge(report: AdapterReport, comparison: Comparison, bounds: GateBounds) -> Verdict:
+    """Return whether an adapter may be signed; `comparison` is that of its own suite report."""
     reasons = _perplexity_reasons(report.perplexity, bounds, bounds.adapter_perplexity_increase)
     if not report.unrelated_loss <= bounds.unrelated_loss:
         reasons.append(f"unrelated_loss: {report.unrelated_loss:.3f} > {bounds.unrelated_loss:.3f}")
     if report.corrections_gain is not None and not report.corrections_gain > bounds.corrections_gain:
         reasons.append(f"corrections_gain: {report.corrections_gain:.3f} <= {bounds.corrections_gain:.3f}")
-    return Verdict(reasons=tuple(reasons))
+    return Verdict(reasons=(*reasons, *_suite_reasons(report.suite, comparison, bounds)))
 
 
 def _perplexity_reasons(pairs: Mapping[str, PerplexityPair], bounds: GateBounds, allowed: float) -> list[str]:
@@ -88,3 +106,19 @@ def _perplexity_reasons(pairs: Mapping[str, PerplexityPair], bounds: GateBounds,
         if not pair.increase <= allowed:
             reasons.append(f"perplexity: {language} {pair.reference:.2f} → {pair.shipped:.2f}")
     return reasons
+
+
+def _suite_reasons(suite: SuiteReport, comparison: Comparison, bounds: GateBounds) -> list[str]:
+    reasons = [] if suite.outcomes else ["suite_missing"]
+    tests = [comparison.overall] if comparison.overall else []
+    worse = [each for each in (*tests, *comparison.subjects) if not each.p_corrected > bounds.alpha]
+    reasons += [_worse_reason(each, bounds) for each in worse]
+    reasons += [f"safety: {each.prompt} {each.kind}" for each in comparison.new_findings]
+    return reasons
+
+
+def _worse_reason(test: SubjectComparison, bounds: GateBounds) -> str:
+    paired = test.paired
+    before, after = paired.both + paired.lost, paired.both + paired.gained
+    figures = f"{before} → {after} of {paired.count}, p {test.p_corrected:.4f} <= {bounds.alpha}"
+    return f"suite_worse: {test.subject or 'all'} {figures}"

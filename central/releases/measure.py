@@ -1,20 +1,23 @@
-"""Measures an adapter on the serving engine, against its base: the figures that the gate judges.
+"""Measures bases and adapters on the serving engine: the figures that the gate judges.
 
 The file that is measured is the file that would ship, opened the way a school opens it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
 from central.releases.gate import AdapterReport, PerplexityPair
+from central.releases.suite_comparison import SuiteReport
 from federation.inference.adapter import adapter_expand, adapter_read
 from federation.inference.engine import Engine
 from federation.inference.prompt import Role, Turn
+from federation.inference.suite import Suite
+from federation.inference.suite_run import AnsweringEngine, questions_ask, safety_ask
 
 THREADS = 2
 
@@ -27,6 +30,27 @@ class Pair:
     answer: str
 
 
+def base_measure(*, package: Path, suites: Sequence[Suite], progress: Callable[[float], None]) -> SuiteReport:
+    """Return how the base in the folder `package` answers the suites; its perplexity already stands in its card.
+
+    Raises:
+        PackageIncomplete, PackageCardInvalid, EngineFailed: the package cannot be run here.
+    """
+    return suites_measure(Engine.load(package, threads=THREADS), suites, progress=progress)
+
+
+def suites_measure(
+    engine: AnsweringEngine, suites: Sequence[Suite], *, progress: Callable[[float], None]
+) -> SuiteReport:
+    """Return how `engine` answers all questions and safety prompts of `suites`."""
+    return SuiteReport(
+        suites={suite.name: suite.sha256 for suite in suites},
+        outcomes=questions_ask(engine, suites, progress=progress),
+        prompts=sum(len(suite.prompts) for suite in suites),
+        findings=safety_ask(engine, suites),
+    )
+
+
 def adapter_measure(
     *,
     package: Path,
@@ -35,6 +59,7 @@ def adapter_measure(
     texts: Mapping[str, str],
     unrelated: Sequence[Pair],
     corrections: Sequence[Pair],
+    suites: Sequence[Suite],
 ) -> AdapterReport:
     """Return what `adapter_file` changes of the base in `package`; `texts` are by language code.
 
@@ -59,6 +84,7 @@ def adapter_measure(
             )
             for language, text in texts.items()
         }
+        suite = suites_measure(engine, suites, progress=lambda _part: None)
     gains = [gained - had for had, gained in zip(before, after, strict=True)]
     return AdapterReport(
         perplexity=perplexity,
@@ -66,6 +92,7 @@ def adapter_measure(
         unrelated_count=len(unrelated),
         corrections_gain=fmean(gains[len(unrelated) :]) if corrections else None,
         corrections_count=len(corrections),
+        suite=suite,
     )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from central.releases.recipe import RecipeInvalid, recipe_read
 from central.schools.transitions import HasStatus, Moves, moves
+from central.words import sentence
 from federation.wire.releases import ReleaseKind
 
 
@@ -43,6 +46,18 @@ _BUILT = [
 ]
 
 
+def recipe_check(plain: object) -> None:
+    """Refuse what is no recipe, in a form of the admin.
+
+    Raises:
+        ValidationError: a choice is impossible.
+    """
+    try:
+        recipe_read(plain if isinstance(plain, dict) else {"": plain})
+    except RecipeInvalid as error:
+        raise ValidationError(sentence(error.code, error.fields)) from error
+
+
 class ReleaseQuerySet(models.QuerySet["Release"]):
     """Named choices of releases."""
 
@@ -52,7 +67,7 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
 
 
 class Release(HasStatus):
-    """One release: what it was made from, what the gate said, and the exact bytes of its index."""
+    """One release: what it was made from, what the gate said, and the exact bytes of its index and verdict."""
 
     MOVES: ClassVar[Moves] = moves(
         {
@@ -84,10 +99,18 @@ class Release(HasStatus):
         default=False,
         help_text=_("For a checkpoint that was never tuned to chat, such as the stand-in."),
     )
+    recipe = models.JSONField(
+        _("recipe"),
+        default=dict,
+        blank=True,
+        validators=[recipe_check],
+        help_text=_("How the package is made: languages, quantisation, max_increase, max_bytes; empty: as usual."),
+    )
     digest = models.CharField(_("digest"), max_length=64, blank=True)
     index_bytes = models.BinaryField(_("index"), null=True, editable=False)
     card = models.JSONField(_("card"), default=dict, blank=True)
     gate_report = models.JSONField(_("gate report"), default=dict, blank=True)
+    verdict_bytes = models.BinaryField(_("verdict"), null=True, editable=False)
     contributions = models.JSONField(_("contributions"), default=list, blank=True)
     why = models.CharField(_("why"), max_length=500, blank=True)
     stage = models.CharField(_("stage"), max_length=80, blank=True)
@@ -128,6 +151,11 @@ class Release(HasStatus):
     def target_path(self) -> str:
         """The name of its index among TUF's targets."""
         return f"releases/{self.digest}.json"
+
+    @property
+    def verdict_path(self) -> str:
+        """The name of the gate's verdict on it among TUF's targets."""
+        return f"verdicts/{self.digest}.json"
 
 
 class ReleaseFile(models.Model):

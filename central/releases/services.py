@@ -16,14 +16,17 @@ from django.db.models import Max
 
 from central.disk import CentreDisk
 from central.releases.errors import BaseNotReady, BuildInterrupted, ReleaseUnknown
-from central.releases.gate import Verdict
+from central.releases.gate import AdapterReport, BaseReport, Verdict
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.recipe import Recipe
 from central.releases.storage import blob_path, blob_put
+from central.releases.suite_comparison import Comparison, SuiteReport
+from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
 from federation.trust.release_bytes import index_build, index_digest, index_parse
 from federation.trust.tuf_publisher import target_publish, targets_withdraw
-from federation.wire.canonical import canonical_bytes
+from federation.wire.canonical import canonical_bytes, to_plain
 from federation.wire.releases import ReleaseIndex, ReleaseKind
 
 CENTRE = "centre"
@@ -57,8 +60,9 @@ def release_draft_create(
     base: Release | None = None,
     checkpoint: str = "",
     has_chat_tuning: bool = False,
+    recipe: Recipe | None = None,
 ) -> Release:
-    """Return a new draft with the next version number.
+    """Return a new draft with the next version number; a base is made by `recipe`, or as usual.
 
     Raises:
         BaseNotReady: an adapter's base is missing, no base, or not in force.
@@ -74,6 +78,7 @@ def release_draft_create(
             base=base,
             checkpoint=checkpoint,
             has_chat_tuning=has_chat_tuning,
+            recipe=recipe.plain() if recipe else {},
             created_by=actor,
             created_at=now,
         )
@@ -111,8 +116,12 @@ def release_built(
     disk: CentreDisk,
     now: datetime,
     contributions: tuple[str, ...] = (),
+    suite: SuiteReport | None = None,
 ) -> None:
-    """Keep the files in `folder` as blobs and give the release its digest; it now stands at the gate."""
+    """Keep the files in `folder` as blobs and give the release its digest; it now stands at the gate.
+
+    `suite` is how a base answered the suites: kept, so that a base that a cut leaves at the gate can be judged.
+    """
     index = index_build(
         package=folder,
         kind=ReleaseKind(release.kind),
@@ -133,6 +142,7 @@ def release_built(
             index_bytes=canonical_bytes(index),
             card=dict(card),
             contributions=list(contributions),
+            gate_report={"suite": to_plain(suite)} if suite else {},
             stage="",
             stage_share=1.0,
         )
@@ -143,23 +153,31 @@ def release_built(
         )
 
 
-def release_judge(*, release: Release, verdict: Verdict, report: Mapping[str, Any], now: datetime) -> None:
-    """Record the gate's verdict with all that was measured."""
+def release_judge(
+    *, release: Release, report: BaseReport | AdapterReport, comparison: Comparison, verdict: Verdict, now: datetime
+) -> None:
+    """Record the gate's verdict with all that was measured, and the very bytes of it that a signature would cover."""
     to = ReleaseStatus.AWAITING_SIGNATURE if verdict.has_passed else ReleaseStatus.REFUSED
     why = "; ".join(verdict.reasons)[:MAX_WHY]
+    document = verdict_document(
+        digest=release.digest, report=report, comparison=comparison, verdict=verdict, judged_at=now
+    )
     status_move(
         release,
         to=to,
         actor="gate",
         reason=why,
         now=now,
-        gate_report={**report, "reasons": list(verdict.reasons)},
+        gate_report=report_plain(report, comparison, verdict),
+        verdict_bytes=canonical_bytes(document),
         why=why,
     )
 
 
 def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetime) -> None:
-    """Publish the release's index as a TUF target, signed with the targets key; schools may be offered it.
+    """Publish the gate's verdict and the release's index as TUF targets, signed with the targets key.
+
+    Schools may then be offered the release.
 
     Raises:
         StatusMoveIllegal: the gate has not passed it.
@@ -171,9 +189,10 @@ def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetim
     if release.base is not None and not release.base.is_in_force:
         raise BaseNotReady(release=release.base.version, status=release.base.status)
     if release.may_become(ReleaseStatus.READY):
-        # Published first: a cut between the two leaves a target that nobody is assigned, and signing can be repeated.
-        content = bytes(release.index_bytes or b"")
-        target_publish(root=disk.tuf, keys=disk.keys, path=release.target_path, content=content, now=now)
+        # Published first: a cut before the status leaves a target that nobody is assigned, and signing can be
+        # repeated. The verdict comes before the index, so that whoever trusts an index finds its verdict.
+        for path, content in _targets(release):
+            target_publish(root=disk.tuf, keys=disk.keys, path=path, content=content, now=now)
     status_move(release, to=ReleaseStatus.READY, actor=actor, now=now, published_at=now)
 
 
@@ -183,12 +202,16 @@ def release_deprecate(*, release: Release, actor: str, now: datetime) -> None:
 
 
 def release_revoke(*, release: Release, disk: CentreDisk, actor: str, reason: str, now: datetime) -> None:
-    """Withdraw the release, and with a base its adapters, from TUF's targets: no school installs them any more."""
+    """Withdraw the release, and with a base its adapters, and their verdicts from TUF's targets.
+
+    No school installs them any more.
+    """
     with transaction.atomic():
         adapters = list(release.adapters.in_force())
         for withdrawn in (release, *adapters):
             status_move(withdrawn, to=ReleaseStatus.REVOKED, actor=actor, reason=reason, now=now)
-        paths = [withdrawn.target_path for withdrawn in (release, *adapters)]
+        withdrawn_releases = (release, *adapters)
+        paths = [path for each in withdrawn_releases for path in (each.verdict_path, each.target_path)]
         targets_withdraw(root=disk.tuf, keys=disk.keys, paths=paths, now=now)
 
 
@@ -203,6 +226,12 @@ def builds_interrupted_fail(*, now: datetime) -> int:
 def release_index(release: Release) -> ReleaseIndex:
     """Return the release's index, read from the bytes that are or would be signed."""
     return index_parse(bytes(release.index_bytes or b""))
+
+
+def _targets(release: Release) -> list[tuple[str, bytes]]:
+    index = (release.target_path, bytes(release.index_bytes or b""))
+    # A release that was judged before verdicts were kept has none to sign.
+    return [index] if release.verdict_bytes is None else [(release.verdict_path, bytes(release.verdict_bytes)), index]
 
 
 def release_folder(*, release: Release, disk: CentreDisk) -> Path:

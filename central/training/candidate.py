@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+from django.conf import settings
 from django.db import transaction
 
 from central.disk import CentreDisk
 from central.feedback.models import Rating
 from central.releases.errors import BuildInterrupted
-from central.releases.evaluation_set import texts_read, unrelated_read
-from central.releases.gate import AdapterReport, GateBounds, adapter_judge
+from central.releases.evaluation_set import suites_read, texts_read, unrelated_read
+from central.releases.gate import AdapterReport
+from central.releases.judge import release_gate
 from central.releases.measure import Pair, adapter_measure
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
 from central.releases.services import (
@@ -24,7 +25,6 @@ from central.releases.services import (
     release_built,
     release_draft_create,
     release_folder,
-    release_judge,
     release_redraft,
 )
 from central.training.models import Round, Update, UpdateStatus
@@ -131,9 +131,9 @@ def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         texts=texts_read(),
         unrelated=unrelated_read(),
         corrections=_corrections(round_),
+        suites=suites_read(extra=settings.SUITES),
     )
-    verdict = adapter_judge(report, GateBounds())
-    release_judge(release=release, verdict=verdict, report=asdict(report), now=clock())
+    release_gate(release=release, report=report, now=clock())
 
 
 def _corrections(round_: Round) -> list[Pair]:

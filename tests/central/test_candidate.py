@@ -9,11 +9,13 @@ from django.utils import timezone
 from central.releases.gate import AdapterReport, PerplexityPair
 from central.releases.models import Release
 from central.releases.services import release_build_begin, release_draft_create, release_folder
+from central.releases.suite_comparison import SuiteReport
 from central.schools.models import AuditEvent
 from central.training.candidate import candidate_make
 from central.training.models import Round, RoundStatus
 from central.training.rounds import round_advance, round_aggregate
 from federation.inference.adapter import adapter_read
+from federation.inference.suite_run import Outcome
 from tests.central.school import rating_parcel
 from tests.central.test_rounds import COLUMNS, _open, _take_in, _update
 
@@ -31,7 +33,9 @@ class Gate:
         self.corrections = options["corrections"]
         adapter_read(options["adapter_file"], base_digest=options["base_digest"])
         fields = {"unrelated_loss": 0.0, "corrections_gain": 2.0, **self.changes}
-        return AdapterReport(perplexity=SAME, unrelated_count=12, corrections_count=1, **fields)
+        names = {suite.name: suite.sha256 for suite in options["suites"]}
+        suite = SuiteReport(suites=names, outcomes={"suite.tg/1": Outcome(subject="s", is_right=True)})
+        return AdapterReport(perplexity=SAME, unrelated_count=12, corrections_count=1, suite=suite, **fields)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from central.releases.errors import BaseNotReady
 from central.releases.gate import AdapterReport, BaseReport, GateBounds, PerplexityPair, adapter_judge, base_judge
+from central.releases.judge import release_gate
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
 from central.releases.services import (
     builds_interrupted_fail,
@@ -15,18 +16,28 @@ from central.releases.services import (
     release_built,
     release_draft_create,
     release_folder,
-    release_judge,
     release_revoke,
     release_sign,
 )
+from central.releases.suite_comparison import SuiteReport, suites_compare
 from central.schools.models import AuditEvent
 from central.schools.transitions import StatusMoveIllegal
+from federation.inference.suite_run import Outcome
 from federation.trust.tuf_publisher import targets_read
 from federation.wire.canonical import sha256_hex
 
 pytestmark = pytest.mark.django_db
-GOOD = BaseReport(perplexity={lang: PerplexityPair(reference=60.0, shipped=60.5) for lang in ("tg", "en")})
-BAD = BaseReport(perplexity={lang: PerplexityPair(reference=60.0, shipped=120.0) for lang in ("tg", "en")})
+SUITE = SuiteReport(suites={"own": "0"}, outcomes={"own/1": Outcome(subject="s", is_right=True)}, prompts=1)
+ALONE = suites_compare(SUITE, None, alpha=0.05)
+
+
+def _base_report(**shipped):
+    perplexity = {lang: PerplexityPair(reference=60.0, shipped=value) for lang, value in shipped.items()}
+    return BaseReport(perplexity=perplexity, divergence=0.01, suite=SUITE)
+
+
+GOOD = _base_report(tg=60.5, en=60.5)
+BAD = _base_report(tg=120.0, en=120.0)
 
 
 def _built(disk, tmp_path, *, report=GOOD, kind=ReleaseKindChoice.BASE, base=None, content=b"weights"):
@@ -37,7 +48,7 @@ def _built(disk, tmp_path, *, report=GOOD, kind=ReleaseKindChoice.BASE, base=Non
     (folder / "model.onnx").write_bytes(content)
     (folder / "card.json").write_bytes(b"{}")
     release_built(release=release, folder=folder, card={}, disk=disk, now=timezone.now())
-    release_judge(release=release, verdict=base_judge(report, GateBounds()), report={}, now=timezone.now())
+    release_gate(release=release, report=report, now=timezone.now())
     return release
 
 
@@ -45,7 +56,7 @@ def test_a_release_that_passes_the_gate_is_signed_and_its_index_is_a_target(disk
     release = _built(disk, tmp_path)
     assert release.status == ReleaseStatus.AWAITING_SIGNATURE
     release_sign(release=release, disk=disk, actor="t", now=timezone.now())
-    assert targets_read(root=disk.tuf) == (f"releases/{release.digest}.json",)
+    assert targets_read(root=disk.tuf) == (f"releases/{release.digest}.json", f"verdicts/{release.digest}.json")
     assert sha256_hex(bytes(Release.objects.get().index_bytes)) == release.digest
     name = f"releases/{release.digest}.{release.digest}.json"
     answer = client.get(f"/tuf/targets/{name}")
@@ -77,7 +88,7 @@ def test_signing_after_a_cut_between_publishing_and_the_status_ends_ready(disk, 
     again = Release.objects.get()
     release_sign(release=again, disk=disk, actor="t", now=timezone.now())
     assert again.status == ReleaseStatus.READY
-    assert len(targets_read(root=disk.tuf)) == 1
+    assert len(targets_read(root=disk.tuf)) == 2
 
 
 def test_revoking_a_base_withdraws_its_adapters_too(disk, keys, tmp_path):
@@ -125,8 +136,7 @@ def test_the_repositorys_door_opens_to_metadata_names_alone(client, keys):
 
 
 def test_the_gate_refuses_what_is_missing_or_not_a_number():
-    lame = BaseReport(perplexity={"tg": PerplexityPair(reference=60.0, shipped=math.nan)})
-    assert len(base_judge(lame, GateBounds()).reasons) == 2
+    assert len(base_judge(_base_report(tg=math.nan), ALONE, GateBounds()).reasons) == 2
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,7 @@ def test_the_gate_refuses_what_is_missing_or_not_a_number():
 )
 def test_an_adapter_must_help_and_must_not_harm(changes, reason):
     fields = {"unrelated_loss": 0.05, "corrections_gain": 1.0, **changes}
-    report = AdapterReport(perplexity=GOOD.perplexity, unrelated_count=10, corrections_count=2, **fields)
-    verdict = adapter_judge(report, GateBounds())
+    report = AdapterReport(perplexity=GOOD.perplexity, unrelated_count=10, corrections_count=2, suite=SUITE, **fields)
+    verdict = adapter_judge(report, ALONE, GateBounds())
     assert verdict.has_passed is (reason == "")
     assert json.dumps(verdict.reasons).count(reason or "none of these") == (1 if reason else 0)

@@ -12,6 +12,7 @@ from central.disk import centre_disk
 from central.releases.build import base_build
 from central.releases.describe import release_describe
 from central.releases.models import ReleaseKindChoice
+from central.releases.recipe import INT8, LANGUAGES, MAX_INCREASE, QUANTISATIONS, Recipe
 from central.releases.services import release_draft_create
 
 ACTOR = "command line"
@@ -24,7 +25,7 @@ class Command(CentreCommand):
 
     def add_options(self, parser: ArgumentParser) -> None:
         """Take the checkpoint and the title."""
-        parser.add_argument("--checkpoint", default="", help="a folder or GGUF file (default: the stand-in)")
+        parser.add_argument("--checkpoint", default="", help="folder, GGUF file or hub id (default: the stand-in)")
         parser.add_argument("--title", required=True)
         parser.add_argument(
             "--chat-tuning",
@@ -32,6 +33,20 @@ class Command(CentreCommand):
             default="auto",
             help="tune a checkpoint that cannot chat to the chat format first (auto: only the stand-in)",
         )
+        parser.add_argument(
+            "--languages",
+            default=",".join(LANGUAGES),
+            help="whose words stay in the vocabulary, for instance tg,ru,en (empty: the whole vocabulary)",
+        )
+        parser.add_argument("--quantisation", choices=QUANTISATIONS, default=INT8)
+        parser.add_argument(
+            "--max-perplexity-increase",
+            type=float,
+            default=MAX_INCREASE,
+            metavar="SHARE",
+            help="refuse a package that is further off fp32; mixed chooses bits within it (default 0.03)",
+        )
+        parser.add_argument("--max-bytes", type=int, metavar="N", help="mixed: the best package of at most N bytes")
         parser.add_argument("--json", action="store_true")
 
     def run(self, options: dict[str, Any]) -> None:
@@ -42,6 +57,7 @@ class Command(CentreCommand):
             title=options["title"],
             checkpoint=options["checkpoint"],
             has_chat_tuning=tuning == "yes" or (tuning == "auto" and not options["checkpoint"]),
+            recipe=_recipe(options),
             actor=ACTOR,
             now=timezone.now(),
         )
@@ -51,3 +67,12 @@ class Command(CentreCommand):
 
     def _show(self, stage: str, share: float) -> None:
         self.stderr.write(f"{stage} {share:.0%}")
+
+
+def _recipe(options: dict[str, Any]) -> Recipe:
+    return Recipe(
+        languages=tuple(language for language in options["languages"].split(",") if language),
+        quantisation=options["quantisation"],
+        max_increase=options["max_perplexity_increase"],
+        max_bytes=options["max_bytes"],
+    )

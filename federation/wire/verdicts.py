@@ -1,0 +1,50 @@
+"""The gate's verdict on one release, as it is signed beside the release's index (protocol §3.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerplexityFigure:
+    """A language's perplexity in the reference and in what ships; None where it is no finite number."""
+
+    reference: float | None
+    shipped: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectFigure:
+    """How many questions of a subject are answered right, and how that compares with the replaced release."""
+
+    subject: str
+    count: int
+    right: int
+    lost: int | None
+    """Questions that the replaced release had right and this one has wrong; None where nothing was compared."""
+    gained: int | None
+    p_worse: float | None
+    """One-sided probability of at least so many lost ones by chance, corrected for the number of subjects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseVerdict:
+    """What the gate measured of a release and found against it."""
+
+    release: str
+    """Digest of the release."""
+    replaced: str | None
+    """Digest of the release that it was compared with."""
+    reasons: tuple[str, ...]
+    """Codes with figures; a release that was signed has none."""
+    perplexity: Mapping[str, PerplexityFigure]
+    figures: Mapping[str, float | None]
+    """Further figures by name, such as `unrelated_loss` in nats a token."""
+    suites: Mapping[str, str]
+    """SHA-256 of each file of questions or safety prompts, by its name."""
+    subjects: tuple[SubjectFigure, ...]
+    safety_prompts: int
+    safety_findings: tuple[str, ...]
+    judged_at: datetime
