@@ -43,11 +43,40 @@ SENTENCES: dict[str, str | Promise] = {
     "key_unreadable": gettext_lazy("The key at %(path)s cannot be used; enrol again with a new claim code."),
     "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
     "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),
+    "memory_too_small": gettext_lazy("The new model needs more memory than this PC has; the old one stays in use."),
+    "engine_too_old": gettext_lazy(
+        "The new model needs a newer version of this program; the old one stays in use. Update the program."
+    ),
+    "adapter_for_another_base": gettext_lazy(
+        "The new model was made for another base model; the old one stays in use. Tell the ministry."
+    ),
+    "api_key_refused": gettext_lazy("Give the key a name of 1 to %(most)s characters."),
+    "api_key_missing": gettext_lazy("There is no key with the number %(key)s."),
+    "api_key_unknown": gettext_lazy("The API key is not known here or is revoked; a teacher can make a new one."),
+    "person_unknown": gettext_lazy("There is no account called “%(username)s”."),
+    "model_unknown": gettext_lazy("There is no model “%(model)s” here; there are: %(known)s."),
+    "queue_too_long": gettext_lazy("Too many questions are waiting; try again later."),
+    "prompt_too_long": gettext_lazy("The question is too long for this model. Please shorten it."),
 }
 CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
     "claim_code_expired": gettext_lazy("This claim code is out of date; ask the ministry for a new one."),
+}
+COMPLETION_REASONS: dict[str, str | Promise] = {
+    "not_json": gettext_lazy("The request is not a JSON object."),
+    "too_large": gettext_lazy("The request is too large."),
+    "missing": gettext_lazy("“%(param)s” is missing."),
+    "wrong_type": gettext_lazy("“%(param)s” is of a wrong type."),
+    "out_of_range": gettext_lazy("“%(param)s” is outside its allowed range."),
+    "not_supported": gettext_lazy("The school's model cannot do what “%(param)s” asks for."),
+    "no_question": gettext_lazy("The last message must be a question of the user."),
+}
+# Of errors whose `reason` says more than their own code.
+REASONS: dict[str, dict[str, str | Promise]] = {
+    "centre_refused": CENTRE_REASONS,
+    "completion_refused": COMPLETION_REASONS,
+    "answer_failed": {"prompt_too_long": SENTENCES["prompt_too_long"]},
 }
 
 
@@ -58,12 +87,17 @@ class _Fields(dict[str, object]):
 
 def error_sentence(error: FederationError) -> str:
     """Return the sentence for `error` in the active language."""
-    if error.code == "centre_refused" and str(error.fields.get("reason")) in CENTRE_REASONS:
-        return str(CENTRE_REASONS[str(error.fields["reason"])])
-    sentence = SENTENCES.get(error.code)
+    reasons = REASONS.get(error.code, {})
+    sentence = reasons.get(str(error.fields.get("reason"))) or SENTENCES.get(error.code)
     if sentence is not None:
         return str(sentence) % _Fields(error.fields)
     return f"{_family(error)} ({error})"
+
+
+def code_sentence(code: str) -> str:
+    """Return the sentence for a `code` that was kept without its fields; the bare code where there is none for it."""
+    sentence = str(SENTENCES.get(code, ""))
+    return code if not sentence or "%(" in sentence else sentence
 
 
 def _family(error: FederationError) -> str:

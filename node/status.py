@@ -64,6 +64,8 @@ class NodeStatus:
     disk_free_bytes: int
     disk_bytes: int
     can_train: bool
+    refused_code: str
+    """Why the release that was assigned last is not in use here; empty when it is, or is still on its way."""
     rounds: tuple[RoundStatus, ...]
 
 
@@ -97,6 +99,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         disk_free_bytes=disk_free_bytes(root),
         disk_bytes=shutil.disk_usage(root).total,
         can_train=can_train(),
+        refused_code=_refused_code(),
         rounds=tuple(_round(update) for update in LocalUpdate.objects.order_by("-counter")[:10]),
     )
 
@@ -107,6 +110,11 @@ def _running_names(root: Path) -> tuple[int, str]:
     except FederationError:
         return 0, ""
     return (active.index.version, active.index.title) if active else (0, "")
+
+
+def _refused_code() -> str:
+    newest = InstallRecord.objects.first()
+    return newest.error_code if newest else ""
 
 
 def _engine(root: Path) -> tuple[EngineState, str]:

@@ -7,6 +7,7 @@ from django.urls import path
 from django.views.i18n import set_language
 
 from node import views
+from node.chat import key_views, openai_api
 from node.chat import views as chat
 from node.ratings import views as ratings
 from node.rounds import views as rounds
@@ -25,6 +26,11 @@ urlpatterns = [
     path("ratings/<str:record_id>/withdraw/", ratings.withdraw, name="withdraw"),
     path("corrections/", rounds.corrections, name="corrections"),
     path("status/", views.status, name="status"),
+    path("keys/", key_views.keys, name="keys"),
+    path("keys/<int:number>/revoke/", key_views.revoke, name="key-revoke"),
+    path("v1/chat/completions", openai_api.chat_completions, name="chat-completions"),
+    path("v1/models", openai_api.models, name="models"),
+    path("v1/models/<str:name>", openai_api.model, name="model"),
     path(
         "sign-in/",
         LoginView.as_view(template_name="node/sign_in.html", redirect_authenticated_user=True),

@@ -1,4 +1,7 @@
-"""Conversations on the school's page: questions with the answers that the engine gave, and which release gave them."""
+"""Conversations on the school's page: questions with the answers that the engine gave, and which release gave them.
+
+Beside them the keys by which other programs ask; what those ask and are answered is kept nowhere.
+"""
 
 from __future__ import annotations
 
@@ -80,3 +83,38 @@ class Answer(models.Model):
     def __str__(self) -> str:
         """Name the row for logs, without anybody's words."""
         return f"answer {self.pk} ({self.status})"
+
+
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Named selections of API keys."""
+
+    def in_force(self) -> ApiKeyQuerySet:
+        """Those that nobody has revoked."""
+        return self.filter(revoked_at=None)
+
+    def admitting(self) -> ApiKeyQuerySet:
+        """Those in force whose person may still sign in."""
+        return self.in_force().filter(person__is_active=True)
+
+    def seen_by(self, *, person_id: int, is_head: bool) -> ApiKeyQuerySet:
+        """Those in force that a person may see and revoke: the head all of the school's, others their own."""
+        keys = self.in_force().select_related("person").order_by("-created_at")
+        return keys if is_head else keys.filter(person_id=person_id)
+
+
+class ApiKey(models.Model):
+    """A bearer key of one person for programs; only its digest is here, so that a copied database opens nothing."""
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60)
+    key_sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    # The day alone: enough to find a forgotten key, too little to follow a person by.
+    last_used_on = models.DateField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        """Name the row for logs."""
+        return f"API key {self.pk}"

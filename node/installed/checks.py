@@ -1,4 +1,4 @@
-"""What `manage.py node check` looks at on the school's PC: disk, keys, the release that runs.
+"""What `manage.py node check` looks at on the school's PC: disk, keys, the release that runs, the memory for it.
 
 Registered for deployment checks only: a damaged release must not keep the commands from starting that will mend it.
 """
@@ -10,16 +10,20 @@ from pathlib import Path
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004 - Django's own name
+from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004 - Django's own name
 
 from federation.errors import FederationError
 from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes
 from federation.trust.keys import node_key_load
 from federation.trust.release_bytes import index_read, index_verify
+from node.installed.first_look import package_bytes
+from node.installed.fit import memory_need_bytes
+from node.installed.memory import memory_available_bytes
 from node.installed.services import active_release
 
 NODE_TAG = "node"
 DISK_WANTED_BYTES = 1024**3
+MEGABYTE = 1_000_000
 
 
 @register(NODE_TAG, deploy=True)
@@ -73,3 +77,25 @@ def release_check(app_configs: Sequence[AppConfig] | None, **_options: object) -
             )
         ]
     return []
+
+
+@register(NODE_TAG, deploy=True)
+def fit_check(app_configs: Sequence[AppConfig] | None, **_options: object) -> list[CheckMessage]:
+    """Return whether this PC has the memory for the release that is installed; nothing before the first one."""
+    del app_configs
+    root = Path(settings.NODE_ROOT)
+    try:
+        active = active_release(root=root)
+        if active is None:
+            return []
+        needed = memory_need_bytes(package_bytes(index_read(active.package)))
+    except FederationError:
+        # What is wrong with the release is for `release_check` to say.
+        return []
+    available = memory_available_bytes(root)
+    figures = (
+        f"The release needs {needed // MEGABYTE} MB of memory, and the engine can have {available // MEGABYTE} MB."
+    )
+    if needed > available:
+        return [Warning(figures, hint="End other programs, or ask for a smaller release.", id="node.W004")]
+    return [Info(figures, id="node.I001")]

@@ -23,6 +23,12 @@ class BaseMissing(TransportError):
     code = "base_missing"
 
 
+class MemoryTooSmall(CapacityError):
+    """The release needs `needed_bytes` of memory, and an engine could have `available_bytes` here."""
+
+    code = "memory_too_small"
+
+
 class SelfTestTimeout(TrustError):
     """The child process that tested the release did not end in time."""
 

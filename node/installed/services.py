@@ -26,6 +26,8 @@ from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
 from node.installed.disk import download_path, downloads_remove, release_path, releases_present, releases_remove
 from node.installed.errors import BaseMissing, SelfTestInterrupted, TrialCrashLoop
+from node.installed.first_look import package_check
+from node.installed.memory import memory_available_bytes
 from node.installed.models import NEXT, InstallRecord, InstallStatus
 from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
 from node.installed.state import Phase, Slots, slots_read, slots_write
@@ -81,6 +83,7 @@ def release_install(
     clock: Callable[[], datetime],
     self_test: SelfTest = self_test_run,
     disk_free: Callable[[Path], int] = disk_free_bytes,
+    memory_available: Callable[[Path], int] = memory_available_bytes,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> InstallState:
@@ -91,6 +94,7 @@ def release_install(
 
     Raises:
         TransportError: the link ended, or another release is on trial; try later.
+        MemoryTooSmall, EngineTooOld: this PC cannot run it; recorded for the next check-in.
         DiskFull, ChunkMismatch: as `release_fetch`; recorded for the next check-in.
         BaseMissing: an adapter without its base.
     """
@@ -109,6 +113,7 @@ def release_install(
             source=source,
             now=clock(),
             disk_free=disk_free,
+            memory_available=memory_available,
             progress=progress,
             should_stop=should_stop,
         )
@@ -132,6 +137,7 @@ def release_stage(
     source: BlobSource,
     now: datetime,
     disk_free: Callable[[Path], int] = disk_free_bytes,
+    memory_available: Callable[[Path], int] = memory_available_bytes,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
@@ -139,6 +145,7 @@ def release_stage(
 
     Raises:
         TransportError: the link ended; what is verified is kept.
+        MemoryTooSmall, EngineTooOld: recorded as SKIPPED, before anything of it is on the disk.
         DiskFull, ChunkMismatch: recorded as FAILED_DOWNLOAD or FAILED_VERIFY.
         BaseMissing: an adapter without its base.
     """
@@ -146,6 +153,13 @@ def release_stage(
     record = _record_open(digest, sequence, now)
     if index.base and (base_index is None or index_digest(base_index) != index.base):
         raise BaseMissing(base=index.base)
+    # What runs here has shown that it fits; where its directory was lost, nothing may keep it from coming again.
+    if slots_read(root).current != digest:
+        try:
+            package_check(root=root, package=base_index or index, source=source, memory_available=memory_available)
+        except CapacityError as error:
+            _record_move(record, InstallStatus.SKIPPED, now, error.code)
+            raise
     wanted = [part for part in (base_index, index) if part is not None]
     downloads_remove(root, keep={index_digest(part) for part in wanted})
     counted = _CountedSource(source, record)

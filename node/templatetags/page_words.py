@@ -8,8 +8,12 @@ from django import template
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from node.sentences import code_sentence
+
 register = template.Library()
 MINUTE, HOUR, DAY = 60, 3600, 86400
+
+register.filter("sentence", code_sentence)
 
 
 @register.filter

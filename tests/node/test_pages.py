@@ -16,6 +16,7 @@ from federation.wire.releases import ReleaseKind
 from node.chat.engine_server import EngineServer
 from node.chat.markup import answer_html
 from node.chat.models import Answer, Conversation
+from node.installed.models import InstallRecord
 from node.installed.state import Phase, Slots, slots_write
 from node.outbox.models import Parcel
 from node.ratings.models import Rating
@@ -222,6 +223,17 @@ def test_the_status_page_opens_on_a_node_that_is_nothing_yet(desk, root):
     shown = desk.get(reverse("status")).text
     assert "Ҳанӯз ба қайд гирифта нашудааст" in shown
     assert "Ҳанӯз модел насб нашудааст" in shown
+
+
+def test_the_status_page_says_in_a_sentence_why_the_newest_release_is_not_used(desk):
+    InstallRecord.objects.create(release="e" * 64, sequence=1, status="committed", at=NOW)
+    assert "истифода намешавад" not in desk.get(reverse("status")).text
+    InstallRecord.objects.create(release="f" * 64, sequence=2, status="skipped", error_code="memory_too_small", at=NOW)
+    shown = desk.get(reverse("status")).text
+    assert "Модели нав аз хотираи ин компютер бештар хотира мехоҳад" in shown
+    assert "(memory_too_small)" in shown
+    InstallRecord.objects.filter(sequence=2).update(error_code="chunk_of_the_future")
+    assert "chunk_of_the_future" in desk.get(reverse("status")).text
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """A contact with a centre over real HTTP: what arrives, what is refused, and what a lost answer costs."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
 
+from federation.inference.package import FORMAT
 from federation.trust.envelopes import ROUND_PLAN, BadSignature, envelope_seal
 from federation.trust.errors import WrongRoot
 from federation.trust.keys import director_key_create
@@ -194,6 +196,22 @@ def test_a_release_with_a_tampered_byte_is_reported_and_not_installed(school, ce
     (report,) = centre.check_ins[-1].installs
     assert (report.state, report.error_code) == (InstallState.FAILED_VERIFY, "chunk_mismatch")
     assert not (school / "releases" / index_digest(index)).exists()
+
+
+def test_a_release_that_this_pc_cannot_run_is_reported_with_the_reason_and_its_weights_are_not_fetched(
+    school, centre, tmp_path
+):
+    folder = package(tmp_path)
+    (folder / "card.json").write_text(json.dumps({"format": FORMAT + 1}))
+    (folder / "model.onnx.data").write_bytes(b"weights" * 100_000)
+    index = centre.publish(folder)
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=index_digest(index))
+    assert contact(school).bytes_down < 100_000
+    assert code_of("install") == "engine_too_old"
+    (report,) = centre.check_ins[-1].installs
+    assert (report.state, report.error_code) == (InstallState.SKIPPED, "engine_too_old")
+    assert not (school / "releases").exists()
+    assert tuple(contact(school).failures) == ()
 
 
 def test_metadata_that_cannot_be_fetched_holds_up_no_correction(school, centre, teacher):
