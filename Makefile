@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench-serve clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,11 @@ $(VENV)/dev.ready: $(VENV)/python.ready pyproject.toml
 	@$(PIP) --editable '.[dev]'
 	@touch $@ $(VENV)/demo.ready
 
+$(VENV)/bench.ready: $(VENV)/dev.ready
+	@echo "Building llama.cpp for bench-serve (about ten minutes on two cores)"
+	@$(PIP) --editable '.[bench]'
+	@touch $@
+
 demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="--keep" and others are passed on).
 	@$(BIN)/python manage.py demo $(ARGS)
 
@@ -45,6 +50,9 @@ lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py central makemigrations --check --dry-run
 	@$(BIN)/python manage.py node makemigrations --check --dry-run
+
+bench-serve: $(VENV)/bench.ready  ## Compare our engine with llama.cpp on the stand-in (builds llama.cpp once, some minutes).
+	@$(BIN)/python -m tests.benchmarks.serve
 
 format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
 	@$(BIN)/ruff check --fix .

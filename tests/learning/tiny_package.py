@@ -7,9 +7,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
+from central.releases.packaging.cache_sizes import cache_declare
 from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.export import graph_export
-from central.releases.packaging.quantise import graph_quantise
+from central.releases.packaging.quantise import graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
 from tests.learning.tiny_gemma import tiny_gemma
@@ -30,9 +31,10 @@ def tiny_package(folder: Path, *, context_tokens: int = 64) -> Path:
     (checkpoint / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     named = Checkpoint(folder=checkpoint, name="tiny", architecture="gemma3_text", licence="none", digest="sha256:0")
     graph_export(checkpoint=named, into=exported, log=folder / "builder.log", context_tokens=context_tokens)
-    graph = graph_quantise(source=exported, into=package, progress=lambda _: None)
+    graph = graph_quantise(source=exported, into=package, rounder=nearest(bits=8, block=32), progress=lambda _: None)
     slots_add(graph)
     scoring_add(graph)
+    cache_declare(graph)
     onnx.save(graph, package / "model.onnx")
     tokenizer.save(str(package / "tokenizer.json"))
     return package
