@@ -6,7 +6,7 @@ downloaded once is enough, and an adapter is trained against exactly the weights
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ _MLP = ("gate_proj", "up_proj", "down_proj")
 _NORMS = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
 _HEAD = "/lm_head/MatMul"
 _EMBEDDING = "/model/embed_tokens/Gather"
+# Of a package whose rare words have another form than the common ones: the second part of each.
+_RARE_HEAD = "/lm_head/rare/MatMul"
+_RARE_EMBEDDING = "/model/embed_tokens/rare/Gather"
 
 
 def onnx_base_load(folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 - transformers is untyped
@@ -73,7 +76,7 @@ def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
     windows = [graph.setting(node, "local_window_size") for node in attention]
     first_norm = graph.node("/model/layers.0/input_layernorm/LayerNorm")
     return Gemma3TextConfig(
-        vocab_size=graph.matrix_shape(graph.node(_HEAD))[0],
+        vocab_size=sum(graph.matrix_shape(head)[0] for head in _parts(graph, _HEAD, _RARE_HEAD)),
         hidden_size=hidden,
         intermediate_size=graph.matrix_shape(_projection(graph, 0, "gate_proj"))[0],
         num_hidden_layers=layers,
@@ -94,12 +97,29 @@ def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
 def _embedding_and_head(
     graph: OnnxGraph, config: Gemma3TextConfig, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    head, gather = graph.node(_HEAD), graph.node(_EMBEDDING)
+    heads, gathers = _parts(graph, _HEAD, _RARE_HEAD), _parts(graph, _EMBEDDING, _RARE_EMBEDDING)
     shape = (config.vocab_size, config.hidden_size)
-    head_weight = _filled(shape, dtype, graph.matrix_rows(head))
-    if graph.place(head.input[1]) == graph.place(gather.input[0]):
+    head_weight = _filled(shape, dtype, _one_after_another(graph.matrix_rows(head) for head in heads))
+    if [graph.place(head.input[1]) for head in heads] == [graph.place(gather.input[0]) for gather in gathers]:
         return head_weight, head_weight
-    return _filled(shape, dtype, graph.table_rows(gather)), head_weight
+    return _filled(shape, dtype, _one_after_another(graph.table_rows(gather) for gather in gathers)), head_weight
+
+
+def _parts(graph: OnnxGraph, *names: str) -> list[NodeProto]:
+    return [graph.node(name) for name in names if graph.has_node(name)]
+
+
+def _one_after_another(
+    parts: Iterable[Iterator[tuple[int, NDArray[np.float32]]]],
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield the rows of `parts`, counted on from each to the next."""
+    first = 0
+    for part in parts:
+        behind = first
+        for start, rows in part:
+            yield first + start, rows
+            behind = first + start + len(rows)
+        first = behind
 
 
 def _layer_weights(

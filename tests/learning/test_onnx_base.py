@@ -10,10 +10,11 @@ import pytest
 import torch
 from transformers import Gemma3ForCausalLM
 
+from central.releases.packaging.quantise import WordOrder, nearest
 from federation.errors import CapacityError
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.onnx_graph import blocks_dequantise
-from tests.learning.tiny_package import tiny_package
+from tests.learning.tiny_package import CONTROLS, tiny_package
 
 IDS = [2, 4, 17, 60, 9, 101, 33, 5, 200, 77, 41, 6, 250, 19, 88, 140]
 
@@ -107,3 +108,15 @@ def test_a_package_without_a_readable_graph_is_refused(package, tmp_path):
     (tmp_path / "model.onnx.data").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CapacityError, match="base_unreadable"):
         onnx_base_load(tmp_path, dtype=torch.float32)
+
+
+def test_a_head_in_two_parts_is_read_as_one(tmp_path):
+    def mixed(part, matrix):
+        return nearest(bits=4 if part == "head.rare" else 8, block=32)(part, matrix)
+
+    words = WordOrder(old_ids=np.random.default_rng(2).permutation(len(CONTROLS) + 256), common=100)
+    package = tiny_package(tmp_path, rounder=mixed, words=words)
+    exact = served_logits(package, IDS, accuracy_level=1, scratch=tmp_path)
+    np.testing.assert_allclose(learnt_logits(package, IDS), exact, atol=1e-4)
+    model = onnx_base_load(package, dtype=torch.float32)
+    assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()

@@ -10,7 +10,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from central.releases.packaging.cache_sizes import cache_declare
 from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.export import graph_export
-from central.releases.packaging.quantise import graph_quantise, nearest
+from central.releases.packaging.quantise import Rounder, WordOrder, graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
 from tests.learning.tiny_gemma import tiny_gemma
@@ -18,7 +18,9 @@ from tests.learning.tiny_gemma import tiny_gemma
 CONTROLS = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
 
 
-def tiny_package(folder: Path, *, context_tokens: int = 64) -> Path:
+def tiny_package(
+    folder: Path, *, context_tokens: int = 64, rounder: Rounder | None = None, words: WordOrder | None = None
+) -> Path:
     """Leave `checkpoint` (transformers) and `package` (ONNX, 8 bits) in `folder` and return the package."""
     checkpoint, exported, package = folder / "checkpoint", folder / "exported", folder / "package"
     letters = sorted(ByteLevel.alphabet())
@@ -31,7 +33,13 @@ def tiny_package(folder: Path, *, context_tokens: int = 64) -> Path:
     (checkpoint / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     named = Checkpoint(folder=checkpoint, name="tiny", architecture="gemma3_text", licence="none", digest="sha256:0")
     graph_export(checkpoint=named, into=exported, log=folder / "builder.log", context_tokens=context_tokens)
-    graph = graph_quantise(source=exported, into=package, rounder=nearest(bits=8, block=32), progress=lambda _: None)
+    graph = graph_quantise(
+        source=exported,
+        into=package,
+        rounder=rounder or nearest(bits=8, block=32),
+        progress=lambda _: None,
+        words=words,
+    )
     slots_add(graph)
     scoring_add(graph)
     cache_declare(graph)

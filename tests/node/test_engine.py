@@ -1,5 +1,6 @@
 """The engine process on a real, tiny package: it answers, scores, stops, keeps a good release and leaves a bad one."""
 
+import asyncio
 import math
 import shutil
 import threading
@@ -15,9 +16,10 @@ from federation.trust.release_bytes import index_build, index_digest
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import ReleaseKind
 from node.chat.api_keys import api_key_create
-from node.chat.engine_client import engine_ask, engine_status
-from node.chat.engine_events import AnswerFailed, ChatMessage, EngineOp, EngineRequest
+from node.chat.engine_client import engine_ask, engine_status, engine_stream
+from node.chat.engine_events import AnswerFailed, ChatMessage, EngineOp, EngineRequest, EventKind
 from node.chat.engine_server import EngineServer
+from node.chat.serving import ROWS
 from node.installed.models import InstallRecord
 from node.installed.self_test import self_test_run
 from node.installed.services import candidate_test
@@ -203,3 +205,35 @@ def test_a_question_that_is_too_long_is_refused_and_the_engine_goes_on(school):
     with pytest.raises(AnswerFailed, match="prompt_too_long"):
         engine_ask(socket_path=school.socket_path, request=long, timeout_seconds=60)
     assert school.ask(EngineOp.GENERATE, max_tokens=2).release
+
+
+def test_twenty_pupils_at_once_all_get_the_answer_that_one_alone_gets(school):
+    base = school.lay(school.package)
+    school.trial(base)
+    alone = school.ask(EngineOp.GENERATE, max_tokens=12).text
+
+    async def ask(number):
+        request = EngineRequest(op=EngineOp.GENERATE, client=f"pupil {number}", messages=QUESTION, max_tokens=12)
+        return [event async for event in engine_stream(socket_path=school.socket_path, request=request)]
+
+    async def ask_all():
+        return await asyncio.gather(*(ask(number) for number in range(ROWS + 4)))
+
+    heard = asyncio.run(ask_all())
+    assert {events[-1].text for events in heard} == {alone}
+    assert {events[-1].release for events in heard} == {base}
+    for events in heard:
+        pieces = "".join(event.text for event in events if event.kind is EventKind.PIECE)
+        assert pieces.strip() == alone
+        assert events[-1].tokens <= 12
+
+
+def test_an_answer_ends_before_a_stop_text_and_says_how_long_it_was(school):
+    base = school.lay(school.package)
+    school.trial(base)
+    whole = school.ask(EngineOp.GENERATE, max_tokens=12)
+    assert (whole.is_complete, whole.tokens) == (False, 12)
+    assert whole.prompt_tokens > len(QUESTION)
+    cut = school.ask(EngineOp.GENERATE, max_tokens=12, stop=(whole.text[2:4],))
+    assert cut.is_complete
+    assert cut.text == whole.text.partition(whole.text[2:4])[0].strip()

@@ -23,8 +23,8 @@ from central.releases.packaging.export import context_served
 from central.releases.packaging.kept_weights import kept_open
 from central.releases.packaging.mixed import DRAFT_FORM, MixedRounding
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.parity import parity_measure
-from central.releases.packaging.quantise import WEIGHTS, Rounder, graph_quantise, kept_first, nearest
+from central.releases.packaging.parity import parity_measure, renumbered
+from central.releases.packaging.quantise import WEIGHTS, Rounder, WordOrder, graph_quantise, kept_first, nearest
 from central.releases.packaging.reference import ReferenceMeasures
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.sensitivity import Sensitivity, sensitivity_measure
@@ -85,8 +85,8 @@ def _mixed(bench: Bench, draft: Path, kept: Mapping[str, BlockWeights]) -> Packa
     else:
         others = _bytes(draft) - sum(_drafted(choices).size_bytes for choices in options.values())
         plan = _within_bytes(bench.recipe.max_bytes, others + len(options) * _CARD_BYTES, ladder)
-    _write(bench, draft, rounding.rounder(plan), name=MIXED)
-    return _judged(bench, draft, matrices=_choices(plan))
+    _write(bench, draft, rounding.rounder(plan), name=MIXED, words=rounding.words(plan))
+    return _judged(bench, draft, matrices=_choices(plan), words=rounding.words(plan))
 
 
 def _sensitivities(bench: Bench, draft: Path) -> Mapping[str, Sensitivity]:
@@ -124,7 +124,7 @@ def _within_perplexity(bench: Bench, draft: Path, rounding: MixedRounding, ladde
     with bench.shop.step("search") as part:
         while bad - good > 1:
             rung = min(max(rung, good + 1), bad - 1)
-            _write(bench, draft, rounding.rounder(ladder[rung]), name="draft")
+            _write(bench, draft, rounding.rounder(ladder[rung]), name="draft", words=rounding.words(ladder[rung]))
             if _is_within(bench, draft):
                 good = rung
             else:
@@ -143,16 +143,16 @@ def _is_within(bench: Bench, draft: Path) -> bool:
     )
 
 
-def _write(bench: Bench, draft: Path, rounder: Rounder, *, name: str) -> None:
+def _write(bench: Bench, draft: Path, rounder: Rounder, *, name: str, words: WordOrder | None = None) -> None:
     """Write the package with a card that says nothing of its quality yet."""
     folder, _ = bench.shop.place("quantised", bench.checkpoint.digest)
     shutil.rmtree(draft, ignore_errors=True)
     with bench.shop.step("quantise") as part:
-        graph = graph_quantise(source=bench.exported, into=folder, rounder=rounder, progress=part)
+        graph = graph_quantise(source=bench.exported, into=folder, rounder=rounder, progress=part, words=words)
         slots = slots_add(graph)
         scoring_add(graph)
         cache_declare(graph)
-        package_gather(checkpoint=bench.checkpoint, graph=graph, weights=folder / WEIGHTS, into=draft)
+        package_gather(checkpoint=bench.checkpoint, graph=graph, weights=folder / WEIGHTS, into=draft, words=words)
         shutil.rmtree(folder)
     config = json.loads((bench.checkpoint.folder / "config.json").read_text("utf-8"))
     card = PackageCard(
@@ -173,7 +173,9 @@ def _write(bench: Bench, draft: Path, rounder: Rounder, *, name: str) -> None:
     card_write(card, folder=draft)
 
 
-def _judged(bench: Bench, draft: Path, *, matrices: tuple[MatrixChoice, ...]) -> PackageCard:
+def _judged(
+    bench: Bench, draft: Path, *, matrices: tuple[MatrixChoice, ...], words: WordOrder | None = None
+) -> PackageCard:
     """Complete the card with what the package's own engine says of the texts."""
     with bench.shop.step("measure") as part:
         engine = Engine.load(draft, threads=bench.shop.threads)
@@ -184,7 +186,9 @@ def _judged(bench: Bench, draft: Path, *, matrices: tuple[MatrixChoice, ...]) ->
             )
             part(done / (len(bench.texts) + 1))
         parity = parity_measure(
-            bench.reference.probes, reference=bench.reference.log_probabilities, shipped=engine.logits
+            bench.reference.probes,
+            reference=bench.reference.log_probabilities,
+            shipped=engine.logits if words is None else renumbered(engine.logits, words.old_ids),
         )
     card_write(replace(engine.card, perplexity=perplexity, parity=parity, matrices=matrices), folder=draft)
     return package_open(draft)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,21 @@ from numpy.typing import NDArray
 from central.releases.packaging.bit_plan import Choice, Plan
 from central.releases.packaging.block_weights import BlockWeights
 from central.releases.packaging.graph_weights import stored_bytes, weight_read
-from central.releases.packaging.parts import HEAD_PART, part_of
-from central.releases.packaging.quantise import GRAPH, Rounder, kept_part, nearest
+from central.releases.packaging.parts import HEAD_PART, RARE_PART, part_of
+from central.releases.packaging.quantise import GRAPH, Rounder, WordOrder, kept_part, nearest
 from central.releases.packaging.rounding import round_compensated
 from central.releases.packaging.sensitivity import Sensitivity
 
 _BYTE = 8
 DRAFT_FORM = (8, 32)
 FORMS = (DRAFT_FORM, (8, 128), (4, 32))
-# The embedding is read without a matrix product, so its errors are not weighed; eight bits keep it as it is.
-_HEAD_FORMS = (DRAFT_FORM, (8, 128))
+# Words are sorted by how much the loss feels their rows of the head; the rows between two of these places are weighed
+# together.
+HEAD_TIERS = (2048, 4096, 8192, 16384, 32768, 65536, 131072)
+_COMMON_FORM, _RARE_FORM = (8, 128), (4, 32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class MixedRounding:
     """The matrices of the float graph in `exported`, weighed by `sensitivities`; `kept` came with the checkpoint."""
 
@@ -38,24 +41,38 @@ class MixedRounding:
     sensitivities: Mapping[str, Sensitivity]
     _made: dict[tuple[str, int, int], BlockWeights] = field(default_factory=dict)
 
+    @cached_property
+    def word_order(self) -> NDArray[np.int64]:
+        """The ids of all words, those first whose rows of the head the loss feels most."""
+        return np.argsort(-self.sensitivities[HEAD_PART].gains, kind="stable")
+
+    def words(self, plan: Plan) -> WordOrder:
+        """Return the order of words, and how many of them `plan` holds in the common form."""
+        common = [end for name, _, end in self._tiers() if plan[name].bits == _BYTE]
+        return WordOrder(old_ids=self.word_order, common=max(common, default=0) or self._tiers()[0][2])
+
     def options(self, progress: Callable[[float], None]) -> dict[str, list[Choice]]:
         """Return every choice for every part, with its bytes and its predicted loss in nats a token."""
-        options = {}
+        options: dict[str, list[Choice]] = {}
         for done, (part, matrix) in enumerate(self._matrices()):
-            forms = _HEAD_FORMS if part == HEAD_PART else FORMS
+            progress((done + 1) / len(self.sensitivities))
+            if part == HEAD_PART:
+                options |= self._head_options(matrix)
+                continue
             kept = kept_part(self.kept, part)
-            options[part] = [self._weigh(part, matrix, bits, block) for bits, block in forms]
+            options[part] = [self._weigh(matrix, bits, block, self.sensitivities[part]) for bits, block in FORMS]
             if kept is not None:
                 options[part].append(
                     Choice(bits=kept.bits, block=kept.block, size_bytes=_size(kept), loss=0.0, is_kept=True)
                 )
-            progress((done + 1) / len(self.sensitivities))
         return options
 
     def rounder(self, plan: Plan) -> Rounder:
         """Return the rounder that rounds each part as `plan` says; what was rounded before is not rounded again."""
 
         def choose(part: str, matrix: NDArray[np.float32]) -> BlockWeights:
+            if part in {HEAD_PART, RARE_PART}:
+                return self._round_head(part, matrix)
             choice = plan[part]
             key = (part, choice.bits, choice.block)
             if choice.is_kept:
@@ -72,12 +89,36 @@ class MixedRounding:
         moments = self.sensitivities[part].moments
         return round_compensated(matrix, moments=moments, bits=choice.bits, block=choice.block)
 
-    def _weigh(self, part: str, matrix: NDArray[np.float32], bits: int, block: int) -> Choice:
-        rounded = nearest(bits=bits, block=block)(part, matrix)
+    def _round_head(self, part: str, matrix: NDArray[np.float32]) -> BlockWeights:
+        if part == HEAD_PART:
+            bits, block = _COMMON_FORM
+            return nearest(bits=bits, block=block)(part, matrix)
+        bits, block = _RARE_FORM
+        moments = self.sensitivities[HEAD_PART].moments
+        return round_compensated(matrix, moments=moments, bits=bits, block=block)
+
+    def _head_options(self, matrix: NDArray[np.float32]) -> dict[str, list[Choice]]:
+        whole = self.sensitivities[HEAD_PART]
+        options = {}
+        for name, start, end in self._tiers():
+            rows = self.word_order[start:end]
+            own = Sensitivity(whole.moments, whole.gains[rows])
+            options[name] = [self._weigh(matrix[rows], bits, block, own) for bits, block in (_COMMON_FORM, _RARE_FORM)]
+        return options
+
+    def _tiers(self) -> list[tuple[str, int, int]]:
+        """Return name, first and last place of the groups of words in their order."""
+        words = len(self.word_order)
+        ends = [*(end for end in HEAD_TIERS if end < words), words]
+        starts = [0, *ends[:-1]]
+        return [
+            (f"{HEAD_PART}.{number}", start, end) for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+        ]
+
+    def _weigh(self, matrix: NDArray[np.float32], bits: int, block: int, sensitivity: Sensitivity) -> Choice:
+        rounded = nearest(bits=bits, block=block)("", matrix)
         error = rounded.dequantise() - matrix
-        return Choice(
-            bits=rounded.bits, block=rounded.block, size_bytes=_size(rounded), loss=self.sensitivities[part].loss(error)
-        )
+        return Choice(bits=rounded.bits, block=rounded.block, size_bytes=_size(rounded), loss=sensitivity.loss(error))
 
     def _matrices(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         model = onnx.load(self.exported / GRAPH, load_external_data=False)
@@ -90,5 +131,5 @@ class MixedRounding:
 
 def _size(weights: BlockWeights) -> int:
     codes, zero_points = weights.packed()
-    arrays = [codes, weights.scales] if zero_points is None else [codes, weights.scales, zero_points]
-    return sum(stored_bytes(array) for array in arrays)
+    size_bytes = stored_bytes(codes) + stored_bytes(weights.scales)
+    return size_bytes if zero_points is None else size_bytes + stored_bytes(zero_points)

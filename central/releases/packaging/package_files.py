@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import onnx
 
 from central.releases.packaging.checkpoint import Checkpoint
-from central.releases.packaging.quantise import GRAPH, WEIGHTS
+from central.releases.packaging.quantise import GRAPH, WEIGHTS, WordOrder
+from central.releases.packaging.trim_tokenizer import tokenizer_read, tokenizer_renumber
 from federation.inference.package import TOKENIZER
 
 
-def package_gather(*, checkpoint: Checkpoint, graph: onnx.ModelProto, weights: Path, into: Path) -> None:
+def package_gather(
+    *, checkpoint: Checkpoint, graph: onnx.ModelProto, weights: Path, into: Path, words: WordOrder | None = None
+) -> None:
     """Fill the empty folder `into` with graph, weights and tokenizer; the card is still missing.
 
-    `weights` is moved when it lies on the same disk.
+    `weights` is moved when it lies on the same disk. With `words` the tokenizer gives the new ids.
     """
     into.mkdir(parents=True)
     onnx.save(graph, into / GRAPH)
     shutil.move(weights, into / WEIGHTS)
-    shutil.copyfile(checkpoint.folder / TOKENIZER, into / TOKENIZER)
+    if words is None:
+        shutil.copyfile(checkpoint.folder / TOKENIZER, into / TOKENIZER)
+        return
+    new_ids = {int(old): new for new, old in enumerate(words.old_ids)}
+    document = tokenizer_renumber(tokenizer_read(checkpoint.folder / TOKENIZER), new_ids=new_ids)
+    (into / TOKENIZER).write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), "utf-8")

@@ -49,6 +49,12 @@ def log_probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     return shifted - normaliser
 
 
+def renumbered(logits: Logits, old_ids: NDArray[np.int64]) -> Logits:
+    """Return `logits` for ids before a renumbering, in which word `old_ids[i]` became word i."""
+    new_ids = np.argsort(old_ids)
+    return lambda ids, last: logits(new_ids[list(ids)].tolist(), last)[:, new_ids]
+
+
 def parity_measure(
     probes: Sequence[Probe], *, reference: Sequence[NDArray[np.float32]], shipped: Logits
 ) -> dict[str, Parity]:

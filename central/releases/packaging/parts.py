@@ -1,4 +1,4 @@
-"""Names the matrices of the serving graph: `layers.3.qkv`, `.o`, `.gate`, `.up`, `.down`, and `head`."""
+"""Names the matrices of the serving graph: `layers.3.qkv`, `.o`, `.gate`, `.up`, `.down`, `head`, `head.rare`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import re
 _PROJECTION = re.compile(r"/model/layers\.(\d+)/(?:attn|mlp)/(qkv|o|gate|up|down)_proj/MatMul")
 HEAD_NODE = "/lm_head/MatMul"
 HEAD_PART = "head"
+# Of a head whose rows have two forms, the part with the words that come less often.
+RARE_NODE = "/lm_head/rare/MatMul"
+RARE_PART = "head.rare"
 LAYER_PARTS = ("qkv", "o", "gate", "up", "down")
 # Of a part, the matrices of the checkpoint in the order of their rows.
 _SOURCES = {

@@ -1,13 +1,14 @@
 """Turns the float32 graph into one with small integer weights, the embedding and the head sharing one copy.
 
 How each matrix is rounded is the caller's: a Rounder. The bytes of the embedding stand once in the file: the head reads
-them as MatMulNBits blocks, the embedding as rows.
+them as MatMulNBits blocks, the embedding as rows. Where a WordOrder says so, words that come less often have another
+form than the common ones; both parts of the head then stand in the order of the new ids.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,15 +18,14 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
 from central.releases.packaging.block_weights import BlockWeights, concatenate
+from central.releases.packaging.embedding import embedding_share
 from central.releases.packaging.errors import GraphUnexpected
-from central.releases.packaging.graph_weights import WeightFile, weight_read, weight_view
-from central.releases.packaging.parts import HEAD_PART, part_of, part_sources
+from central.releases.packaging.graph_weights import WeightFile, weight_read
+from central.releases.packaging.parts import HEAD_PART, RARE_NODE, RARE_PART, part_of, part_sources
 from central.releases.packaging.rounding import round_nearest
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
-_EMBEDDING = "/model/embed_tokens/Gather"
-_EMBEDDING_SCALE = "/model/embed_tokens/Mul"
 _INT8_ACTIVATIONS = 4
 
 
@@ -34,6 +34,14 @@ class Rounder(Protocol):
 
     def __call__(self, part: str, matrix: NDArray[np.float32]) -> BlockWeights:
         """Return the matrix (out, in) of `part` (`layers.3.qkv`, `head`) in blocks."""
+
+
+@dataclass(frozen=True, eq=False)
+class WordOrder:
+    """New ids for words: new id i was `old_ids[i]`, and those below `common` are held in the form of `head`."""
+
+    old_ids: NDArray[np.int64]
+    common: int
 
 
 def nearest(*, bits: int, block: int) -> Rounder:
@@ -56,8 +64,17 @@ def kept_part(kept: Mapping[str, BlockWeights], part: str) -> BlockWeights | Non
     return concatenate([kept[name] for name in sources]) if all(name in kept for name in sources) else None
 
 
-def graph_quantise(*, source: Path, into: Path, rounder: Rounder, progress: Callable[[float], None]) -> onnx.ModelProto:
+def graph_quantise(
+    *,
+    source: Path,
+    into: Path,
+    rounder: Rounder,
+    progress: Callable[[float], None],
+    words: WordOrder | None = None,
+) -> onnx.ModelProto:
     """Write the rounded weights of the graph in `source` to `into` and return the graph that reads them, not yet saved.
+
+    With `words` its ids are the new ones.
 
     Raises:
         GraphUnexpected: the graph is not the one that the builder makes for Gemma 3 with a shared embedding.
@@ -67,25 +84,25 @@ def graph_quantise(*, source: Path, into: Path, rounder: Rounder, progress: Call
     old = {tensor.name: tensor for tensor in model.graph.initializer}
     matrices = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in old]
     kept: list[TensorProto] = []
-    head: list[TensorProto] = []
+    has_head = False
     with WeightFile(into / WEIGHTS) as weights:
         for done, node in enumerate(matrices):
             part, tensor = part_of(node.name), old.pop(node.input[1])
             if not part:
                 raise GraphUnexpected(expected="Gemma's projections and head", found=node.name)
-            rounded = rounder(part, weight_read(tensor, folder=source).T)
-            stored = _store(weights, tensor.name, rounded)
-            kept.extend(stored)
-            _become_quantised(node, stored, rounded)
+            matrix = weight_read(tensor, folder=source).T
             if part == HEAD_PART:
-                head = stored
-                _share_embedding(model.graph, stored, rounded)
+                has_head = True
+                kept.extend(_quantise_head(model.graph, node, matrix, weights, rounder, words))
+            else:
+                rounded = rounder(part, matrix)
+                stored = _store(weights, tensor.name, rounded)
+                kept.extend(stored)
+                _become_quantised(node, stored, rounded)
             progress((done + 1) / len(matrices))
-        if not head:
+        if not has_head:
             raise GraphUnexpected(expected="a head", found=[node.name for node in matrices][-1:])
         kept.extend(weights.put(name, weight_read(tensor, folder=source)) for name, tensor in old.items())
-    added = [tensor for tensor in model.graph.initializer if tensor.name.startswith("embedding.")]
-    kept.extend(TensorProto.FromString(tensor.SerializeToString()) for tensor in added)
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     return model
@@ -125,31 +142,30 @@ def _become_quantised(node: NodeProto, stored: list[TensorProto], rounded: Block
     node.attribute.extend(helper.make_attribute(key, value) for key, value in settings.items())
 
 
-def _share_embedding(graph: onnx.GraphProto, head: list[TensorProto], rounded: BlockWeights) -> None:
-    """Let the embedding read the head's codes, and scale it by the square root of the hidden size itself."""
-    nodes = {node.name: node for node in graph.node}
-    if _EMBEDDING not in nodes or nodes[_EMBEDDING_SCALE].op_type != "Mul":
-        raise GraphUnexpected(expected="a shared embedding", found=sorted(nodes)[:3])
-    rows, blocks, bytes_of_block = head[0].dims
-    graph.initializer.append(weight_view(head[0], name="embedding.codes", shape=(rows, blocks * bytes_of_block)))
-    gather = nodes[_EMBEDDING]
-    _remove_producer(graph, gather.input[0])
-    gather.op_type, gather.domain = "GatherBlockQuantized", "com.microsoft"
-    words = gather.input[1]
-    del gather.input[:]
-    gather.input.extend(["embedding.codes", words, *(tensor.name for tensor in head[1:])])
-    settings = {"bits": rounded.bits, "block_size": rounded.block, "gather_axis": 0, "quantize_axis": 1}
-    del gather.attribute[:]
-    gather.attribute.extend(helper.make_attribute(key, value) for key, value in settings.items())
-    # The builder rounds the factor to two decimals, transformers does not.
-    factor = np.array(math.sqrt(rounded.shape[1]), np.float32)
-    graph.initializer.append(onnx.numpy_helper.from_array(factor, "embedding.factor"))
-    nodes[_EMBEDDING_SCALE].input[1] = "embedding.factor"
-
-
-def _remove_producer(graph: onnx.GraphProto, output: str) -> None:
-    for node in graph.node:
-        if output in node.output:
-            graph.node.remove(node)
-            return
-    raise GraphUnexpected(expected=f"a node that makes {output}", found="none")
+def _quantise_head(
+    graph: onnx.GraphProto,
+    node: NodeProto,
+    matrix: NDArray[np.float32],
+    weights: WeightFile,
+    rounder: Rounder,
+    words: WordOrder | None,
+) -> list[TensorProto]:
+    """Quantise the head, in two parts where `words` says so, let the embedding share it, and return its tensors."""
+    if words is not None:
+        matrix = matrix[words.old_ids]
+    if words is None or words.common == len(matrix):
+        common = rounder(HEAD_PART, matrix)
+        stored = _store(weights, "head", common)
+        _become_quantised(node, stored, common)
+        return [*stored, *embedding_share(graph, [(stored, common)])]
+    common, rare = rounder(HEAD_PART, matrix[: words.common]), rounder(RARE_PART, matrix[words.common :])
+    stored, stored_rare = _store(weights, "head", common), _store(weights, "head.rare", rare)
+    second = NodeProto(name=RARE_NODE, input=list(node.input), output=["head.rare.logits"])
+    _become_quantised(node, stored, common)
+    _become_quantised(second, stored_rare, rare)
+    both = helper.make_node("Concat", ["head.logits", "head.rare.logits"], ["logits"], name="/lm_head/Concat", axis=-1)
+    node.output[0] = "head.logits"
+    place = list(graph.node).index(node) + 1
+    graph.node.insert(place, second)
+    graph.node.insert(place + 1, both)
+    return [*stored, *stored_rare, *embedding_share(graph, [(stored, common), (stored_rare, rare)])]

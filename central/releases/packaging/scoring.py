@@ -15,11 +15,11 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from central.releases.packaging.errors import GraphUnexpected
+from central.releases.packaging.parts import HEAD_NODE, RARE_NODE
 
 TARGETS = "score.targets"
 LOGPROBS = "score.logprobs"
 LOGITS = "score.logits"
-_HEAD = "/lm_head/MatMul"
 _END = 2**62
 
 
@@ -30,13 +30,15 @@ def scoring_add(model: onnx.ModelProto) -> None:
         GraphUnexpected: the graph has no head or it does not make the logits.
     """
     graph = model.graph
-    heads = [node for node in graph.node if node.name == _HEAD and node.output[0] == "logits"]
-    if len(heads) != 1:
-        raise GraphUnexpected(expected="one head that makes the logits", found=len(heads))
-    head = heads[0]
-    hidden = head.input[0]
-    head.input[0], head.output[0] = "score.rows", "score.head"
-    place = list(graph.node).index(head)
+    heads = [node for node in graph.node if node.name in {HEAD_NODE, RARE_NODE}]
+    makers = [node for node in graph.node if "logits" in node.output]
+    if not heads or len(makers) != 1:
+        raise GraphUnexpected(expected="a head that makes the logits", found=len(heads))
+    hidden = heads[0].input[0]
+    for head in heads:
+        head.input[0] = "score.rows"
+    makers[0].output[0] = "score.head"
+    place = list(graph.node).index(heads[0])
     for offset, node in enumerate(_before(hidden)):
         graph.node.insert(place + offset, node)
     graph.node.extend(_after())

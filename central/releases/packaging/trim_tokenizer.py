@@ -86,19 +86,26 @@ def tokenizer_trim(tokenizer: TokenizerFile, *, kept: AbstractSet[str]) -> tuple
     """
     order = sorted((number, token) for token, number in tokenizer.ids.items() if token in kept)
     new_ids = {number: position for position, (number, _) in enumerate(order)}
+    document = tokenizer_renumber(tokenizer, new_ids=new_ids)
+    document["model"]["merges"] = [pair for pair in tokenizer.merges if kept >= {*pair, "".join(pair)}]
+    return document, new_ids
+
+
+def tokenizer_renumber(tokenizer: TokenizerFile, *, new_ids: Mapping[int, int]) -> dict[str, Any]:
+    """Return tokenizer.json with the tokens whose old ids `new_ids` has, under their new ones, and all merges."""
+    order = sorted((new_ids[number], token) for token, number in tokenizer.ids.items() if number in new_ids)
     document = copy.deepcopy({name: part for name, part in tokenizer.document.items() if name != "model"})
-    model = {name: part for name, part in tokenizer.document["model"].items() if name not in {"vocab", "merges"}}
+    model = {name: part for name, part in tokenizer.document["model"].items() if name != "vocab"}
     vocabulary = tokenizer.document["model"]["vocab"]
-    model["vocab"] = {token: new_ids[number] for number, token in order if token in vocabulary}
-    model["merges"] = [pair for pair in tokenizer.merges if kept >= {*pair, "".join(pair)}]
+    model["vocab"] = {token: number for number, token in order if token in vocabulary}
     document["added_tokens"] = [
-        entry | {"id": new_ids[entry["id"]]} for entry in document["added_tokens"] if entry["content"] in kept
+        entry | {"id": new_ids[entry["id"]]} for entry in document["added_tokens"] if entry["id"] in new_ids
     ]
     for entry in (document.get("post_processor") or {}).get("special_tokens", {}).values():
         entry["ids"] = [new_ids[number] for number in entry["ids"]]
     if document.get("padding"):
         document["padding"]["pad_id"] = new_ids[document["padding"]["pad_id"]]
-    return document | {"model": model}, new_ids
+    return document | {"model": model}
 
 
 def _merge(entry: str | list[str]) -> Merge:

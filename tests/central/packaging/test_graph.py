@@ -6,8 +6,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from central.releases.packaging.graph_weights import weight_read
-from central.releases.packaging.parts import LAYER_PARTS, part_sources
-from central.releases.packaging.quantise import GRAPH, graph_quantise, nearest
+from central.releases.packaging.parts import LAYER_PARTS, RARE_PART, part_sources
+from central.releases.packaging.quantise import GRAPH, WordOrder, graph_quantise, nearest
 from central.releases.packaging.slots import slots_add
 from tests.tiny_checkpoint import tiny_tokenizer
 
@@ -80,6 +80,33 @@ def test_the_embedding_and_the_head_share_their_bytes(packaged):
     graph = onnx.load(packaged / "package" / GRAPH, load_external_data=False).graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     embedding = weight_read(tensors["embedding.codes"], folder=packaged / "package")
-    head = weight_read(tensors["lm_head.MatMul.weight.q8"], folder=packaged / "package")
-    assert tensors["embedding.codes"].external_data == tensors["lm_head.MatMul.weight.q8"].external_data
+    head = weight_read(tensors["head.q8"], folder=packaged / "package")
+    assert tensors["embedding.codes"].external_data == tensors["head.q8"].external_data
     assert np.array_equal(embedding.ravel(), head.ravel())
+
+
+def test_rare_words_may_have_another_form_and_new_ids_and_the_graph_computes_the_same(packaged, tmp_path):
+    ids = tiny_tokenizer().encode("салом ҷаҳон, дӯст!").ids
+    draw = np.random.default_rng(4)
+    rounded = {}
+
+    def mixed(part, matrix):
+        rounded[part] = nearest(bits=4 if part == RARE_PART else 8, block=32)(part, matrix)
+        return rounded[part]
+
+    size = tiny_tokenizer().get_vocab_size()
+    words = WordOrder(old_ids=draw.permutation(size), common=200)
+    graph = graph_quantise(
+        source=packaged / "exported", into=tmp_path, rounder=mixed, progress=lambda part: None, words=words
+    )
+    slots_add(graph)
+    onnx.save(graph, tmp_path / GRAPH)
+    new_ids = np.argsort(words.old_ids)
+    got = run(tmp_path / GRAPH, new_ids[ids].tolist())
+    assert [rounded[part].shape[0] for part in ("head", RARE_PART)] == [200, size - 200]
+    model = AutoModelForCausalLM.from_pretrained(packaged / "checkpoint", dtype=torch.float32)
+    table = np.concatenate([rounded["head"].dequantise(), rounded[RARE_PART].dequantise()])
+    with torch.no_grad():
+        model.model.embed_tokens.weight.copy_(torch.from_numpy(table[new_ids]))
+        expected = model(torch.tensor([ids])).logits.numpy()[..., words.old_ids]
+    assert np.abs(got - expected).mean() < 0.05 * expected.std()
