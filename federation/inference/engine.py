@@ -47,8 +47,10 @@ class Engine:
             EngineFailed: ONNX Runtime refuses the graph or the adapter.
         """
         card = package_open(package)
+        # The tokenizer first: while it is parsed it takes as much memory as the weights do later.
+        tokenizer = ChatTokenizer(package / TOKENIZER)
         session = GraphSession(package, rows=rows, context_tokens=card.context_tokens, threads=threads)
-        engine = cls(card=card, session=session, tokenizer=ChatTokenizer(package / TOKENIZER))
+        engine = cls(card=card, session=session, tokenizer=tokenizer)
         engine.swap_adapter(adapter)
         return engine
 

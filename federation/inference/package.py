@@ -1,6 +1,6 @@
 """The package: the folder that a school's engine runs, and the card that says what is in it.
 
-A package holds exactly `model.onnx`, `model.onnx.data`, `tokenizer.json` and `card.json`. What the graph takes and
+A package holds exactly `model.onnx`, `model.onnx.data`, `tokenizer.json.gz` and `card.json`. What the graph takes and
 gives is said in `federation.inference.graph_session`.
 """
 
@@ -16,7 +16,7 @@ from federation.inference.errors import EngineTooOld, PackageCardInvalid, Packag
 
 FORMAT = 1
 CARD = "card.json"
-TOKENIZER = "tokenizer.json"
+TOKENIZER = "tokenizer.json.gz"
 FILES = ("model.onnx", "model.onnx.data", TOKENIZER, CARD)
 
 

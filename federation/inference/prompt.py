@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from federation.inference.errors import PackageCardInvalid, PromptTooLong
+from federation.tokenizer_file import tokenizer_open
 
 BOS = "<bos>"
 EOS = "<eos>"
@@ -38,7 +37,7 @@ class Turn:
 
 
 class ChatTokenizer:
-    """Encodes turns and decodes answers with the tokenizer.json of a package."""
+    """Encodes turns and decodes answers with a tokenizer.json, plain or as a package holds it."""
 
     def __init__(self, path: Path) -> None:
         """Read the tokenizer at `path`.
@@ -47,10 +46,9 @@ class ChatTokenizer:
             PackageCardInvalid: it cannot be read or lacks one of Gemma's control tokens.
         """
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises a bare Exception for any unreadable file
+            self._tokenizer = tokenizer_open(path)
+        except ValueError as error:
             raise PackageCardInvalid(path=str(path), problem=str(error)) from error
-        self._tokenizer.encode_special_tokens = True
         self.bos = self._control(BOS, path)
         self.turn_start = self._control(TURN_START, path)
         self.turn_end = self._control(TURN_END, path)

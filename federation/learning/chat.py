@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
 from federation.errors import CapacityError
+from federation.tokenizer_file import tokenizer_open
 from federation.wire.rounds import Example
 
 TURN_START = "<start_of_turn>"
@@ -21,7 +20,7 @@ BOS = "<bos>"
 
 
 class TokenizerUnusable(CapacityError):
-    """The package's tokenizer.json is missing, damaged or not Gemma's."""
+    """The package's tokenizer is missing, damaged or not Gemma's."""
 
     code = "tokenizer_unusable"
 
@@ -38,16 +37,15 @@ class ChatTokenizer:
     """Encodes conversations with the tokenizer of the package that serves them."""
 
     def __init__(self, path: Path) -> None:
-        """Read `path`, a tokenizer.json.
+        """Read `path`, a tokenizer.json, plain or as a package holds it.
 
         Raises:
             TokenizerUnusable: it cannot be read, or lacks one of Gemma's turn tokens.
         """
         try:
-            self._tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the tokenizers library raises bare Exception for any unreadable file
+            self._tokenizer = tokenizer_open(path)
+        except ValueError as error:
             raise TokenizerUnusable(path=str(path), problem=str(error)) from error
-        self._tokenizer.encode_special_tokens = True
         ids = {token: self._tokenizer.token_to_id(token) for token in (BOS, TURN_START, TURN_END)}
         missing = [token for token, i in ids.items() if i is None]
         if missing:

@@ -97,7 +97,7 @@ def update_learn(
 def _training(task: TrainingTask, plan: RoundPlan) -> tuple[Training, int]:
     torch.set_num_threads(task.threads)
     torch.use_deterministic_algorithms(mode=True)
-    tokenizer = ChatTokenizer(task.package / "tokenizer.json")
+    tokenizer = ChatTokenizer(task.package / "tokenizer.json.gz")
     examples = _content(task.examples)
     own = _conversations(tokenizer, [parse(Example, line) for line in examples.splitlines() if line.strip()])
     if len(own) < max(1, plan.min_labels):

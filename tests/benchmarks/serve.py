@@ -26,7 +26,7 @@ from tests.benchmarks.report import BENCH_ROOT, Row, report, row
 WORK = BENCH_ROOT / "serve"
 THREADS = min(2, os.cpu_count() or 1)
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
-GGUF_SHARE = 0.64
+GGUF_SHARE = 0.65
 MAX_INCREASE = 0.15
 CHATS = 8
 PROMPT_TOKENS, LONG_TOKENS = 64, 512

@@ -20,7 +20,7 @@ from federation.inference.adapter import adapter_expand, adapter_read, adapter_w
 from federation.inference.batch import Batch
 from federation.inference.engine import Engine, adapter_factors
 from federation.inference.graph_session import NO_FACTORS, Factors, GraphSession
-from federation.inference.package import package_open
+from federation.inference.package import TOKENIZER, package_open
 from federation.inference.prompt import ChatTokenizer
 
 PIECE_TOKENS = 300
@@ -34,7 +34,7 @@ class Ours:
 
     def __init__(self, package: Path, threads: int) -> None:
         self._package, self._threads = package, threads
-        self._tokenizer = ChatTokenizer(package / "tokenizer.json")
+        self._tokenizer = ChatTokenizer(package / TOKENIZER)
         self._session = GraphSession(package, rows=CHATS, context_tokens=CONTEXT_TOKENS, threads=threads)
         self._batch = Batch(self._session, ends=frozenset(), memory_tokens=CHATS * CONTEXT_TOKENS)
         self._factors: Factors = NO_FACTORS
@@ -119,24 +119,27 @@ class Llama:
         import llama_cpp  # noqa: PLC0415 - an optional extra, built from source
 
         self._cpp = llama_cpp
-        self._model = llama_cpp.Llama(
-            str(path),
-            n_ctx=CHATS * CONTEXT_TOKENS,
-            n_batch=CONTEXT_TOKENS,
-            n_seq_max=CHATS,
-            n_threads=threads,
-            n_threads_batch=threads,
-            verbose=False,
-        )
-        self._context = self._model._ctx.ctx
-        self._vocabulary = self._model.n_vocab()
+        self._silence = llama_cpp.llama_log_callback(lambda _level, _text, _data: None)
+        llama_cpp.llama_log_set(self._silence, None)
+        llama_cpp.llama_backend_init()
+        self._model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+        settings = llama_cpp.llama_context_default_params()
+        settings.n_ctx, settings.n_seq_max = CHATS * CONTEXT_TOKENS, CHATS
+        settings.n_batch = CONTEXT_TOKENS
+        # As llama.cpp's own server: the layers with a sliding window keep no more than that.
+        settings.swa_full = False
+        settings.n_threads = settings.n_threads_batch = threads
+        self._context = llama_cpp.llama_init_from_model(self._model, settings)
+        self._words_of = llama_cpp.llama_model_get_vocab(self._model)
+        self._vocabulary = llama_cpp.llama_vocab_n_tokens(self._words_of)
+        self._bos = llama_cpp.llama_vocab_bos(self._words_of)
 
     def losses(self, text: str) -> dict[str, float]:
         """Return the nats of the whole text, in pieces that stand alone, and how many tokens it has."""
         ids = self._words(text)
         nats = 0.0
         for start in range(0, len(ids), PIECE_TOKENS):
-            piece = [self._model.token_bos(), *ids[start : start + PIECE_TOKENS]]
+            piece = [self._bos, *ids[start : start + PIECE_TOKENS]]
             self._clear()
             self._read([(token, place, 0, True) for place, token in enumerate(piece[:-1])])
             for place, token in enumerate(piece[1:]):
@@ -191,10 +194,13 @@ class Llama:
         self._cpp.llama_memory_clear(self._cpp.llama_get_memory(self._context), True)  # noqa: FBT003 - a C function
 
     def _words(self, text: str) -> list[int]:
-        return list(self._model.tokenize(text.encode(), add_bos=False, special=False))
+        content = text.encode()
+        tokens = (self._cpp.llama_token * len(content))()
+        count = self._cpp.llama_tokenize(self._words_of, content, len(content), tokens, len(content), False, False)  # noqa: FBT003 - a C function
+        return list(tokens[:count])
 
     def _ids(self, text: str, tokens: int, skip: int = 0) -> list[int]:
-        return [self._model.token_bos(), *self._words(text)[skip : skip + tokens - 1]]
+        return [self._bos, *self._words(text)[skip : skip + tokens - 1]]
 
 
 def peak_bytes() -> int:

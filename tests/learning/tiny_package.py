@@ -13,6 +13,7 @@ from central.releases.packaging.export import graph_export
 from central.releases.packaging.quantise import Rounder, WordOrder, graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
+from federation.tokenizer_file import tokenizer_pack
 from tests.learning.tiny_gemma import tiny_gemma
 
 CONTROLS = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
@@ -44,5 +45,5 @@ def tiny_package(
     scoring_add(graph)
     cache_declare(graph)
     onnx.save(graph, package / "model.onnx")
-    tokenizer.save(str(package / "tokenizer.json"))
+    (package / "tokenizer.json.gz").write_bytes(tokenizer_pack(tokenizer.to_str()))
     return package

@@ -13,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from central.releases.packaging.bit_plan import Choice, Plan, plan_bytes, plan_ladder, plan_under
+from central.releases.packaging.bit_plan import Plan, plan_bytes, plan_ladder, plan_under
 from central.releases.packaging.block_weights import BlockWeights
 from central.releases.packaging.cache_sizes import cache_declare
-from central.releases.packaging.calibration import OPENINGS, calibration_write
+from central.releases.packaging.calibration import OPENINGS, calibration_write, language_shares
 from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.errors import PackageTooLarge
 from central.releases.packaging.export import context_served
@@ -30,7 +30,7 @@ from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.sensitivity import Sensitivity, sensitivity_measure
 from central.releases.packaging.slots import slots_add
 from central.releases.packaging.workshop import Workshop
-from central.releases.recipe import INT4, INT8, MIXED, Recipe
+from central.releases.recipe import INT4, INT8, LANGUAGES, MIXED, Recipe
 from federation.inference.adapter import MAX_RANK
 from federation.inference.engine import Engine
 from federation.inference.package import FORMAT, MatrixChoice, PackageCard, Perplexity, Slot, card_write, package_open
@@ -83,7 +83,7 @@ def _mixed(bench: Bench, draft: Path, kept: Mapping[str, BlockWeights]) -> Packa
     if bench.recipe.max_bytes is None:
         plan = _within_perplexity(bench, draft, rounding, ladder)
     else:
-        others = _bytes(draft) - sum(_drafted(choices).size_bytes for choices in options.values())
+        others = _bytes(draft) - rounding.drafted_bytes
         plan = _within_bytes(bench.recipe.max_bytes, others + len(options) * _CARD_BYTES, ladder)
     _write(bench, draft, rounding.rounder(plan), name=MIXED, words=rounding.words(plan))
     return _judged(bench, draft, matrices=_choices(plan), words=rounding.words(plan))
@@ -93,18 +93,15 @@ def _sensitivities(bench: Bench, draft: Path) -> Mapping[str, Sensitivity]:
     with bench.shop.step("calibration text") as part:
         engine = Engine.load(draft, threads=bench.shop.threads, rows=len(OPENINGS))
         written = calibration_write(engine, seed=_SEED, progress=part)
+        words = engine.card.vocab_size
+        shares = language_shares(engine.tokenizer, bench.recipe.languages or LANGUAGES, words=words)
         del engine
     with bench.shop.step("sensitivity") as part:
-        return sensitivity_measure(bench.checkpoint.folder, texts=written, progress=part)
+        return sensitivity_measure(bench.checkpoint.folder, texts=written, shares=shares, progress=part)
 
 
 def _bytes(package: Path) -> int:
     return sum(path.stat().st_size for path in package.iterdir())
-
-
-def _drafted(choices: Sequence[Choice]) -> Choice:
-    """Return the choice by which the draft package was made."""
-    return next(choice for choice in choices if not choice.is_kept)
 
 
 def _within_bytes(max_bytes: int, others: int, ladder: Sequence[Plan]) -> Plan:

@@ -15,6 +15,7 @@ from pathlib import Path
 from central.releases.packaging.assemble import Bench, package_assemble
 from central.releases.packaging.chat_tuning import ChatTuning, checkpoint_tune, tuning_digest
 from central.releases.packaging.checkpoint import Checkpoint, Progress, checkpoint_open
+from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
 from central.releases.packaging.errors import QuantisationTooLossy
 from central.releases.packaging.export import context_served, graph_export
 from central.releases.packaging.reference import (
@@ -28,7 +29,6 @@ from central.releases.packaging.trim import checkpoint_trim, trim_digest
 from central.releases.packaging.trim_words import Trimming
 from central.releases.packaging.workshop import Workshop, step_finish
 from central.releases.recipe import Recipe
-from federation.inference.package import TOKENIZER as TOKENIZER_FILE
 from federation.inference.package import PackageCard
 
 

@@ -5,9 +5,14 @@ Source: Liu et al. 2024, "LLM-QAT: Data-Free Quantization Aware Training for Lar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from wordfreq import available_languages, get_frequency_dict
 
 from federation.inference.engine import Engine
+from federation.inference.prompt import ChatTokenizer
 from federation.inference.sampling import Sampling
 
 OPENINGS = (
@@ -16,9 +21,7 @@ OPENINGS = (
     "Муаллим ба хонандагон гуфт:",
     "Об барои",
     "Дар дарси математика",
-    "Дарёи Вахш",
     "Адабиёти тоҷик",
-    "Офтоб",
     "Школа находится",
     "На уроке физики",
     "Вода состоит из",
@@ -27,8 +30,11 @@ OPENINGS = (
     "Water is",
     "In mathematics, a",
     "Plants need",
+    "Everyone has the",
+    "The teacher said",
 )
 TOKENS_EACH = 192
+_FREQUENT_WORDS = 50_000
 _TEMPERATURE = 1.0
 _TOP_P = 0.95
 
@@ -52,3 +58,20 @@ def calibration_write(engine: Engine, *, seed: int, progress: Callable[[float], 
     for generation in generations:
         engine.end(generation)
     return texts
+
+
+def language_shares(tokenizer: ChatTokenizer, languages: Sequence[str], *, words: int) -> list[NDArray[np.float32]]:
+    """Return, for each language whose word frequencies are known, how often each of `words` token ids comes in it.
+
+    The model's own texts are short and miss most words; these do not.
+    """
+    known = [language for language in languages if language in available_languages()]
+    return [_shares(tokenizer, language, words) for language in known]
+
+
+def _shares(tokenizer: ChatTokenizer, language: str, words: int) -> NDArray[np.float32]:
+    shares = np.zeros(words, np.float64)
+    frequencies = get_frequency_dict(language)
+    for word in sorted(frequencies, key=lambda each: (-frequencies[each], each))[:_FREQUENT_WORDS]:
+        np.add.at(shares, tokenizer.words(f" {word}"), frequencies[word])
+    return (shares / shares.sum()).astype(np.float32)

@@ -32,6 +32,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_record
+from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
 from central.releases.packaging.kept_weights import KEPT
 from federation.inference.prompt import ChatTokenizer, Role, Turn
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
@@ -80,7 +81,7 @@ def checkpoint_tune(
     The same checkpoint, settings and machine give the same weights. A folder that was at `into` is replaced at the end.
     """
     tuning = tuning or ChatTuning()
-    tokenizer = ChatTokenizer(checkpoint.folder / "tokenizer.json")
+    tokenizer = ChatTokenizer(checkpoint.folder / TOKENIZER_FILE)
     pairs, texts = _examples(tokenizer)
     student = _Student(checkpoint.folder, tokenizer, rank=tuning.rank)
     surprise = _turn_end_fit(student, pairs, texts)

@@ -12,6 +12,7 @@ from typing import Any
 from central.releases.packaging.errors import CheckpointMissing
 
 _CARD = "checkpoint.json"
+TOKENIZER_FILE = "tokenizer.json"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import Gemma3TextConfig
 
-from central.releases.packaging.checkpoint_card import file_digest, settings_write
+from central.releases.packaging.checkpoint_card import TOKENIZER_FILE, file_digest, settings_write
 from central.releases.packaging.checkpoint_weights import Weight, float_type, weights_write
 from central.releases.packaging.errors import CheckpointIncomplete, UnsupportedArchitecture
 from central.releases.packaging.kept_weights import KEPT
@@ -25,8 +25,7 @@ from central.releases.packaging.text_names import SUPPORTED, names_check, text_n
 
 _MULTIMODAL = "gemma3"
 _CONFIG = "config.json"
-_TOKENIZER = "tokenizer.json"
-_BESIDE = ("generation_config.json", _TOKENIZER, "tokenizer_config.json", "chat_template.jinja")
+_BESIDE = ("generation_config.json", TOKENIZER_FILE, "tokenizer_config.json", "chat_template.jinja")
 FOLDER_FILES = (_CONFIG, *_BESIDE, "*.safetensors", "*.safetensors.index.json")
 
 
@@ -54,8 +53,8 @@ class FolderCheckpoint:
         self._config = _text_config(original, source)
         quantised = original.get("quantization_config")
         self._packing = None if quantised is None else packing_read(quantised, source=str(source))
-        if not (source / _TOKENIZER).is_file():
-            raise CheckpointIncomplete(source=str(source), missing=_TOKENIZER)
+        if not (source / TOKENIZER_FILE).is_file():
+            raise CheckpointIncomplete(source=str(source), missing=TOKENIZER_FILE)
         self._places = _places(source)
         layers, is_tied = self._config["num_hidden_layers"], self._config.get("tie_word_embeddings", True)
         names_check(self._names(), layers=layers, is_tied=is_tied, source=str(source))

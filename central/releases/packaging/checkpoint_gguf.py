@@ -10,7 +10,7 @@ from typing import Any
 from gguf import GGUFReader
 from tokenizers import Tokenizer
 
-from central.releases.packaging.checkpoint_card import file_digest, settings_write
+from central.releases.packaging.checkpoint_card import TOKENIZER_FILE, file_digest, settings_write
 from central.releases.packaging.checkpoint_weights import float_type, weights_write
 from central.releases.packaging.errors import UnsupportedArchitecture
 from central.releases.packaging.gguf_tokenizer import gguf_tokenizer, tokenizer_settings
@@ -53,7 +53,7 @@ class GgufCheckpoint:
         dtype = float_type(sum(int(tensor.n_elements) for tensor in self._reader.tensors))
         config["torch_dtype"] = str(dtype).removeprefix("torch.")
         tokenizer = gguf_tokenizer(self._reader, source=self._source)
-        tokenizer.save(str(into / "tokenizer.json"), pretty=False)
+        tokenizer.save(str(into / TOKENIZER_FILE), pretty=False)
         progress(_SHARE_TOKENIZER)
         self._settings_write(into, config, tokenizer)
         weights = gguf_weights(

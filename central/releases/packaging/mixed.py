@@ -24,12 +24,13 @@ from central.releases.packaging.rounding import round_compensated
 from central.releases.packaging.sensitivity import Sensitivity
 
 _BYTE = 8
+_SCALE_BYTES = 4
 DRAFT_FORM = (8, 32)
 FORMS = (DRAFT_FORM, (8, 128), (4, 32))
-# Words are sorted by how much the loss feels their rows of the head; the rows between two of these places are weighed
+# Words stand in the order of what their rows lose in the rare form; those between two of these places are weighed
 # together.
-HEAD_TIERS = (2048, 4096, 8192, 16384, 32768, 65536, 131072)
-_COMMON_FORM, _RARE_FORM = (8, 128), (4, 32)
+HEAD_TIERS = (1024, 2048, 4096, 8192, 12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072)
+_COMMON_FORM, _RARE_FORM = (8, 32), (4, 32)
 
 
 @dataclass(eq=False)
@@ -42,9 +43,19 @@ class MixedRounding:
     _made: dict[tuple[str, int, int], BlockWeights] = field(default_factory=dict)
 
     @cached_property
+    def drafted_bytes(self) -> int:
+        """What the matrices take when all are in the draft's form."""
+        bits, block = DRAFT_FORM
+        sizes = (matrix.size for _, matrix in self._matrices())
+        return sum(size * bits // _BYTE + size // block * _SCALE_BYTES for size in sizes)
+
+    @cached_property
     def word_order(self) -> NDArray[np.int64]:
-        """The ids of all words, those first whose rows of the head the loss feels most."""
-        return np.argsort(-self.sensitivities[HEAD_PART].gains, kind="stable")
+        """The ids of all words, those first whose rows would lose most in the rare form."""
+        matrix = next(matrix for part, matrix in self._matrices() if part == HEAD_PART)
+        bits, block = _RARE_FORM
+        error = nearest(bits=bits, block=block)(RARE_PART, matrix).dequantise() - matrix
+        return np.argsort(-self.sensitivities[HEAD_PART].losses(error), kind="stable")
 
     def words(self, plan: Plan) -> WordOrder:
         """Return the order of words, and how many of them `plan` holds in the common form."""
@@ -102,7 +113,7 @@ class MixedRounding:
         options = {}
         for name, start, end in self._tiers():
             rows = self.word_order[start:end]
-            own = Sensitivity(whole.moments, whole.gains[rows])
+            own = whole.rows(rows)
             options[name] = [self._weigh(matrix[rows], bits, block, own) for bits, block in (_COMMON_FORM, _RARE_FORM)]
         return options
 
@@ -118,7 +129,12 @@ class MixedRounding:
     def _weigh(self, matrix: NDArray[np.float32], bits: int, block: int, sensitivity: Sensitivity) -> Choice:
         rounded = nearest(bits=bits, block=block)("", matrix)
         error = rounded.dequantise() - matrix
-        return Choice(bits=rounded.bits, block=rounded.block, size_bytes=_size(rounded), loss=sensitivity.loss(error))
+        return Choice(
+            bits=rounded.bits,
+            block=rounded.block,
+            size_bytes=_size(rounded),
+            loss=float(sensitivity.losses(error).sum()),
+        )
 
     def _matrices(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
         model = onnx.load(self.exported / GRAPH, load_external_data=False)

@@ -9,9 +9,11 @@ from pathlib import Path
 import onnx
 
 from central.releases.packaging.checkpoint import Checkpoint
+from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
 from central.releases.packaging.quantise import GRAPH, WEIGHTS, WordOrder
 from central.releases.packaging.trim_tokenizer import tokenizer_read, tokenizer_renumber
 from federation.inference.package import TOKENIZER
+from federation.tokenizer_file import tokenizer_pack
 
 
 def package_gather(
@@ -24,9 +26,12 @@ def package_gather(
     into.mkdir(parents=True)
     onnx.save(graph, into / GRAPH)
     shutil.move(weights, into / WEIGHTS)
+    (into / TOKENIZER).write_bytes(tokenizer_pack(_tokenizer(checkpoint.folder / TOKENIZER_FILE, words)))
+
+
+def _tokenizer(path: Path, words: WordOrder | None) -> str:
     if words is None:
-        shutil.copyfile(checkpoint.folder / TOKENIZER, into / TOKENIZER)
-        return
+        return path.read_text("utf-8")
     new_ids = {int(old): new for new, old in enumerate(words.old_ids)}
-    document = tokenizer_renumber(tokenizer_read(checkpoint.folder / TOKENIZER), new_ids=new_ids)
-    (into / TOKENIZER).write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), "utf-8")
+    document = tokenizer_renumber(tokenizer_read(path), new_ids=new_ids)
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

@@ -19,7 +19,12 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from central.releases.packaging.checkpoint_card import Checkpoint, checkpoint_record, settings_write
+from central.releases.packaging.checkpoint_card import (
+    TOKENIZER_FILE,
+    Checkpoint,
+    checkpoint_record,
+    settings_write,
+)
 from central.releases.packaging.errors import CheckpointIncomplete
 from central.releases.packaging.kept_weights import kept_trim
 from central.releases.packaging.trim_check import check_texts, trim_check
@@ -28,7 +33,6 @@ from central.releases.packaging.trim_tokenizer import tokenizer_read, tokenizer_
 from central.releases.packaging.trim_weights import embedding_rows, weights_trim
 from central.releases.packaging.trim_words import Trimming, tokens_choose, trim_settings
 from central.releases.recipe import LANGUAGES
-from federation.inference.package import TOKENIZER
 
 # Counts up whenever the rules choose other tokens: kept steps of a build are found by the digest.
 _VERSION = "1"
@@ -96,8 +100,8 @@ def _vocabulary_trim(
 ) -> dict[int, int]:
     """Write tokenizer and settings of `folder` anew into `work`; return each kept token's new id by its old one."""
     settings = {name: _json_read(folder / name) for name in _SETTINGS if (folder / name).is_file()}
-    tokenizer = tokenizer_read(folder / TOKENIZER)
-    before = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = tokenizer_read(folder / TOKENIZER_FILE)
+    before = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
     referred = {number for name in _MODEL_SETTINGS for number in ids_referred(settings.get(name, {}))}
     kept = tokens_choose(
         tokenizer,
@@ -111,8 +115,8 @@ def _vocabulary_trim(
     document, new_ids = tokenizer_trim(tokenizer, kept=kept)
     _log.info("trim: %d of %d tokens stay", len(new_ids), len(tokenizer.ids))
     progress(_CHOSEN)
-    (work / TOKENIZER).write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), "utf-8")
-    after = Tokenizer.from_file(str(work / TOKENIZER))
+    (work / TOKENIZER_FILE).write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), "utf-8")
+    after = Tokenizer.from_file(str(work / TOKENIZER_FILE))
     shares = trim_check(before=before, after=after, texts=check_texts(sorted(languages)))
     _log.info("trim: the same tokens as before, by language: %s", shares)
     progress(_CHECKED)

@@ -10,7 +10,7 @@ from federation.inference.prompt import ChatTokenizer
 
 @pytest.fixture(scope="module")
 def tokenizer(packaged):
-    return ChatTokenizer(packaged / "package" / "tokenizer.json")
+    return ChatTokenizer(packaged / "package" / "tokenizer.json.gz")
 
 
 def spelled(tokenizer, words, stops=()):
