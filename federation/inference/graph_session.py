@@ -23,6 +23,7 @@ GRAPH = "model.onnx"
 TARGETS = "score.targets"
 LOGPROBS = "score.logprobs"
 SCORE_LOGITS = "score.logits"
+WINDOWS = "soro.attention_windows"
 Factors = Mapping[str, onnxruntime.OrtValue]
 NO_FACTORS: Factors = {}
 _ERRORS_ONLY = 3
@@ -66,7 +67,8 @@ class GraphSession:
             raise EngineFailed(path=str(package), problem="the graph takes no past keys and values")
         self.vocabulary = int(next(o.shape[-1] for o in self._session.get_outputs() if o.name == "logits"))
         _, heads, _, head_size = pasts[0].shape
-        shape = CacheShape(layers=len(pasts) // 2, heads=heads, head_size=head_size, tokens=context_tokens)
+        windows = _windows(self._session, layers=len(pasts) // 2)
+        shape = CacheShape(heads=heads, head_size=head_size, tokens=context_tokens, windows=windows)
         self.cache = KeyValueCache(shape, rows=rows)
         self._bindings: dict[tuple[int, int, int], tuple[Factors, onnxruntime.IOBinding]] = {}
 
@@ -146,3 +148,10 @@ class GraphSession:
             self._session.run_with_iobinding(binding)
         except FAILURES as error:
             raise EngineFailed(path=str(self._package), problem=str(error)) from error
+
+
+def _windows(session: onnxruntime.InferenceSession, *, layers: int) -> tuple[int, ...]:
+    """Return how far each layer looks back, as the graph's own notes say; without notes all the way."""
+    noted = session.get_modelmeta().custom_metadata_map.get(WINDOWS, "")
+    windows = tuple(int(window) for window in noted.split(",") if window)
+    return windows if len(windows) == layers else (0,) * layers

@@ -1,6 +1,6 @@
-"""Writes the width of a key into the graph's inputs and outputs, where the exporter leaves a name.
+"""Writes into the graph what the engine's key-value cache is made by: the width of a key, and how far layers look back.
 
-The engine reserves its key-value cache from what the graph declares, and from nothing else.
+The exporter leaves a name for the width. The engine reserves its cache from what the graph says, and from nothing else.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import onnx
 
 from central.releases.packaging.errors import GraphUnexpected
+from federation.inference.graph_session import WINDOWS
 
 _KEY_NORM = "model.layers.0.attn.k_norm.layernorm.weight"
 _WIDTH_AXIS = 3
 
 
 def cache_declare(model: onnx.ModelProto) -> None:
-    """Give the last axis of every `past_key_values.*` and `present.*` of `model` its size.
+    """Give the last axis of every `past_key_values.*` and `present.*` of `model` its size, and note its windows.
 
     Raises:
         GraphUnexpected: the keys of the first layer are not normalised, as Gemma 3's are.
@@ -27,3 +28,12 @@ def cache_declare(model: onnx.ModelProto) -> None:
             width = entry.type.tensor_type.shape.dim[_WIDTH_AXIS]
             width.Clear()
             width.dim_value = norms[0].dims[0]
+    attention = [node for node in model.graph.node if node.op_type == "GroupQueryAttention"]
+    note = model.metadata_props.add()
+    note.key, note.value = WINDOWS, ",".join(str(_window(node)) for node in attention)
+
+
+def _window(attention: onnx.NodeProto) -> int:
+    """Return how many tokens the layer looks back; 0 where to the beginning."""
+    sizes = [attribute.i for attribute in attention.attribute if attribute.name == "local_window_size"]
+    return max(0, *sizes) if sizes else 0

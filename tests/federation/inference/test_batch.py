@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from federation.inference.batch import Batch
-from federation.inference.graph_session import NO_FACTORS, GraphSession
+from federation.inference.graph_session import NO_FACTORS, SCORE_LOGITS, GraphSession
 from federation.inference.package import package_open
+from tests.learning.tiny_package import tiny_package
 
 CONTEXT = 128
 END = 5
@@ -147,3 +148,21 @@ def test_the_answer_ends_at_an_ending_token_or_after_its_budget(session, batch):
     (until,) = finish(ending, [generation])
     assert until == tokens[: tokens.index(tokens[3])]
     assert generation.is_complete
+
+
+def test_what_layers_no_longer_look_back_to_may_go_and_the_answer_stays(tmp_path):
+    package = tiny_package(tmp_path, context_tokens=512)
+    session = GraphSession(package, rows=2, context_tokens=512, threads=1)
+    assert any(session.cache.shape.windows)
+    batch = Batch(session, ends=frozenset(), memory_tokens=10_000)
+    ids = [2, *np.random.default_rng(8).integers(6, 200, 300).tolist()]
+    generation = batch.open(ids, max_new_tokens=20)
+    (tokens,) = finish(batch, [generation])
+    assert not session.cache.shared_prefix(0, ids[:250])
+    for count, token in enumerate(tokens):
+        # Read from the beginning into a row of its own, all at once, with nothing gone.
+        row = batch.idle_row()
+        expected = session.score(
+            row=row, ids=ids + tokens[:count], targets=[2], factors=NO_FACTORS, output=SCORE_LOGITS
+        )
+        assert token == expected[0].argmax()
