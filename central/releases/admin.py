@@ -79,7 +79,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
             title=obj.title,
             checkpoint=obj.checkpoint,
             has_chat_tuning=obj.has_chat_tuning,
-            recipe=recipe_read(obj.recipe),
+            recipe=recipe_read(obj.recipe or {}),
             actor=actor_of(request),
             now=timezone.now(),
         )

@@ -23,8 +23,9 @@ from federation.inference.package import TOKENIZER, PackageCard, package_open
 from federation.inference.prompt import ChatTokenizer, Turn
 from federation.inference.sampling import GREEDY, Sampling
 
-# Idle rows are emptied when the rows together hold more than this many chats of a thousand tokens.
-_REMEMBERED_TOKENS = 8 * 1024
+# Idle rows are emptied while all rows together hold more than this: seven chats of a thousand tokens on a 270M model,
+# one on a 4B model.
+_REMEMBERED_BYTES = 256 * 2**20
 
 
 class Engine:
@@ -35,7 +36,8 @@ class Engine:
         self.card = card
         self.tokenizer = tokenizer
         self._session = session
-        self._batch = Batch(session, ends=tokenizer.answer_ends, memory_tokens=_REMEMBERED_TOKENS)
+        memory_tokens = _REMEMBERED_BYTES // session.cache.shape.bytes_per_token
+        self._batch = Batch(session, ends=tokenizer.answer_ends, memory_tokens=memory_tokens)
         self._factors: Factors = NO_FACTORS
 
     @classmethod

@@ -10,6 +10,7 @@ from central.releases.errors import BaseNotReady
 from central.releases.gate import AdapterReport, BaseReport, GateBounds, PerplexityPair, adapter_judge, base_judge
 from central.releases.judge import release_gate
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.recipe import recipe_read
 from central.releases.services import (
     builds_interrupted_fail,
     release_build_begin,
@@ -149,3 +150,23 @@ def test_an_adapter_must_help_and_must_not_harm(changes, reason):
     verdict = adapter_judge(report, ALONE, GateBounds())
     assert verdict.has_passed is (reason == "")
     assert json.dumps(verdict.reasons).count(reason or "none of these") == (1 if reason else 0)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "is_made"),
+    [
+        ('{"quantisation": "mixed", "max_bytes": 164000000}', True),
+        ("{}", True),
+        ('{"quantisation": "int3"}', False),
+        ('{"words": 3}', False),
+        ('"mixed"', False),
+    ],
+)
+def test_the_admin_makes_a_draft_by_a_recipe_and_refuses_an_impossible_one(admin_client, recipe, is_made):
+    form = {"title": "Soro", "checkpoint": "", "recipe": recipe}
+    answer = admin_client.post("/admin/releases/release/add/", form)
+    assert answer.status_code == (302 if is_made else 200)
+    drafts = list(Release.objects.all())
+    assert len(drafts) == is_made
+    if is_made:
+        assert recipe_read(drafts[0].recipe) == recipe_read(json.loads(recipe))
