@@ -71,11 +71,6 @@ class Engine:
         """Whether one more answer can begin."""
         return self._batch.has_room
 
-    @property
-    def answering(self) -> int:
-        """How many answers are on their way."""
-        return self._batch.size
-
     def begin(self, turns: Sequence[Turn], *, max_new_tokens: int, sampling: Sampling = GREEDY) -> Generation:
         """Begin an answer to `turns`; there must be room. Every `step` lets it grow until `end` is called.
 

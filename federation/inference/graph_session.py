@@ -93,7 +93,7 @@ class GraphSession:
     def score(
         self, *, row: int, ids: Sequence[int], targets: Sequence[int], factors: Factors, output: str = LOGPROBS
     ) -> NDArray[np.float32]:
-        """Read `ids` into `row`, emptied first; return, for its last len(targets) tokens, what `output` names.
+        """Read `ids` into `row`, empty before and after; return, for the last len(targets) tokens, what `output` names.
 
         That is float32 (n,) log-probabilities of `targets`, or float32 (n, vocabulary) logits for SCORE_LOGITS.
 
@@ -106,6 +106,8 @@ class GraphSession:
         binding.bind_output(output, "cpu")
         self._run(binding)
         self.cache.extend(row, ids)
+        # Nobody notes with which factors this was read, so no prompt may go on from it.
+        self.cache.truncate(row, 0)
         return np.array(binding.get_outputs()[-1].numpy()[0], np.float32)
 
     def _bind_tokens(

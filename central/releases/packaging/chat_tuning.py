@@ -34,13 +34,13 @@ from transformers import AutoModelForCausalLM
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_record
 from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
 from central.releases.packaging.kept_weights import KEPT
+from central.releases.packaging.text_names import EMBEDDING
 from federation.inference.prompt import ChatTokenizer, Role, Turn
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
 from federation.learning.precision import dtype_fastest
 
 PAIRS = Path(__file__).with_name("chat_tuning.jsonl")
 _log = logging.getLogger(__name__)
-_EMBEDDING = "model.embed_tokens.weight"
 _LONGEST_PAIR_TOKENS = 512
 _ROW_STEPS = 200
 _ROW_RATE = 1e-3
@@ -133,7 +133,7 @@ class _Student:
         """Return what to add to the checkpoint's float32 matrices, by their names."""
         table = torch.zeros(self._model.config.vocab_size, len(self.turn_end_change))
         table[self.turn_end] = self.turn_end_change
-        changes = {_EMBEDDING: table}
+        changes = {EMBEDDING: table}
         for name, module in self._model.named_modules():
             if isinstance(module, AdaptedLinear):
                 changes[f"{name}.weight"] = (module.a.float() @ module.b[:, module.start : module.stop]).T

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from central.releases.packaging.text_names import EMBEDDING
+
 _PROJECTION = re.compile(r"/model/layers\.(\d+)/(?:attn|mlp)/(qkv|o|gate|up|down)_proj/MatMul")
 HEAD_NODE = "/lm_head/MatMul"
 HEAD_PART = "head"
@@ -32,6 +34,6 @@ def part_of(node_name: str) -> str:
 def part_sources(part: str) -> tuple[str, ...]:
     """Return the names of the checkpoint's matrices whose rows, one after another, are the part's."""
     if part == HEAD_PART:
-        return ("model.embed_tokens.weight",)
+        return (EMBEDDING,)
     stem, _, kind = part.rpartition(".")
     return tuple(f"model.{stem}.{source}.weight" for source in _SOURCES[kind])

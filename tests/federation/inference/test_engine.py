@@ -141,3 +141,10 @@ def test_a_package_without_a_file_or_with_a_wrong_card_is_refused(packaged, tmp_
     with pytest.raises(PackageIncomplete) as caught:
         Engine.load(folder)
     assert caught.value.fields["missing"] == "model.onnx.data"
+
+
+def test_what_was_scored_with_an_adapter_is_not_gone_on_from_without_it(packaged, tmp_path):
+    engine = Engine.load(packaged / "package", adapted(packaged, tmp_path, size=0.05), threads=1)
+    engine.logprob_per_token(TURNS, "хуб")
+    engine.swap_adapter(None)
+    assert engine.begin(TURNS, max_new_tokens=1).reused_tokens == 0
