@@ -129,6 +129,7 @@ BROKER_ROOT: Path = CENTRAL_ROOT / "broker"
 if IS_BROKER_EMBEDDED:
     # Also a command or the web process, started before any worker, sends messages.
     (BROKER_ROOT / "queue").mkdir(parents=True, exist_ok=True)
+    CELERY_BROKER_TRANSPORT = "central.broker_folder:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(BROKER_ROOT / "queue"),
         "data_folder_out": str(BROKER_ROOT / "queue"),

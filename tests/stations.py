@@ -9,7 +9,6 @@ import httpx
 
 from federation.demo.commands import CommandLine, wait_until
 
-START_SECONDS = 120
 # The test run's own settings name other engines in the environment, which every child would inherit.
 EMBEDDED = {
     "SORO_CENTRAL_BROKER_URL": "filesystem://",
@@ -51,7 +50,7 @@ def node_run(root: Path) -> Iterator[tuple[CommandLine, str]]:
 def _run(commands: CommandLine, arguments: tuple[str, ...], is_healthy: Callable[[], bool]) -> Iterator[None]:
     running = commands.start("run", *arguments)
     try:
-        wait_until("start", is_healthy, timeout_seconds=START_SECONDS, what="its page", process=running)
+        wait_until("start", is_healthy, what="its page", process=running)
         yield
     finally:
         running.stop()

@@ -103,8 +103,9 @@ class ReleaseAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("progress"))
     def shown_progress(self, release: Release) -> str:
-        """How far the build has come."""
-        return f"{release.stage} {release.stage_share:.0%}" if release.status == ReleaseStatus.BUILDING else ""
+        """How far the build, or the measuring at the gate, has come."""
+        is_under_way = release.status in (ReleaseStatus.BUILDING, ReleaseStatus.GATED)
+        return f"{release.stage} {release.stage_share:.0%}" if is_under_way and release.stage else ""
 
     @admin.display(description=_("the gate's verdict"))
     def shown_verdict(self, release: Release) -> SafeString:

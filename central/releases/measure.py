@@ -20,6 +20,7 @@ from federation.inference.suite import Suite
 from federation.inference.suite_run import AnsweringEngine, questions_ask, safety_ask
 
 THREADS = 2
+Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class Pair:
     answer: str
 
 
-def base_measure(*, package: Path, suites: Sequence[Suite], progress: Callable[[float], None]) -> SuiteReport:
+def base_measure(*, package: Path, suites: Sequence[Suite], progress: Progress) -> SuiteReport:
     """Return how the base in the folder `package` answers the suites; its perplexity already stands in its card.
 
     Raises:
@@ -39,9 +40,7 @@ def base_measure(*, package: Path, suites: Sequence[Suite], progress: Callable[[
     return suites_measure(Engine.load(package, threads=THREADS), suites, progress=progress)
 
 
-def suites_measure(
-    engine: AnsweringEngine, suites: Sequence[Suite], *, progress: Callable[[float], None]
-) -> SuiteReport:
+def suites_measure(engine: AnsweringEngine, suites: Sequence[Suite], *, progress: Progress) -> SuiteReport:
     """Return how `engine` answers all questions and safety prompts of `suites`."""
     return SuiteReport(
         suites={suite.name: suite.sha256 for suite in suites},
@@ -60,10 +59,12 @@ def adapter_measure(
     unrelated: Sequence[Pair],
     corrections: Sequence[Pair],
     suites: Sequence[Suite],
+    progress: Callable[[str, float], None],
 ) -> AdapterReport:
     """Return what `adapter_file` changes of the base in `package`; `texts` are by language code.
 
-    The base's own perplexity is taken from its card, where the gate's same engine and texts have put it.
+    `progress` hears, after each piece of the work, what is measured and how much of that is done. The base's own
+    perplexity is taken from its card, where the gate's same engine and texts have put it.
 
     Raises:
         AdapterDamaged, AdapterForAnotherBase, AdapterShapeMismatch, AdapterNotFinite: schools could not open it.
@@ -71,20 +72,19 @@ def adapter_measure(
     """
     engine = Engine.load(package, threads=THREADS)
     pairs = [*unrelated, *corrections]
-    before = [_logprob(engine, pair) for pair in pairs]
+    before = _logprobs(engine, pairs, lambda part: progress("the base on pairs", part))
     adapter = adapter_read(adapter_file, base_digest=base_digest)
     with TemporaryDirectory() as scratch:
         expanded = Path(scratch) / "gate.onnx_adapter"
         adapter_expand(adapter, slots=engine.card.slots, into=expanded)
         engine.swap_adapter(expanded)
-        after = [_logprob(engine, pair) for pair in pairs]
-        perplexity = {
-            language: PerplexityPair(
-                reference=engine.card.perplexity[language].shipped, shipped=engine.perplexity(text)
-            )
-            for language, text in texts.items()
-        }
-        suite = suites_measure(engine, suites, progress=lambda _part: None)
+        after = _logprobs(engine, pairs, lambda part: progress("the adapter on pairs", part))
+        perplexity = {}
+        for done, (language, text) in enumerate(texts.items(), start=1):
+            reference = engine.card.perplexity[language].shipped
+            perplexity[language] = PerplexityPair(reference=reference, shipped=engine.perplexity(text))
+            progress("perplexity", done / len(texts))
+        suite = suites_measure(engine, suites, progress=lambda part: progress("question suite", part))
     gains = [gained - had for had, gained in zip(before, after, strict=True)]
     return AdapterReport(
         perplexity=perplexity,
@@ -96,5 +96,9 @@ def adapter_measure(
     )
 
 
-def _logprob(engine: Engine, pair: Pair) -> float:
-    return engine.logprob_per_token([Turn(Role.USER, pair.question)], pair.answer)
+def _logprobs(engine: Engine, pairs: Sequence[Pair], progress: Progress) -> list[float]:
+    logprobs = []
+    for done, pair in enumerate(pairs, start=1):
+        logprobs.append(engine.logprob_per_token([Turn(Role.USER, pair.question)], pair.answer))
+        progress(done / len(pairs))
+    return logprobs

@@ -90,8 +90,8 @@ def release_build_begin(*, release: Release, actor: str, now: datetime) -> None:
 
 
 def release_progress(*, release: Release, stage: str, share: float, now: datetime) -> None:
-    """Record how far the build has come; it is also the build's sign of life."""
-    Release.objects.filter(pk=release.pk, status=ReleaseStatus.BUILDING).update(
+    """Record how far the build, or the measuring at the gate, has come; it is also its sign of life."""
+    Release.objects.filter(pk=release.pk, status__in=(ReleaseStatus.BUILDING, ReleaseStatus.GATED)).update(
         stage=stage[:80], stage_share=share, stage_at=now
     )
 

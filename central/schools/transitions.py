@@ -23,6 +23,11 @@ class HasStatus(models.Model):
     class Meta:
         abstract = True
 
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing can come after the present status."""
+        return not self.MOVES.get(self.status)
+
     def may_become(self, status: str) -> bool:
         """Tell whether the move from the present status is legal."""
         return status in self.MOVES.get(self.status, frozenset())

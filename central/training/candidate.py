@@ -25,9 +25,11 @@ from central.releases.services import (
     release_built,
     release_draft_create,
     release_folder,
+    release_progress,
     release_redraft,
 )
 from central.training.models import Round, Update, UpdateStatus
+from central.training.rounds import round_keep
 from central.training.services import plan_of, update_bytes
 from federation.errors import FederationError
 from federation.inference.adapter import adapter_write
@@ -124,6 +126,10 @@ def _combine(round_: Round, plan: RoundPlan, updates: Sequence[Update], disk: Ce
 
 
 def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], measure: Measure) -> None:
+    def progress(stage: str, share: float) -> None:
+        release_progress(release=release, stage=stage, share=share, now=clock())
+        round_keep(round_=round_, now=clock())
+
     report = measure(
         package=release_folder(release=round_.base, disk=disk),
         adapter_file=release_folder(release=release, disk=disk) / ADAPTER_NAME,
@@ -132,6 +138,7 @@ def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         unrelated=unrelated_read(),
         corrections=_corrections(round_),
         suites=suites_read(extra=settings.SUITES),
+        progress=progress,
     )
     release_gate(release=release, report=report, now=clock())
 

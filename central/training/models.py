@@ -45,7 +45,7 @@ class Round(HasStatus):
     closes_at = models.DateTimeField(_("closes"))
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     why_ended = models.CharField(_("why it ended"), max_length=200, blank=True)
-    attempt_at = models.DateTimeField(_("aggregation last begun"), null=True, blank=True)
+    attempt_at = models.DateTimeField(_("last sign of life"), null=True, blank=True)
     flwr_run_id = models.CharField(_("Flower run"), max_length=20, blank=True)
     release = models.OneToOneField(
         Release, on_delete=models.PROTECT, null=True, blank=True, related_name="round", verbose_name=_("release")

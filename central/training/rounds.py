@@ -66,7 +66,7 @@ def round_abandon(*, round_: Round, reason: str, now: datetime, actor: str = ACT
 
 
 def round_claim(*, round_: Round, now: datetime) -> bool:
-    """Tell whether this process may aggregate the round now: nobody else has begun within the last half hour."""
+    """Tell whether this process may aggregate the round now: no other has given a sign of life for half an hour."""
     with transaction.atomic():
         held = Round.objects.select_for_update().get(pk=round_.pk)
         is_taken = held.attempt_at is not None and held.attempt_at > now - ATTEMPT_SILENCE
@@ -76,10 +76,15 @@ def round_claim(*, round_: Round, now: datetime) -> bool:
     return True
 
 
+def round_keep(*, round_: Round, now: datetime) -> None:
+    """Record a sign of life of the process that aggregates the round, so that no other takes over."""
+    Round.objects.filter(pk=round_.pk, status=RoundStatus.AGGREGATING).update(attempt_at=now)
+
+
 def round_aggregate(*, round_: Round, clock: Callable[[], datetime], make: Callable[[Round], Release]) -> None:
     """Let `make` turn an aggregating round's updates into a judged candidate; a refused one still completes the round.
 
-    One process does so at a time; another takes over half an hour after one that was cut.
+    One process does so at a time; another takes over half an hour after the last sign of life of one that was cut.
     """
     if not round_claim(round_=round_, now=clock()):
         return

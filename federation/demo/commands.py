@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from federation.demo.errors import StepFailed
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 STOP_SECONDS = 20.0
+SILENCE_SECONDS = 300.0
+"""How long nothing may move before the demo gives up: on a slow PC all takes longer, but something always moves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +37,19 @@ class CommandLine:
         """The file that keeps what the commands wrote to standard error, and everything of long-running ones."""
         return self.root / "logs" / "commands.log"
 
-    def run(self, step: str, command: str, *arguments: str, on_line: Callable[[str], None] | None = None) -> str:
+    def run(
+        self,
+        step: str,
+        command: str,
+        *arguments: str,
+        on_line: Callable[[str], None] | None = None,
+        silence_seconds: float = math.inf,
+    ) -> str:
         """Return what the command printed on standard output; `on_line` gets each line of standard error.
 
         Raises:
-            StepFailed: the command ended with a non-zero status; carries its last line of standard error.
+            StepFailed: the command ended with a non-zero status, or said nothing for `silence_seconds`; carries its
+                last line of standard error.
         """
         child = subprocess.Popen(
             self._argv(command, *arguments),
@@ -49,13 +61,19 @@ class CommandLine:
         last = ""
         with self._log_stream() as log, child, contextlib.ExitStack() as ending:
             ending.callback(child.kill)
+            watch = ending.enter_context(SilenceWatch(silence_seconds, child.kill))
             for line in child.stderr or ():
+                watch.heard()
                 log.write(line)
                 last = line.strip() or last
                 if on_line is not None:
                     on_line(line.strip())
             output = child.stdout.read() if child.stdout else ""
-            if child.wait() != 0:
+            status = child.wait()
+            if watch.is_over:
+                reason = f"{command}: nothing moved for {silence_seconds:.0f} s after “{last}”"
+                raise StepFailed(step=step, reason=reason, log=str(self.log))
+            if status != 0:
                 raise StepFailed(step=step, reason=_sentence(last) or f"{command} failed", log=str(self.log))
         return output
 
@@ -120,24 +138,59 @@ def _sentence(line: str) -> str:
     return line.removeprefix("CommandError: ").rstrip(".")
 
 
+class SilenceWatch:
+    """Calls `give_up` once nothing was heard for `seconds`; for a `with` statement."""
+
+    def __init__(self, seconds: float, give_up: Callable[[], object]) -> None:
+        self._seconds, self._give_up = seconds, give_up
+        self._heard_at = time.monotonic()
+        self._left = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self.is_over = False
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Watch no more."""
+        self._left.set()
+        self._thread.join()
+
+    def heard(self) -> None:
+        """Begin to count again."""
+        self._heard_at = time.monotonic()
+
+    def _watch(self) -> None:
+        while not self._left.wait(1.0):
+            if time.monotonic() - self._heard_at > self._seconds:
+                self.is_over = True
+                self._give_up()
+                return
+
+
 def wait_until(
     step: str,
     is_true: Callable[[], bool],
     *,
-    timeout_seconds: float,
     what: str,
     process: LongRunning,
+    signs: Callable[[], object] = lambda: None,
     interval_seconds: float = 0.5,
 ) -> None:
-    """Return as soon as `is_true()`.
+    """Return as soon as `is_true()`; `signs` changes as long as it comes nearer.
 
     Raises:
-        StepFailed: the time is over, or `process` has ended before.
+        StepFailed: nothing has moved for too long, or `process` has ended.
     """
-    deadline = time.monotonic() + timeout_seconds
+    seen, moved_at = signs(), time.monotonic()
     while not is_true():
         if process.child.poll() is not None:
             raise StepFailed(step=step, reason=process.last_words or f"{process.name} ended", log=str(process.log))
-        if time.monotonic() > deadline:
-            raise StepFailed(step=step, reason=f"{what}: not within {timeout_seconds:.0f} s", log=str(process.log))
+        if (sign := signs()) != seen:
+            seen, moved_at = sign, time.monotonic()
+        if time.monotonic() - moved_at > SILENCE_SECONDS:
+            reason = f"{what}: nothing moved for {SILENCE_SECONDS:.0f} s"
+            raise StepFailed(step=step, reason=reason, log=str(process.log))
         time.sleep(interval_seconds)

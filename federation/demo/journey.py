@@ -17,8 +17,7 @@ from federation.demo.summary import Answer, CorrectionOutcome, Summary, Unrelate
 
 LOW_STARS = 1
 BUILD_LINE = re.compile(r"(?P<what>.+) (?P<percent>\d+)%")
-ROUND_SECONDS = 300.0
-ROLLOUT_SECONDS = 240.0
+ROUND_LINE = re.compile(r"(?P<accepted>\d+) of (?P<wanted>\d+) updates(?P<refused>, \d+ refused)?")
 
 
 @dataclass(slots=True)
@@ -133,18 +132,14 @@ class Journey:
     def _round_close(self, plan_id: str) -> dict[str, Any]:
         with self._step("round", "The link returns; a Flower round collects, the centre aggregates and judges") as show:
 
-            def is_over() -> bool:
-                told = self.centre.commands.run_json("round", "round_show", "--plan", plan_id)
-                show(
-                    f"{told['accepted']} of {told['wanted']} updates, {told['status']}",
-                    told["accepted"] / told["wanted"],
-                )
-                self._expect("round", told["refused"] == 0, "an update was refused")
-                self._expect("round", told["release_status"] != "refused", "the gate refused the adapter")
-                return bool(told["release_status"] == "awaiting_signature")
+            def on_line(line: str) -> None:
+                if found := ROUND_LINE.search(line):
+                    show(line, int(found["accepted"]) / int(found["wanted"]))
+                    self._expect("round", found["refused"] is None, "an update was refused")
 
-            self.centre.wait("round", is_over, timeout_seconds=ROUND_SECONDS, what="the round's adapter")
-            told = self.centre.commands.run_json("round", "round_show", "--plan", plan_id)
+            told = self.centre.follow("round", "round_show", "--plan", plan_id, on_line=on_line)
+            self._expect("round", told["status"] == "completed", f"the round was {told['status']}: {told['why_ended']}")
+            self._expect("round", told["release_status"] == "awaiting_signature", "the gate refused the adapter")
             return self.centre.commands.run_json("round", "release_sign", "--release", told["release"])
 
     def _rollout(self, digest: str) -> None:
@@ -156,11 +151,9 @@ class Journey:
                 school.wait_installed("rollout", digest)
                 show(f"{school.name} runs release 2", (number + 1) / (len(self.schools) + 1))
 
-            def is_completed() -> bool:
-                told = self.centre.commands.run_json("rollout", "rollout_show", "--rollout", rollout)
-                return bool(told["status"] == "completed")
-
-            self.centre.wait("rollout", is_completed, timeout_seconds=ROLLOUT_SECONDS, what="the rollout's end")
+            ask = ("rollout_show", "--rollout", rollout)
+            told = self.centre.follow("rollout", *ask, on_line=lambda line: show(line, 0.95))
+            self._expect("rollout", told["status"] == "completed", f"it is {told['status']}")
         moved = [school.bytes_total - old for school, old in zip(self.schools, before, strict=True)]
         self.bytes_moved["release2_per_node"] = max(moved)
 

@@ -12,13 +12,11 @@ from typing import Any
 
 import httpx
 
-from federation.demo.commands import CommandLine, LongRunning, wait_until
+from federation.demo.commands import SILENCE_SECONDS, CommandLine, LongRunning, wait_until
 from federation.demo.link import Link
 from federation.demo.options import Options, Pair
 from federation.demo.school_page import SchoolPage
 
-START_SECONDS = 90.0
-INSTALL_SECONDS = 240.0
 CHECKIN_SECONDS = 4
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -52,21 +50,13 @@ class Station:
         step: str,
         is_true: Callable[[], bool],
         *,
-        timeout_seconds: float,
         what: str,
-        interval_seconds: float = 0.5,
+        signs: Callable[[], object] = lambda: None,
     ) -> None:
-        """Return as soon as `is_true()`, while the station runs."""
+        """Return as soon as `is_true()`, while the station runs and `signs` show that it comes nearer."""
         if self._running is None:
             raise RuntimeError("the station was not started")
-        wait_until(
-            step,
-            is_true,
-            timeout_seconds=timeout_seconds,
-            what=what,
-            process=self._running,
-            interval_seconds=interval_seconds,
-        )
+        wait_until(step, is_true, what=what, process=self._running, signs=signs)
 
 
 class Centre(Station):
@@ -85,12 +75,22 @@ class Centre(Station):
     def start(self, step: str, ending: ExitStack) -> None:
         """Start it, to be ended by `ending`; return when it answers."""
         self.run(ending, "--port", str(self.ports.centre), "--fleet-port", str(self.ports.fleet))
-        self.wait(step, self._is_healthy, timeout_seconds=START_SECONDS, what="the centre's answer")
+        self.wait(step, self._is_healthy, what="the centre's answer")
 
     def admin_create(self, step: str, username: str) -> Account:
         """Return a new admin account."""
         made = self.commands.run_json(step, "admin_create", "--username", username)
         return Account(username=made["username"], password=made["password"])
+
+    def follow(self, step: str, command: str, *arguments: str, on_line: Callable[[str], None]) -> dict[str, Any]:
+        """Return what `command` tells at the end of what it follows; `on_line` gets each change.
+
+        Raises:
+            StepFailed: the command failed, or nothing has moved for too long.
+        """
+        return self.commands.run_json(
+            step, command, *arguments, "--follow", on_line=on_line, silence_seconds=SILENCE_SECONDS
+        )
 
     def _is_healthy(self) -> bool:
         try:
@@ -153,8 +153,9 @@ class School(Station):
         self.wait(
             step,
             lambda: self._is_committed(digest),
-            timeout_seconds=INSTALL_SECONDS,
             what=f"{self.name} to run the release",
+            # Whole megabytes, because a school's contacts alone go on for ever.
+            signs=lambda: (self.bytes_total // 1_000_000, self._slots()),
         )
 
     def contact(self, step: str) -> None:
@@ -174,8 +175,11 @@ class School(Station):
         return outcomes
 
     def _is_committed(self, digest: str) -> bool:
-        slots = _json_read(self.commands.root / "state.json")
+        slots = self._slots()
         return slots.get("current") == digest and slots.get("phase") == "committed"
+
+    def _slots(self) -> dict[str, Any]:
+        return _json_read(self.commands.root / "state.json")
 
 
 def _json_read(path: Path) -> dict[str, Any]:

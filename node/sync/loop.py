@@ -1,5 +1,6 @@
-"""Hold contacts for as long as the node runs: at the centre's pace, or backing off while there is no link.
+"""Hold contacts for as long as the node runs: at the centre's pace, or backing off while there is none.
 
+A centre that answers badly is left alone ever longer; a link that is away is looked for every few seconds.
 At night it also starts the learning in another process, one at a time. It never gives up and never raises for a link.
 """
 
@@ -10,8 +11,9 @@ import logging
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -20,16 +22,26 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from federation.errors import FederationError
+from federation.trust.errors import LinkLost, MetadataUnreachable
 from node.children import child_environment, command_argv
 from node.rounds.services import training_is_due
-from node.sync.backoff import wait_seconds
-from node.sync.errors import NotEnrolled
+from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
+from node.sync.errors import CentreUnreachable, NotEnrolled
 from node.sync.services import Contact, ContactReport, ContactTimes
 from node.sync.transport import http_client
 
 NIGHT_HOURS = frozenset((20, 21, 22, 23, 0, 1, 2, 3, 4, 5))
 UNENROLLED_SECONDS = 10.0
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    """How a contact went, as far as the next one depends on it."""
+
+    is_good: bool
+    asked_seconds: float = 0.0
+    longest_seconds: float = LONGEST_SECONDS
 
 
 def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTimes) -> ContactReport:
@@ -50,28 +62,49 @@ def contacts_hold(
     failures = 0
     training: subprocess.Popen[bytes] | None = None
     while not stopping.is_set():
-        asked_seconds, is_good = _try_contact(root, clock, times)
-        failures = 0 if is_good else failures + 1
+        tried = _try_contact(root, clock, times)
+        failures = 0 if tried.is_good else failures + 1
         training = _train_at_night(root, clock(), training)
         close_old_connections()
-        stopping.wait(wait_seconds(failures=failures, asked_seconds=asked_seconds, rng=rng))
+        stopping.wait(
+            wait_seconds(
+                failures=failures,
+                asked_seconds=tried.asked_seconds,
+                longest_seconds=tried.longest_seconds,
+                rng=rng,
+            )
+        )
     if training is not None and training.poll() is None:
         training.terminate()
 
 
-def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> tuple[float, bool]:
+def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> _Tried:
     try:
         report = contact_once(root=root, clock=clock, times=times)
     except NotEnrolled:
-        return UNENROLLED_SECONDS, True
+        return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
     except FederationError as error:
         _log.warning("no contact: %s", error)
-        return 0.0, False
+        return _failed([error])
     _log.info(
         "contact held: %d bytes up, %d down, failed steps: %s",
         report.bytes_up, report.bytes_down, ", ".join(report.failures) or "none",
     )  # fmt: skip
-    return report.next_seconds, True
+    if any(_is_link_away(error) for error in report.failures.values()):
+        return _failed(report.failures.values())
+    return _Tried(is_good=True, asked_seconds=report.next_seconds)
+
+
+def _failed(errors: Iterable[FederationError]) -> _Tried:
+    is_link_away = any(_is_link_away(error) for error in errors)
+    return _Tried(is_good=False, longest_seconds=LONGEST_UNLINKED_SECONDS if is_link_away else LONGEST_SECONDS)
+
+
+def _is_link_away(error: FederationError) -> bool:
+    """Tell whether nothing answered, rather than something that said no."""
+    if isinstance(error, MetadataUnreachable):
+        return error.fields["status"] == 0
+    return isinstance(error, CentreUnreachable | LinkLost)
 
 
 def _train_at_night(

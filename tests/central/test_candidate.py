@@ -1,9 +1,11 @@
 """A round's updates become one adapter, which the gate judges; whatever is cut goes on."""
 
+import json
 from datetime import timedelta
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from central.releases.gate import AdapterReport, PerplexityPair
@@ -12,6 +14,7 @@ from central.releases.services import release_build_begin, release_draft_create,
 from central.releases.suite_comparison import SuiteReport
 from central.schools.models import AuditEvent
 from central.training.candidate import candidate_make
+from central.training.describe import round_describe
 from central.training.models import Round, RoundStatus
 from central.training.rounds import round_advance, round_aggregate
 from federation.inference.adapter import adapter_read
@@ -91,6 +94,31 @@ def test_a_cut_at_the_gate_goes_on_with_the_same_release(ended, disk):
     _aggregate(ended, disk, Gate(), after=timedelta(minutes=31))
     assert Round.objects.get().status == RoundStatus.COMPLETED
     assert Release.objects.get(kind="adapter").digest == left.digest
+
+
+def test_a_gate_that_takes_long_but_lives_is_not_taken_over(ended, disk):
+    now = timezone.now()
+    taken_over = []
+
+    def slow_gate(**options):
+        Round.objects.update(attempt_at=now - timedelta(minutes=31))
+        options["progress"]("question suite", 0.5)
+        told = round_describe(Round.objects.get())
+        assert (told["release_status"], told["release_stage"]) == ("gated", "question suite")
+        round_aggregate(round_=Round.objects.get(), clock=timezone.now, make=taken_over.append)
+        return Gate()(**options)
+
+    _aggregate(ended, disk, slow_gate)
+    assert taken_over == []
+    assert ended.status == RoundStatus.COMPLETED
+
+
+def test_round_show_follows_a_round_to_its_end(ended, disk, monkeypatch, capsys):
+    monkeypatch.setattr("central.command_line.time.sleep", lambda _seconds: _aggregate(ended, disk, Gate()))
+    call_command("round_show", "--plan", ended.plan_id, "--follow", "--json")
+    told = capsys.readouterr()
+    assert told.err == "aggregating: 2 of 2 updates\n"
+    assert json.loads(told.out)["release_status"] == "awaiting_signature"
 
 
 def test_a_cut_while_building_builds_the_same_release_again(ended, disk):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from central.broker_folder import broker_folder_clean
 from central.secret_key import secret_key_keep
 
 MANAGE = Path(__file__).parents[2] / "manage.py"
@@ -92,15 +91,6 @@ def test_one_command_starts_all_a_dead_worker_comes_back_and_sigterm_ends_all(tm
         assert centre.wait(timeout=60) == 0
     assert not state_path.exists()
     assert not [pid for pid in last.values() if Path(f"/proc/{pid}").exists()]
-
-
-def test_damaged_broker_messages_are_thrown_away_and_whole_ones_stay(tmp_path):
-    queue = tmp_path / "queue"
-    queue.mkdir()
-    for name, content in (("a", b""), ("b", b'{"body": "cu'), ("c", b"\xff"), ("d", b'{"body": ""}')):
-        (queue / f"{name}.msg").write_bytes(content)
-    assert broker_folder_clean(tmp_path) == 3
-    assert [path.name for path in queue.iterdir()] == ["d.msg"]
 
 
 def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path):

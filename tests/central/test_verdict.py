@@ -215,8 +215,13 @@ def test_a_base_and_an_adapter_are_measured_on_the_schools_own_engine(packaged, 
     adapter_write(tmp_path / "adapter.bin", base_digest="b", seed="s", rank=4, b=b)
     options = {"package": packaged, "adapter_file": tmp_path / "adapter.bin", "base_digest": "b", "texts": {}}
     pair = [Pair(question="салом", answer="ҷаҳон")]
-    report = adapter_measure(**options, unrelated=pair, corrections=pair, suites=suites)
+    told = []
+    report = adapter_measure(
+        **options, unrelated=pair, corrections=pair, suites=suites, progress=lambda *part: told.append(part)
+    )
     assert report.suite.outcomes.keys() == base.outcomes.keys()
+    stages = {stage: share for stage, share in told}  # noqa: C416 - the last share of each
+    assert stages == {"the base on pairs": 1.0, "the adapter on pairs": 1.0, "question suite": 1.0}
     assert report.suite != base
 
 

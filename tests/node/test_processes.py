@@ -11,10 +11,15 @@ import time
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
+from federation.trust.errors import LinkLost
 from node.children import child_environment
 from node.root import engine_socket_path, root_find, secret_read
 from node.sync.backoff import wait_seconds
+from node.sync.errors import CentreBusy, CentreUnreachable
+from node.sync.loop import contacts_hold
+from node.sync.services import ContactReport, ContactTimes
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
 HEAVY = ("torch", "transformers", "peft", "flwr", "celery", "rest_framework", "central")
@@ -156,6 +161,42 @@ def test_the_pause_grows_with_failures_up_to_a_limit_and_differs_between_schools
     assert pauses[1:9] == sorted(pauses[1:9])
     assert max(pauses) <= 1200
     assert len({wait_seconds(failures=3, asked_seconds=60, rng=random.Random(n)) for n in range(20)}) == 20
+
+
+class Pauses:
+    """Stands where the loop waits, and ends it after `count` pauses."""
+
+    def __init__(self, count):
+        self.count, self.seconds = count, []
+
+    def is_set(self):
+        return len(self.seconds) == self.count
+
+    def wait(self, seconds):
+        self.seconds.append(seconds)
+
+
+def cut_short(**_options):
+    failures = {"install": LinkLost(sha256="ab", problem="ReadError")}
+    return ContactReport(next_seconds=300, failures=failures, bytes_up=1, bytes_down=1)
+
+
+def unreachable(**_options):
+    raise CentreUnreachable(url="http://x", problem="ConnectError")
+
+
+def busy(**_options):
+    raise CentreBusy(status=503, reason="")
+
+
+@pytest.mark.parametrize(("contact", "longest"), [(unreachable, 27), (cut_short, 27), (busy, 1200)])
+@pytest.mark.django_db
+def test_a_link_is_looked_for_every_few_seconds_and_a_busy_centre_left_alone(tmp_path, monkeypatch, contact, longest):
+    monkeypatch.setattr("node.sync.loop.contact_once", contact)
+    pauses = Pauses(12)
+    contacts_hold(root=tmp_path, clock=timezone.now, rng=random.Random(1), stopping=pauses, times=ContactTimes())
+    assert pauses.seconds[0] < 7
+    assert longest / 2 < max(pauses.seconds) <= longest
 
 
 def test_the_root_is_the_one_that_was_named(tmp_path):

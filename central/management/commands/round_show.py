@@ -5,23 +5,36 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from central.command_line import CentreCommand
+from central.command_line import ShowCommand
 from central.training.describe import round_describe
+from central.training.models import Round
 from central.training.services import round_get
 
 
-class Command(CentreCommand):
-    """Print a round."""
+class Command(ShowCommand):
+    """Print a round, with the release that comes of it."""
 
     help = __doc__ or ""
 
-    def add_options(self, parser: ArgumentParser) -> None:
+    def add_row(self, parser: ArgumentParser) -> None:
         """Take the plan."""
         parser.add_argument("--plan", required=True)
-        parser.add_argument("--json", action="store_true")
 
-    def run(self, options: dict[str, Any]) -> None:
-        """Print it."""
-        description = round_describe(round_get(options["plan"]))
-        text = f"{description['status']}: {description['accepted']} of {description['wanted']} updates"
-        self.answer(description, as_json=options["json"], text=text)
+    def row(self, options: dict[str, Any]) -> Round:
+        """Return the round."""
+        return round_get(options["plan"])
+
+    def describe(self, row: Round) -> dict[str, Any]:
+        """Return all of it."""
+        return round_describe(row)
+
+    def line(self, description: dict[str, Any]) -> str:
+        """Return the round's status, its updates, and how its release gets on."""
+        words = f"{description['status']}: {description['accepted']} of {description['wanted']} updates"
+        if description["refused"]:
+            words += f", {description['refused']} refused"
+        if description["release_status"]:
+            words += f"; release {description['release_version']} {description['release_status']}"
+        if description["release_stage"]:
+            words += f": {description['release_stage']} {description['release_share']:.0%}"
+        return words
