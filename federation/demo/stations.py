@@ -111,7 +111,9 @@ class School(Station):
         self.address = f"http://127.0.0.1:{self.page_port}"
         self.ports = options.ports
         root = options.root / f"school-{self.letter.lower()}"
-        super().__init__(CommandLine(project="node", root=root, environment={}))
+        # By command only: the demo is to be the same by day and by night.
+        environment = {"SORO_NODE_TRAINS_AT_NIGHT": "0"}
+        super().__init__(CommandLine(project="node", root=root, environment=environment))
         self.links: list[Link] = []
         self.teacher = NOBODY
 

@@ -18,6 +18,10 @@ NEEDED_PACKAGES = ("torch", "transformers", "onnx", "tokenizers")
 # The trainer's status when it was asked to end and has left a checkpoint.
 STOPPED_STATUS = 75
 LOG_TAIL_CHARACTERS = 300
+# How often a waiting thread of torch's looks again before it sleeps. By default it looks for about a millisecond, and
+# whatever else runs on the PC, such as an answer to a pupil, then makes both crawl: two trainings side by side on two
+# cores took 159 s, with this 58 s; one alone 28 s and 29 s.
+TRAINER_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 
 
 class TrainingStopped(TransportError):
@@ -71,7 +75,7 @@ def training_run(order: TrainingOrder) -> None:
 
 def _child_await(order: TrainingOrder, log: BinaryIO) -> int:
     """Return the trainer's status; when this process is asked to end meanwhile, so is the trainer."""
-    environment = child_environment(order.root)
+    environment = child_environment(order.root) | TRAINER_ENVIRONMENT
     with subprocess.Popen(
         trainer_argv(order), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
     ) as child:
