@@ -21,9 +21,9 @@ from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.errors import PackageTooLarge
 from central.releases.packaging.export import context_served
 from central.releases.packaging.kept_weights import kept_open
+from central.releases.packaging.measured import package_measure
 from central.releases.packaging.mixed import DRAFT_FORM, MixedRounding
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.parity import parity_measure, renumbered
 from central.releases.packaging.quantise import WEIGHTS, Rounder, WordOrder, graph_quantise, kept_first, nearest
 from central.releases.packaging.reference import ReferenceMeasures
 from central.releases.packaging.scoring import scoring_add
@@ -33,7 +33,7 @@ from central.releases.packaging.workshop import Workshop
 from central.releases.recipe import INT4, INT8, LANGUAGES, MIXED, Recipe
 from federation.inference.adapter import MAX_RANK
 from federation.inference.engine import Engine
-from federation.inference.package import FORMAT, MatrixChoice, PackageCard, Perplexity, Slot, card_write, package_open
+from federation.inference.package import FORMAT, MatrixChoice, PackageCard, Slot, card_write, package_open
 
 _FORMS = {INT8: (8, 32), INT4: (4, 32)}
 _SEED = 11
@@ -174,21 +174,10 @@ def _judged(
     bench: Bench, draft: Path, *, matrices: tuple[MatrixChoice, ...], words: WordOrder | None = None
 ) -> PackageCard:
     """Complete the card with what the package's own engine says of the texts."""
-    with bench.shop.step("measure") as part:
-        engine = Engine.load(draft, threads=bench.shop.threads)
-        perplexity = {}
-        for done, (language, text) in enumerate(bench.texts.items(), start=1):
-            perplexity[language] = Perplexity(
-                fp32=bench.reference.perplexity[language], shipped=engine.perplexity(text)
-            )
-            part(done / (len(bench.texts) + 1))
-        parity = parity_measure(
-            bench.reference.probes,
-            reference=bench.reference.log_probabilities,
-            shipped=engine.logits if words is None else renumbered(engine.logits, words.old_ids),
-        )
-    card_write(replace(engine.card, perplexity=perplexity, parity=parity, matrices=matrices), folder=draft)
-    return package_open(draft)
+    measures = package_measure(draft, shop=bench.shop, texts=bench.texts, reference=bench.reference, words=words)
+    card = replace(package_open(draft), perplexity=measures.perplexity, parity=measures.parity, matrices=matrices)
+    card_write(card, folder=draft)
+    return card
 
 
 def _choices(plan: Plan) -> tuple[MatrixChoice, ...]:

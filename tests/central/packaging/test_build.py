@@ -37,6 +37,8 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
         made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert made[0] == made[1]
     assert told.count(("chat tuning", 1.0)) >= 2
+    # The same bytes are not measured a second time.
+    assert [part for step, part in told if step == "measure"][-3:] == [1.0, 0.0, 1.0]
     engine = Engine.load(tmp_path / "one", threads=1)
     for language, text in TEXTS.items():
         assert np.isclose(engine.perplexity(text), card.perplexity[language].shipped, rtol=1e-4)
