@@ -153,6 +153,12 @@ def release_built(
         )
 
 
+def release_delay(*, release: Release, why: str) -> bool:
+    """Record why the release at the gate cannot be judged yet, by an empty `why` that it can; tell if that is new."""
+    waiting = Release.objects.filter(pk=release.pk, status=ReleaseStatus.GATED)
+    return waiting.exclude(why=why[:MAX_WHY]).update(why=why[:MAX_WHY]) == 1
+
+
 def release_judge(
     *, release: Release, report: BaseReport | AdapterReport, comparison: Comparison, verdict: Verdict, now: datetime
 ) -> None:
