@@ -2,7 +2,7 @@
 
 1. Every port is tried first; if one is taken, nothing is started and nothing is changed.
 2. The database is migrated before any child reads it.
-3. A child that ends is started again, ever more slowly. The end of the supervisor is the end of all.
+3. What becomes of the children is `federation.processes`' business.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
 
 import federation
-from central.child_process import Child, ChildSpec
 from central.disk import CentreDisk
 from central.training.superlink import superlink_commands, superlink_prepare
 from federation.ports import port_check
-from federation.trust.durable import durable_write
+from federation.processes import ChildSpec, children_keep
 
-LOOK_SECONDS = 0.5
 _TREE = Path(federation.__file__).parent.parent
 
 
@@ -72,7 +71,8 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
     else:
         announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
     announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")
-    children_keep([Child(spec) for spec in specs], plan=plan, disk=disk, stopping=_stopping())
+    describe = partial(_run_state, plan, has_flower=has_flower)
+    children_keep(specs, run_path=disk.run_state, describe=describe, stopping=_stopping())
 
 
 def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[ChildSpec]:
@@ -111,31 +111,14 @@ def fleet_specs(plan: CentrePlan, disk: CentreDisk) -> list[ChildSpec]:
     ]
 
 
-def children_keep(children: Sequence[Child], *, plan: CentrePlan, disk: CentreDisk, stopping: threading.Event) -> None:
-    """Keep `children` running until `stopping` is set; `run.json` names their process ids meanwhile."""
-    try:
-        while not stopping.is_set():
-            # A list, not a generator: each child is looked after, also behind the first that has changed.
-            changes = [child.look_after() for child in children]
-            if any(changes):
-                _run_state_write(children, plan, disk)
-            stopping.wait(LOOK_SECONDS)
-    finally:
-        for child in children:
-            child.ask_to_end()
-        for child in children:
-            child.end()
-        disk.run_state.unlink(missing_ok=True)
-
-
-def _run_state_write(children: Sequence[Child], plan: CentrePlan, disk: CentreDisk) -> None:
+def _run_state(plan: CentrePlan, children: Mapping[str, int], *, has_flower: bool) -> bytes:
     state = {
         "pid": os.getpid(),
         "base_url": plan.base_url,
-        "fleet": plan.fleet_address if any(child.spec.name == "superlink" for child in children) else None,
-        "children": {child.spec.name: child.process.pid for child in children if child.process is not None},
+        "fleet": plan.fleet_address if has_flower else None,
+        "children": dict(children),
     }
-    durable_write(disk.run_state, json.dumps(state, indent=1).encode())
+    return json.dumps(state, indent=1).encode()
 
 
 def _stopping() -> threading.Event:

@@ -97,6 +97,9 @@ SENTENCES: Mapping[str, str] = {
     "adapter_damaged": _("The adapter at %(path)s is damaged; open a new round."),
     "adapter_for_another_base": _("The adapter belongs to another base; open a round on the right one."),
     "adapter_shape_mismatch": _("The adapter does not fit the base at %(slot)s; open a round on the right base."),
+    "adapter_rank_too_large": _(
+        "The adapter's rank %(found)s is above %(largest)s, the base's largest; open a round on another base."
+    ),
     "adapter_not_finite": _("The adapter holds impossible numbers at %(slot)s; open a new round."),
     "nothing_to_aggregate": _("No update can be used; wait for more schools."),
     "contribution_mismatch": _("The update of %(node_id)s does not fit the others; refuse it and open a new round."),

@@ -1,15 +1,32 @@
-"""Opens a tokenizer.json, plain or compressed: in a package it is gzip, a third of its bytes.
+"""Opens a tokenizer.json, plain or compressed, and finds Gemma's control tokens in it.
 
-Serving and training both read it and neither may import the other, so it stands here, below both.
+In a package it is gzip, a third of its bytes. Serving and training both read it and neither may import the other, so it
+stands here, below both.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gzip
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
+
+BOS = "<bos>"
+EOS = "<eos>"
+TURN_START = "<start_of_turn>"
+TURN_END = "<end_of_turn>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlTokens:
+    """The ids of the tokens that no text encodes to."""
+
+    bos: int
+    eos: int
+    turn_start: int
+    turn_end: int
 
 
 def tokenizer_open(path: Path) -> Tokenizer:
@@ -27,6 +44,22 @@ def tokenizer_open(path: Path) -> Tokenizer:
     tokenizer.encode_special_tokens = True
     _memory_return()
     return tokenizer
+
+
+def control_tokens(tokenizer: Tokenizer) -> ControlTokens:
+    """Return the ids of Gemma's control tokens.
+
+    Raises:
+        ValueError: `tokenizer` lacks one of them.
+    """
+
+    def number(token: str) -> int:
+        found = tokenizer.token_to_id(token)
+        if found is None:
+            raise ValueError(f"the tokenizer has no {token}")
+        return int(found)
+
+    return ControlTokens(bos=number(BOS), eos=number(EOS), turn_start=number(TURN_START), turn_end=number(TURN_END))
 
 
 def _memory_return() -> None:

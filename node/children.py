@@ -1,19 +1,13 @@
-"""How this node's processes start one another, and end when the one that started them is gone."""
+"""How this node's processes start one another."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-import time
 from pathlib import Path
 
 import federation
 from node.root import ENVIRONMENT_NAME
-
-LOOK_SECONDS = 1.0
-PARENT_NAME = "SORO_NODE_PARENT"
 
 
 def command_argv(command: str, *arguments: str) -> list[str]:
@@ -26,7 +20,6 @@ def child_environment(root: Path) -> dict[str, str]:
     return program_environment() | {
         "DJANGO_SETTINGS_MODULE": "node.settings",
         ENVIRONMENT_NAME: str(root),
-        PARENT_NAME: str(os.getpid()),
     }
 
 
@@ -35,16 +28,3 @@ def program_environment() -> dict[str, str]:
     tree = str(Path(federation.__file__).parent.parent)
     path = os.pathsep.join(filter(None, [tree, os.environ.get("PYTHONPATH", "")]))
     return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-
-
-def parent_follow() -> None:
-    """End this process by SIGTERM once the process that started it has gone, so that no `kill -9` leaves orphans."""
-    # The parent may be gone before this line is reached, so who it was comes with the environment.
-    parent = int(os.environ.get(PARENT_NAME) or os.getppid())
-    threading.Thread(target=_await_orphanage, args=(parent,), daemon=True, name="parent-follow").start()
-
-
-def _await_orphanage(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(LOOK_SECONDS)
-    os.kill(os.getpid(), signal.SIGTERM)

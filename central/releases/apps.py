@@ -10,3 +10,7 @@ class ReleasesConfig(AppConfig):
     name = "central.releases"
     label = "releases"
     verbose_name = _("Releases")
+
+    def ready(self) -> None:
+        """Have Django check the suites with the rest of the installation."""
+        from central.releases import checks  # noqa: F401, PLC0415 - the registry of checks is open only now

@@ -67,7 +67,8 @@ def adapter_measure(
     perplexity is taken from its card, where the gate's same engine and texts have put it.
 
     Raises:
-        AdapterDamaged, AdapterForAnotherBase, AdapterShapeMismatch, AdapterNotFinite: schools could not open it.
+        AdapterDamaged, AdapterForAnotherBase, AdapterNotFinite, AdapterRankTooLarge, AdapterShapeMismatch: no school
+            could open it.
         PackageIncomplete, EngineFailed: the base cannot be run here.
     """
     engine = Engine.load(package, threads=THREADS)
@@ -76,7 +77,7 @@ def adapter_measure(
     adapter = adapter_read(adapter_file, base_digest=base_digest)
     with TemporaryDirectory() as scratch:
         expanded = Path(scratch) / "gate.onnx_adapter"
-        adapter_expand(adapter, slots=engine.card.slots, into=expanded)
+        adapter_expand(adapter, card=engine.card, into=expanded)
         engine.swap_adapter(expanded)
         after = _logprobs(engine, pairs, lambda part: progress("the adapter on pairs", part))
         perplexity = {}

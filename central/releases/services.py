@@ -24,10 +24,10 @@ from central.releases.suite_comparison import Comparison, SuiteReport
 from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
-from federation.trust.release_bytes import index_build, index_digest, index_parse
+from federation.trust.release_bytes import index_build, index_digest
 from federation.trust.tuf_publisher import target_publish, targets_withdraw
 from federation.wire.canonical import canonical_bytes, to_plain
-from federation.wire.releases import ReleaseIndex, ReleaseKind
+from federation.wire.releases import ReleaseKind
 
 CENTRE = "centre"
 BUILD_SILENCE = timedelta(minutes=30)
@@ -153,6 +153,12 @@ def release_built(
         )
 
 
+def release_delay(*, release: Release, why: str) -> bool:
+    """Record why the release at the gate cannot be judged yet, by an empty `why` that it can; tell if that is new."""
+    waiting = Release.objects.filter(pk=release.pk, status=ReleaseStatus.GATED)
+    return waiting.exclude(why=why[:MAX_WHY]).update(why=why[:MAX_WHY]) == 1
+
+
 def release_judge(
     *, release: Release, report: BaseReport | AdapterReport, comparison: Comparison, verdict: Verdict, now: datetime
 ) -> None:
@@ -221,11 +227,6 @@ def builds_interrupted_fail(*, now: datetime) -> int:
     for release in silent:
         release_build_fail(release=release, error=BuildInterrupted(release=release.version), now=now)
     return len(silent)
-
-
-def release_index(release: Release) -> ReleaseIndex:
-    """Return the release's index, read from the bytes that are or would be signed."""
-    return index_parse(bytes(release.index_bytes or b""))
 
 
 def _targets(release: Release) -> list[tuple[str, bytes]]:

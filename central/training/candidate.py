@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -23,6 +24,7 @@ from central.releases.services import (
     release_build_begin,
     release_build_fail,
     release_built,
+    release_delay,
     release_draft_create,
     release_folder,
     release_progress,
@@ -33,6 +35,8 @@ from central.training.rounds import round_keep
 from central.training.services import plan_of, update_bytes
 from federation.errors import FederationError
 from federation.inference.adapter import adapter_write
+from federation.inference.errors import SuiteInvalid
+from federation.inference.suite import Suite
 from federation.learning.aggregate import Aggregate, Contribution, aggregate
 from federation.learning.update import update_read
 from federation.wire.rounds import RoundPlan
@@ -42,6 +46,7 @@ CARD_NAME = "card.json"
 GATE_CORRECTIONS = 64
 Measure = Callable[..., AdapterReport]
 ACTOR = "centre"
+LOGGER = logging.getLogger(__name__)
 
 
 def candidate_make(
@@ -50,6 +55,7 @@ def candidate_make(
     """Return the round's adapter release, judged and signed by nobody yet; goes on where a cut has left it.
 
     Raises:
+        SuiteInvalid: a suite must be mended before the release can be judged; it stays at the gate and says why.
         FederationError: the updates cannot be combined, or the adapter cannot be opened; the build says why.
     """
     release = round_.release or _draft(round_, clock())
@@ -130,6 +136,7 @@ def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         release_progress(release=release, stage=stage, share=share, now=clock())
         round_keep(round_=round_, now=clock())
 
+    suites = _suites_read(release)
     report = measure(
         package=release_folder(release=round_.base, disk=disk),
         adapter_file=release_folder(release=release, disk=disk) / ADAPTER_NAME,
@@ -137,10 +144,22 @@ def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         texts=texts_read(),
         unrelated=unrelated_read(),
         corrections=_corrections(round_),
-        suites=suites_read(extra=settings.SUITES),
+        suites=suites,
         progress=progress,
     )
     release_gate(release=release, report=report, now=clock())
+
+
+def _suites_read(release: Release) -> list[Suite]:
+    try:
+        suites = suites_read(extra=settings.SUITES)
+    except SuiteInvalid as error:
+        # Tried again with every tick: what has been told once is not told again.
+        if release_delay(release=release, why=str(error)):
+            LOGGER.warning("release %s waits at the gate: %s", release.version, error)
+        raise
+    release_delay(release=release, why="")
+    return suites
 
 
 def _corrections(round_: Round) -> list[Pair]:

@@ -33,6 +33,7 @@ def round_describe(round_: Round) -> dict[str, Any]:
         "release": round_.release.digest if round_.release else None,
         "release_version": round_.release.version if round_.release else None,
         "release_status": str(round_.release.status) if round_.release else None,
+        "release_why": round_.release.why if round_.release else None,
         "release_stage": round_.release.stage if round_.release else None,
         "release_share": round_.release.stage_share if round_.release else None,
     }

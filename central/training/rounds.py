@@ -13,6 +13,7 @@ from central.releases.models import Release
 from central.schools.transitions import status_move
 from central.training.models import Round, RoundStatus, UpdateStatus
 from federation.errors import FederationError
+from federation.inference.errors import SuiteInvalid
 
 LOGGER = logging.getLogger(__name__)
 ACTOR = "centre"
@@ -81,15 +82,26 @@ def round_keep(*, round_: Round, now: datetime) -> None:
     Round.objects.filter(pk=round_.pk, status=RoundStatus.AGGREGATING).update(attempt_at=now)
 
 
+def round_hand_back(*, round_: Round, claimed_at: datetime) -> None:
+    """Let any process aggregate the round at once, unless another has taken over since this one claimed it."""
+    Round.objects.filter(pk=round_.pk, attempt_at=claimed_at).update(attempt_at=None)
+
+
 def round_aggregate(*, round_: Round, clock: Callable[[], datetime], make: Callable[[Round], Release]) -> None:
     """Let `make` turn an aggregating round's updates into a judged candidate; a refused one still completes the round.
 
-    One process does so at a time; another takes over half an hour after the last sign of life of one that was cut.
+    One process does so at a time; another takes over half an hour after the last sign of life of one that was cut. A
+    question suite that cannot be used holds the round up until the operator has mended it: the next tick looks again.
     """
-    if not round_claim(round_=round_, now=clock()):
+    claimed_at = clock()
+    if not round_claim(round_=round_, now=claimed_at):
         return
     try:
         release = make(round_)
+    except SuiteInvalid:
+        # Not the updates' fault. The candidate stands at the gate and says why it waits.
+        round_hand_back(round_=round_, claimed_at=claimed_at)
+        return
     except FederationError as error:
         LOGGER.exception("round %s made no release", round_.plan_id)
         round_abandon(round_=round_, reason=str(error), now=clock())

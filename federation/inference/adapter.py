@@ -25,13 +25,15 @@ from federation.inference.errors import (
     AdapterDamaged,
     AdapterForAnotherBase,
     AdapterNotFinite,
+    AdapterRankTooLarge,
     AdapterShapeMismatch,
 )
-from federation.inference.package import Slot
+from federation.inference.package import PackageCard
 
 __all__ = ["Adapter", "adapter_expand", "adapter_read", "adapter_write", "frozen_a"]
 
 MAX_RANK = 64
+"""The largest rank that the packages made now allow; each says its own in its card."""
 _MAGIC = b"SOROLORA"
 _FORMAT = 1
 _LARGEST = np.float32(127)
@@ -85,18 +87,21 @@ def adapter_read(path: Path, *, base_digest: str) -> Adapter:
         raise AdapterDamaged(path=str(path), problem=f"{type(error).__name__}: {error}") from error
     if found != base_digest:
         raise AdapterForAnotherBase(expected=base_digest, found=found)
-    if not 1 <= rank <= MAX_RANK or len(body) != sum(4 * rank + rank * columns for _, columns in slots):
+    if rank < 1 or len(body) != sum(4 * rank + rank * columns for _, columns in slots):
         raise AdapterDamaged(path=str(path), problem="its length is not what its header says")
     return Adapter(base_digest=found, seed=seed, rank=rank, b=_factors(body, rank, slots))
 
 
-def adapter_expand(adapter: Adapter, *, slots: Sequence[Slot], into: Path) -> None:
-    """Write `adapter` as the `.onnx_adapter` file `into` for a package with `slots`; a slot that it lacks stays empty.
+def adapter_expand(adapter: Adapter, *, card: PackageCard, into: Path) -> None:
+    """Write `adapter` as the `.onnx_adapter` file `into` for the package of `card`; a slot that it lacks stays empty.
 
     Raises:
+        AdapterRankTooLarge: its rank is above the card's largest.
         AdapterShapeMismatch: the package lacks a slot, or a factor does not fit it.
     """
-    known = {slot.name: slot for slot in slots}
+    if adapter.rank > card.max_rank:
+        raise AdapterRankTooLarge(found=adapter.rank, largest=card.max_rank)
+    known = {slot.name: slot for slot in card.slots}
     parameters = {}
     for name, factor in adapter.b.items():
         expected = (adapter.rank, known[name].d_out) if name in known else None

@@ -53,6 +53,12 @@ class AdapterShapeMismatch(TrustError):
     code = "adapter_shape_mismatch"
 
 
+class AdapterRankTooLarge(TrustError):
+    """The adapter's rank `found` is above the base's largest, `largest`."""
+
+    code = "adapter_rank_too_large"
+
+
 class AdapterNotFinite(TrustError):
     """The factor of `slot` holds NaN or infinity."""
 

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.inference.errors import PackageCardInvalid, PromptTooLong
-from federation.tokenizer_file import tokenizer_open
-
-BOS = "<bos>"
-EOS = "<eos>"
-TURN_START = "<start_of_turn>"
-TURN_END = "<end_of_turn>"
+from federation.tokenizer_file import control_tokens, tokenizer_open
 
 
 class Role(enum.Enum):
@@ -47,12 +42,11 @@ class ChatTokenizer:
         """
         try:
             self._tokenizer = tokenizer_open(path)
+            control = control_tokens(self._tokenizer)
         except ValueError as error:
             raise PackageCardInvalid(path=str(path), problem=str(error)) from error
-        self.bos = self._control(BOS, path)
-        self.turn_start = self._control(TURN_START, path)
-        self.turn_end = self._control(TURN_END, path)
-        self.answer_ends = frozenset({self.turn_end, self._control(EOS, path)})
+        self.bos, self.turn_start, self.turn_end = control.bos, control.turn_start, control.turn_end
+        self.answer_ends = frozenset({control.turn_end, control.eos})
 
     def prompt(self, turns: Sequence[Turn], *, allowed_tokens: int) -> list[int]:
         """Return the ids up to where the model's answer begins; the oldest turns go when more than `allowed_tokens`.
@@ -91,9 +85,3 @@ class ChatTokenizer:
             words = self.words(f"{turn.role.value}\n{opening}{turn.text.strip()}")
             ids += [self.turn_start, *words, self.turn_end, *self.words("\n")]
         return [*ids, self.turn_start, *self.words(f"{Role.MODEL.value}\n")]
-
-    def _control(self, token: str, path: Path) -> int:
-        number = self._tokenizer.token_to_id(token)
-        if number is None:
-            raise PackageCardInvalid(path=str(path), problem=f"the tokenizer has no {token}")
-        return int(number)

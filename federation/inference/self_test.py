@@ -99,7 +99,7 @@ def perplexity_judge(found: Mapping[str, float], card: PackageCard) -> None:
 def _expanded(adapter: Path, package: Path, card: PackageCard, scratch: Path) -> Path:
     into = scratch / "trial.onnx_adapter"
     read = adapter_read(adapter, base_digest=index_digest(index_read(package)))
-    adapter_expand(read, slots=card.slots, into=into)
+    adapter_expand(read, card=card, into=into)
     return into
 
 

@@ -11,12 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.errors import CapacityError
-from federation.tokenizer_file import tokenizer_open
+from federation.tokenizer_file import control_tokens, tokenizer_open
 from federation.wire.rounds import Example
-
-TURN_START = "<start_of_turn>"
-TURN_END = "<end_of_turn>"
-BOS = "<bos>"
 
 
 class TokenizerUnusable(CapacityError):
@@ -33,46 +29,38 @@ class Conversation:
     answer_start: int
 
 
-class ChatTokenizer:
+class ConversationTokenizer:
     """Encodes conversations with the tokenizer of the package that serves them."""
 
     def __init__(self, path: Path) -> None:
         """Read `path`, a tokenizer.json, plain or as a package holds it.
 
         Raises:
-            TokenizerUnusable: it cannot be read, or lacks one of Gemma's turn tokens.
+            TokenizerUnusable: it cannot be read, or lacks one of Gemma's control tokens.
         """
         try:
             self._tokenizer = tokenizer_open(path)
+            self._control = control_tokens(self._tokenizer)
         except ValueError as error:
             raise TokenizerUnusable(path=str(path), problem=str(error)) from error
-        ids = {token: self._tokenizer.token_to_id(token) for token in (BOS, TURN_START, TURN_END)}
-        missing = [token for token, i in ids.items() if i is None]
-        if missing:
-            raise TokenizerUnusable(path=str(path), problem=f"no {missing[0]}")
-        self._bos, self._turn_start, self.turn_end = (int(i) for i in ids.values())
 
     def conversation(self, example: Example, *, max_tokens: int) -> Conversation:
         """Return `example` as token ids, the answer cut so that all are at most `max_tokens`."""
         ids = self.question(example.prompt)
-        answer = [*self._words(example.answer.strip()), self.turn_end]
+        answer = [*self._words(example.answer.strip()), self._control.turn_end]
         return Conversation(tuple((ids + answer)[:max_tokens]), len(ids))
 
     def question(self, prompt: str) -> list[int]:
         """Return the ids up to where the model's answer begins."""
         return [
-            self._bos,
-            self._turn_start,
+            self._control.bos,
+            self._control.turn_start,
             *self._words(f"user\n{prompt.strip()}"),
-            self.turn_end,
+            self._control.turn_end,
             *self._words("\n"),
-            self._turn_start,
+            self._control.turn_start,
             *self._words("model\n"),
         ]
 
     def _words(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def text(self, ids: list[int]) -> str:
-        """Return the words that `ids` spell, control tokens left out."""
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True))

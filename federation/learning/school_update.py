@@ -13,7 +13,7 @@ import torch
 
 from federation.errors import CapacityError, WireError
 from federation.learning.adapted_model import adapter_attach
-from federation.learning.chat import ChatTokenizer, Conversation
+from federation.learning.chat import Conversation, ConversationTokenizer
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.precision import dtype_fastest
 from federation.learning.torch_trainer import Outcome, Training
@@ -97,7 +97,7 @@ def update_learn(
 def _training(task: TrainingTask, plan: RoundPlan) -> tuple[Training, int]:
     torch.set_num_threads(task.threads)
     torch.use_deterministic_algorithms(mode=True)
-    tokenizer = ChatTokenizer(task.package / "tokenizer.json.gz")
+    tokenizer = ConversationTokenizer(task.package / "tokenizer.json.gz")
     examples = _content(task.examples)
     own = _conversations(tokenizer, [parse(Example, line) for line in examples.splitlines() if line.strip()])
     if len(own) < max(1, plan.min_labels):
@@ -143,7 +143,7 @@ def _write(
     return len(content)
 
 
-def _conversations(tokenizer: ChatTokenizer, examples: Sequence[Example]) -> list[Conversation]:
+def _conversations(tokenizer: ConversationTokenizer, examples: Sequence[Example]) -> list[Conversation]:
     """Return those whose answer has at least one token within the limit."""
     conversations = (tokenizer.conversation(example, max_tokens=MAX_TOKENS) for example in examples)
     return [conversation for conversation in conversations if len(conversation.ids) > conversation.answer_start]

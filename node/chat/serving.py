@@ -114,7 +114,7 @@ class Serving:
         adapter = adapter_read(active.adapter, base_digest=active.index.base)
         card = package_open(active.package)
         draft, expanded = folder / f".{active.digest}.part", folder / f"{active.digest}.onnx_adapter"
-        adapter_expand(adapter, slots=card.slots, into=draft)
+        adapter_expand(adapter, card=card, into=draft)
         draft.replace(expanded)
         for stale in folder.glob("*.onnx_adapter"):
             if stale != expanded:

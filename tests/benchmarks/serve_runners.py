@@ -89,12 +89,12 @@ class Ours:
             self._factors = NO_FACTORS
             return {}
         draw = np.random.default_rng(5)
-        slots = package_open(self._package).slots
-        b = {slot.name: draw.normal(0, 1e-3, (ADAPTER_RANK, slot.d_out)).astype(np.float32) for slot in slots}
+        card = package_open(self._package)
+        b = {slot.name: draw.normal(0, 1e-3, (ADAPTER_RANK, slot.d_out)).astype(np.float32) for slot in card.slots}
         scratch = self._package.parent
         adapter_write(scratch / "bench.bin", base_digest="bench", seed="bench", rank=ADAPTER_RANK, b=b)
         read = adapter_read(scratch / "bench.bin", base_digest="bench")
-        adapter_expand(read, slots=slots, into=scratch / "bench.onnx_adapter")
+        adapter_expand(read, card=card, into=scratch / "bench.onnx_adapter")
         self._factors = adapter_factors(scratch / "bench.onnx_adapter")
         return {}
 

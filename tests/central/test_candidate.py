@@ -16,7 +16,7 @@ from central.schools.models import AuditEvent
 from central.training.candidate import candidate_make
 from central.training.describe import round_describe
 from central.training.models import Round, RoundStatus
-from central.training.rounds import round_advance, round_aggregate
+from central.training.rounds import round_advance, round_aggregate, round_claim, round_hand_back
 from federation.inference.adapter import adapter_read
 from federation.inference.suite_run import Outcome
 from tests.central.school import rating_parcel
@@ -94,6 +94,42 @@ def test_a_cut_at_the_gate_goes_on_with_the_same_release(ended, disk):
     _aggregate(ended, disk, Gate(), after=timedelta(minutes=31))
     assert Round.objects.get().status == RoundStatus.COMPLETED
     assert Release.objects.get(kind="adapter").digest == left.digest
+
+
+def test_a_suite_that_cannot_be_used_holds_the_candidate_up_until_it_is_mended(
+    ended, disk, settings, tmp_path, caplog, capsys
+):
+    settings.SUITES = tmp_path / "suites"
+    settings.SUITES.mkdir()
+    own = settings.SUITES / "own.jsonl"
+    own.write_text("{}")
+    for _tick in range(2):
+        _aggregate(ended, disk, Gate())
+    left = Release.objects.get(kind="adapter")
+    assert (Round.objects.get().status, left.status) == (RoundStatus.AGGREGATING, "gated")
+    assert left.why.startswith(f"suite_invalid, path={own}, line=1")
+    assert [each.getMessage() for each in caplog.records if str(own) in each.getMessage()] == [
+        f"release {left.version} waits at the gate: {left.why}"
+    ]
+    call_command("round_show", "--plan", ended.plan_id)
+    assert str(own) in capsys.readouterr().out
+    question = {"kind": "free", "subject": "s", "language": "tg", "question": "Ду ва ду?", "accepted": ["чор"]}
+    own.write_text(json.dumps(question | {"id": "own-1"}))
+    _aggregate(ended, disk, Gate())
+    judged = Release.objects.get(kind="adapter")
+    assert (Round.objects.get().status, judged.status) == (RoundStatus.COMPLETED, "awaiting_signature")
+    assert (judged.digest, judged.why) == (left.digest, "")
+
+
+def test_a_round_that_another_process_has_taken_over_is_not_handed_back(ended):
+    claimed_at = timezone.now()
+    assert round_claim(round_=ended, now=claimed_at)
+    later = claimed_at + timedelta(minutes=31)
+    assert round_claim(round_=ended, now=later)
+    round_hand_back(round_=ended, claimed_at=claimed_at)
+    assert Round.objects.get().attempt_at == later
+    round_hand_back(round_=ended, claimed_at=later)
+    assert round_claim(round_=ended, now=later)
 
 
 def test_a_gate_that_takes_long_but_lives_is_not_taken_over(ended, disk):

@@ -7,11 +7,13 @@ from io import StringIO
 import numpy as np
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
 from central.releases.build import base_build, bases_gate
+from central.releases.checks import SUITE_ID
 from central.releases.evaluation_set import FOLDER, suites_read
 from central.releases.gate import AdapterReport, BaseReport, PerplexityPair
 from central.releases.judge import release_gate, release_replaced, suite_stored
@@ -193,6 +195,16 @@ def test_a_bad_suite_ends_a_build_before_its_minutes(disk, keys, tmp_path, setti
     release = Release.objects.get()
     assert (release.status, told) == (ReleaseStatus.BUILD_FAILED, [])
     assert "suite_invalid" in release.why
+
+
+def test_every_command_begins_with_a_warning_that_names_the_bad_line_of_a_suite(settings, tmp_path):
+    assert not [each for each in run_checks() if each.id == SUITE_ID]
+    settings.SUITES = tmp_path / "suites"
+    settings.SUITES.mkdir()
+    (settings.SUITES / "own.jsonl").write_text("\n{}")
+    (warning,) = [each for each in run_checks() if each.id == SUITE_ID]
+    assert f"{settings.SUITES / 'own.jsonl'} cannot be used: line 2" in warning.msg
+    assert not warning.is_serious()
 
 
 @pytest.fixture(scope="module")

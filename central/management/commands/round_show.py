@@ -37,4 +37,6 @@ class Command(ShowCommand):
             words += f"; release {description['release_version']} {description['release_status']}"
         if description["release_stage"]:
             words += f": {description['release_stage']} {description['release_share']:.0%}"
+        if description["release_why"]:
+            words += f" ({description['release_why']})"
         return words

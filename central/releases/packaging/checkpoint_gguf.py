@@ -16,8 +16,8 @@ from central.releases.packaging.errors import UnsupportedArchitecture
 from central.releases.packaging.gguf_tokenizer import gguf_tokenizer, tokenizer_settings
 from central.releases.packaging.gguf_weights import gguf_config, gguf_field, gguf_names_check, gguf_weights
 from central.releases.packaging.text_names import SUPPORTED
+from federation.tokenizer_file import TURN_END
 
-TURN_END = "<end_of_turn>"
 _SHARE_TOKENIZER = 0.4
 
 

@@ -19,7 +19,7 @@ from central.releases.packaging.bit_plan import Choice, Plan
 from central.releases.packaging.block_weights import BlockWeights
 from central.releases.packaging.graph_weights import stored_bytes, weight_read
 from central.releases.packaging.parts import HEAD_PART, RARE_PART, part_of
-from central.releases.packaging.quantise import GRAPH, Rounder, WordOrder, kept_part, nearest
+from central.releases.packaging.quantise import GRAPH, Rounder, WordOrder, is_kept, kept_part, nearest
 from central.releases.packaging.rounding import round_compensated
 from central.releases.packaging.sensitivity import Sensitivity
 
@@ -70,9 +70,9 @@ class MixedRounding:
             if part == HEAD_PART:
                 options |= self._head_options(matrix)
                 continue
-            kept = kept_part(self.kept, part)
             options[part] = [self._weigh(matrix, bits, block, self.sensitivities[part]) for bits, block in FORMS]
-            if kept is not None:
+            if is_kept(self.kept, part):
+                kept = kept_part(self.kept, part)
                 options[part].append(
                     Choice(bits=kept.bits, block=kept.block, size_bytes=_size(kept), loss=0.0, is_kept=True)
                 )
@@ -87,7 +87,7 @@ class MixedRounding:
             choice = plan[part]
             key = (part, choice.bits, choice.block)
             if choice.is_kept:
-                return kept_part(self.kept, part) or self._round(part, matrix, choice)
+                return kept_part(self.kept, part)
             if key not in self._made:
                 self._made[key] = self._round(part, matrix, choice)
             return self._made[key]

@@ -53,15 +53,19 @@ def kept_first(kept: Mapping[str, BlockWeights], rounder: Rounder) -> Rounder:
     """Return a rounder that takes the integers `kept` by the checkpoint where it has them, and `rounder` elsewhere."""
 
     def choose(part: str, matrix: NDArray[np.float32]) -> BlockWeights:
-        return kept_part(kept, part) or rounder(part, matrix)
+        return kept_part(kept, part) if is_kept(kept, part) else rounder(part, matrix)
 
     return choose
 
 
-def kept_part(kept: Mapping[str, BlockWeights], part: str) -> BlockWeights | None:
-    """Return the integers that the checkpoint came with for all of `part`, or None."""
-    sources = part_sources(part)
-    return concatenate([kept[name] for name in sources]) if all(name in kept for name in sources) else None
+def is_kept(kept: Mapping[str, BlockWeights], part: str) -> bool:
+    """Tell whether the checkpoint came with integers for all of `part`."""
+    return all(name in kept for name in part_sources(part))
+
+
+def kept_part(kept: Mapping[str, BlockWeights], part: str) -> BlockWeights:
+    """Return the integers that the checkpoint came with for all of `part`; `is_kept` has said that it did."""
+    return concatenate([kept[name] for name in part_sources(part)])
 
 
 def graph_quantise(

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from federation.errors import CapacityError
 from node.chat.engine_server import EngineServer
-from node.children import parent_follow
 from node.doors import NodeCommand
 from node.root import engine_socket_path
 
@@ -39,7 +38,6 @@ class Command(NodeCommand):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise EngineRunning(root=str(self.root)) from error
-            parent_follow()
             EngineServer(
                 root=self.root, socket_path=engine_socket_path(self.root), clock=timezone.now, stopping=stopping
             ).serve()

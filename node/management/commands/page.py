@@ -7,7 +7,6 @@ from typing import Any
 import uvicorn
 from django.core.management.base import CommandParser
 
-from node.children import parent_follow
 from node.doors import NodeCommand
 
 GRACE_SECONDS = 5
@@ -25,7 +24,6 @@ class Command(NodeCommand):
 
     def act(self, options: dict[str, Any]) -> None:
         """Serve until told to end."""
-        parent_follow()
         uvicorn.run(
             "node.asgi:application",
             host=options["host"],

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from federation.ports import port_check
 from node.chat.services import answers_abandon
 from node.doors import NodeCommand
-from node.supervisor import children_run, node_children
+from node.supervisor import node_run
 
 
 class Command(NodeCommand):
@@ -38,13 +38,6 @@ class Command(NodeCommand):
         stopping = threading.Event()
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: stopping.set())
-        address = f"http://{host}:{port}"
-        self.stdout.write(_("The school's page is at %(address)s") % {"address": address})
+        self.stdout.write(_("The school's page is at %(address)s") % {"address": f"http://{host}:{port}"})
         self.stdout.flush()
-        children_run(
-            children=node_children(root=self.root, host=host, port=port),
-            root=self.root,
-            address=address,
-            clock=timezone.now,
-            stopping=stopping,
-        )
+        node_run(root=self.root, host=host, port=port, clock=timezone.now, stopping=stopping)

@@ -11,7 +11,6 @@ from django.core.management.base import CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from node.children import parent_follow
 from node.doors import NodeCommand
 from node.sync.loop import contact_once, contacts_hold
 from node.sync.services import ContactTimes
@@ -53,7 +52,6 @@ class Command(NodeCommand):
         stopping = threading.Event()
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, lambda *_: stopping.set())
-        parent_follow()
         contacts_hold(
             root=self.root,
             clock=timezone.now,

@@ -11,6 +11,7 @@ from gguf import GGUFReader, dequantize
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from central.releases.packaging.bit_plan import Choice
 from central.releases.packaging.block_weights import BlockWeights, concatenate
 from central.releases.packaging.checkpoint import checkpoint_open, checkpoint_prepare
 from central.releases.packaging.checkpoint_card import checkpoint_record
@@ -19,6 +20,8 @@ from central.releases.packaging.errors import CheckpointIncomplete, CheckpointMi
 from central.releases.packaging.export import graph_export
 from central.releases.packaging.graph_weights import weight_read
 from central.releases.packaging.kept_weights import kept_open, kept_trim
+from central.releases.packaging.mixed import MixedRounding
+from central.releases.packaging.quantise import nearest
 from central.releases.packaging.text_names import EMBEDDING
 from tests.central.packaging.quantised_checkpoint import (
     NEW_NAMES,
@@ -113,6 +116,20 @@ def test_the_exported_graph_multiplies_by_the_very_integers_that_were_kept(tmp_p
         stored = weight_read(matrices[node.input[1]], folder=tmp_path / "exported")
         np.testing.assert_array_equal(concatenate([kept[part] for part in names]).dequantise(), stored.T)
     assert found == len(expected)
+
+
+def test_a_plan_keeps_a_parts_integers_and_rounds_another_part(tmp_path):
+    draw = np.random.default_rng(4)
+    matrix = draw.normal(size=(8, 64)).astype(np.float32)
+    own = nearest(bits=4, block=16)("", draw.normal(size=(8, 64)).astype(np.float32))
+    rounding = MixedRounding(tmp_path, {"model.layers.0.self_attn.o_proj.weight": own}, {})
+    rounded = Choice(bits=8, block=32, size_bytes=1, loss=0.0)
+    kept = Choice(bits=own.bits, block=own.block, size_bytes=1, loss=0.0, is_kept=True)
+    choose = rounding.rounder({"layers.0.o": kept, "layers.1.o": rounded})
+    np.testing.assert_array_equal(choose("layers.0.o", matrix).codes, own.codes)
+    np.testing.assert_array_equal(
+        choose("layers.1.o", matrix).codes, nearest(bits=8, block=32)("layers.1.o", matrix).codes
+    )
 
 
 def test_defaults_that_a_text_half_leaves_out_are_spelt_out(tmp_path):

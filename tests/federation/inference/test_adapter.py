@@ -8,9 +8,10 @@ from federation.inference.errors import (
     AdapterDamaged,
     AdapterForAnotherBase,
     AdapterNotFinite,
+    AdapterRankTooLarge,
     AdapterShapeMismatch,
 )
-from federation.inference.package import Slot
+from federation.inference.package import FORMAT, PackageCard, Slot
 
 BASE = "a" * 64
 SLOTS = (Slot("layers.0.o", 12, 20), Slot("layers.0.qkv", 16, 24))
@@ -19,6 +20,23 @@ SLOTS = (Slot("layers.0.o", 12, 20), Slot("layers.0.qkv", 16, 24))
 def factors(*, seed=1, rank=4):
     draw = np.random.default_rng(seed)
     return {slot.name: draw.normal(0, 1, (rank, slot.d_out)).astype(np.float32) for slot in SLOTS}
+
+
+def card(*, slots=SLOTS, max_rank=64):
+    return PackageCard(
+        format=FORMAT,
+        name="tiny",
+        architecture="gemma3_text",
+        licence="none",
+        hidden_size=16,
+        layers=1,
+        vocab_size=32,
+        context_tokens=64,
+        quantisation="int8",
+        max_rank=max_rank,
+        slots=slots,
+        perplexity={},
+    )
 
 
 def write(path, b, rank=4):
@@ -84,5 +102,16 @@ def test_a_slot_that_the_package_lacks_or_has_in_another_size_is_refused(tmp_pat
     adapter = adapter_read(write(tmp_path / "one", factors()), base_digest=BASE)
     for slots in (SLOTS[:1], (SLOTS[0], Slot("layers.0.qkv", 16, 25))):
         with pytest.raises(AdapterShapeMismatch):
-            adapter_expand(adapter, slots=slots, into=tmp_path / "expanded")
+            adapter_expand(adapter, card=card(slots=slots), into=tmp_path / "expanded")
     assert not (tmp_path / "expanded").exists()
+
+
+@pytest.mark.parametrize(("rank", "largest"), [(5, 4), (65, 64)])
+def test_an_adapter_of_a_higher_rank_than_the_card_allows_is_refused(tmp_path, rank, largest):
+    adapter = adapter_read(write(tmp_path / "one", factors(rank=rank), rank=rank), base_digest=BASE)
+    with pytest.raises(AdapterRankTooLarge) as caught:
+        adapter_expand(adapter, card=card(max_rank=largest), into=tmp_path / "expanded")
+    assert caught.value.fields == {"found": rank, "largest": largest}
+    assert not (tmp_path / "expanded").exists()
+    adapter_expand(adapter, card=card(max_rank=rank), into=tmp_path / "expanded")
+    assert (tmp_path / "expanded").exists()

@@ -47,7 +47,7 @@ def adapted(packaged, tmp_path, *, size):
     b = {slot.name: draw.normal(0, size, (4, slot.d_out)).astype(np.float32) for slot in card.slots}
     adapter_write(tmp_path / "adapter.bin", base_digest="b", seed="s", rank=4, b=b)
     into = tmp_path / "adapter.onnx_adapter"
-    adapter_expand(adapter_read(tmp_path / "adapter.bin", base_digest="b"), slots=card.slots, into=into)
+    adapter_expand(adapter_read(tmp_path / "adapter.bin", base_digest="b"), card=card, into=into)
     return into
 
 
