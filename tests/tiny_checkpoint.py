@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from gguf import GGMLQuantizationType, GGUFWriter, quantize
@@ -14,7 +15,7 @@ from central.releases.packaging.checkpoint import Checkpoint, checkpoint_prepare
 from central.releases.packaging.export import graph_export
 from central.releases.packaging.gguf_tokenizer import SPACE, tokenizer_build
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.quantise import WEIGHTS, graph_quantise, nearest
+from central.releases.packaging.quantise import WEIGHTS, Rounder, WordOrder, graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
 from federation.inference.package import FORMAT, PackageCard, Slot, card_write
@@ -41,23 +42,37 @@ def tiny_tokenizer() -> Tokenizer:
     return tokenizer_build(pieces=pieces, scores=scores, kinds=kinds, bos="<bos>", unknown="<unk>")
 
 
-def tiny_model(*, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Gemma3ForCausalLM:
-    torch.manual_seed(seed)
-    config = Gemma3TextConfig(
-        vocab_size=len(tiny_vocabulary()[0]),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
+def tiny_config(
+    *, vocab_size: int, width: int, sliding_window: int, layer_types: list[str], context_tokens: int, **more: Any
+) -> Gemma3TextConfig:
+    """A Gemma 3 of `width` with two heads on one pair of keys and values; its control tokens stand as in `CONTROLS`."""
+    return Gemma3TextConfig(
+        vocab_size=vocab_size,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=len(layer_types),
         num_attention_heads=2,
         num_key_value_heads=1,
-        head_dim=32,
-        query_pre_attn_scalar=32,
+        head_dim=width // 2,
+        query_pre_attn_scalar=width // 2,
+        sliding_window=sliding_window,
+        layer_types=layer_types,
+        max_position_embeddings=context_tokens,
+        bos_token_id=CONTROLS.index("<bos>"),
+        eos_token_id=CONTROLS.index("<eos>"),
+        pad_token_id=CONTROLS.index("<pad>"),
+        **more,
+    )
+
+
+def tiny_model(*, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Gemma3ForCausalLM:
+    torch.manual_seed(seed)
+    config = tiny_config(
+        vocab_size=len(tiny_vocabulary()[0]),
+        width=64,
         sliding_window=64,
         layer_types=["sliding_attention", "sliding_attention"],
-        max_position_embeddings=context_tokens,
-        bos_token_id=2,
-        eos_token_id=1,
-        pad_token_id=0,
+        context_tokens=context_tokens,
     )
     model = Gemma3ForCausalLM(config).eval()
     with torch.no_grad():
@@ -85,25 +100,45 @@ def tiny_prepared(folder: Path) -> Checkpoint:
 
 def tiny_package(folder: Path) -> Path:
     """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package."""
-    checkpoint, exported, package = tiny_prepared(folder), folder / "exported", folder / "package"
-    graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=CONTEXT_TOKENS)
+    return package_make(tiny_prepared(folder), folder, context_tokens=CONTEXT_TOKENS)
+
+
+def package_make(
+    checkpoint: Checkpoint,
+    folder: Path,
+    *,
+    context_tokens: int,
+    rounder: Rounder | None = None,
+    words: WordOrder | None = None,
+) -> Path:
+    """Leave `exported` (float32) and `package` (8 bits, or by `rounder`) in `folder`, by the steps that make real ones.
+
+    With `words` the graph has the new ids and the tokenizer still the old ones.
+    """
+    exported, package = folder / "exported", folder / "package"
+    graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=context_tokens)
     graph = graph_quantise(
-        source=exported, into=folder / "quantised", rounder=nearest(bits=8, block=32), progress=lambda part: None
+        source=exported,
+        into=folder / "quantised",
+        rounder=rounder or nearest(bits=8, block=32),
+        progress=lambda part: None,
+        words=words,
     )
     slots = slots_add(graph)
     scoring_add(graph)
     cache_declare(graph)
     weights = folder / "quantised" / WEIGHTS
     package_gather(checkpoint=checkpoint, graph=graph, weights=weights, into=package)
+    config = json.loads((checkpoint.folder / "config.json").read_text("utf-8"))
     card = PackageCard(
         format=FORMAT,
         name="tiny",
         architecture="gemma3_text",
         licence="none",
-        hidden_size=64,
-        layers=2,
-        vocab_size=len(tiny_vocabulary()[0]),
-        context_tokens=CONTEXT_TOKENS,
+        hidden_size=config["hidden_size"],
+        layers=config["num_hidden_layers"],
+        vocab_size=config["vocab_size"],
+        context_tokens=context_tokens,
         quantisation="int8-block32",
         max_rank=16,
         slots=tuple(Slot(slot.name, slot.d_in, slot.d_out) for slot in slots),

@@ -14,7 +14,8 @@ from central.releases.packaging.quantise import WordOrder, nearest
 from federation.errors import CapacityError
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.onnx_graph import blocks_dequantise
-from tests.learning.tiny_package import CONTROLS, tiny_package
+from tests.learning.tiny_package import tiny_package
+from tests.tiny_checkpoint import CONTROLS
 
 IDS = [2, 4, 17, 60, 9, 101, 33, 5, 200, 77, 41, 6, 250, 19, 88, 140]
 

@@ -1,32 +1,23 @@
 """A Gemma 3 of some thousand weights with random values: the real architecture, small enough to train in a test."""
 
 import torch
-from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import Gemma3ForCausalLM
 
 from federation.learning.chat import Conversation
+from tests.tiny_checkpoint import tiny_config
 
-LAYERS = 2
 # Threads cost far more than they save on matrices this small.
 torch.set_num_threads(1)
 
 
 def tiny_gemma(*, seed: int = 5, vocab_size: int = 96, context_tokens: int = 64) -> Gemma3ForCausalLM:
     torch.manual_seed(seed)
-    config = Gemma3TextConfig(
+    config = tiny_config(
         vocab_size=vocab_size,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        query_pre_attn_scalar=16,
+        width=32,
         sliding_window=8,
         layer_types=["sliding_attention", "full_attention"],
-        max_position_embeddings=context_tokens,
-        bos_token_id=2,
-        eos_token_id=1,
-        pad_token_id=0,
+        context_tokens=context_tokens,
         use_cache=False,
         attn_implementation="sdpa",
     )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from federation.inference.adapter import adapter_write
-from federation.inference.package import FORMAT, PackageCard, Slot, card_write
+from federation.inference.package import package_open
 from federation.trust.release_bytes import index_build, index_digest
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import ReleaseKind
@@ -36,32 +36,10 @@ CONTEXT_TOKENS = 512
 def package(tmp_path_factory):
     pytest.importorskip("torch", reason="the tiny package is exported from a torch model")
     pytest.importorskip("central", reason="the centre's own steps make the tiny package")
-    import onnx  # noqa: PLC0415 - a school's PC without the train extra has none
-
     from tests.learning.tiny_package import tiny_package  # noqa: PLC0415 - needs torch
 
     folder = tiny_package(tmp_path_factory.mktemp("tiny"), context_tokens=CONTEXT_TOKENS)
-    graph = onnx.load(folder / "model.onnx", load_external_data=False)
-    shapes = {entry.name: [size.dim_value for size in entry.type.tensor_type.shape.dim] for entry in graph.graph.input}
-    names = [name.removeprefix("lora.").removesuffix(".A") for name in shapes if name.endswith(".A")]
-    card = PackageCard(
-        format=FORMAT,
-        name="tiny",
-        architecture="gemma3_text",
-        licence="none",
-        hidden_size=1,
-        layers=1,
-        vocab_size=1,
-        context_tokens=CONTEXT_TOKENS,
-        quantisation="int8",
-        max_rank=16,
-        slots=tuple(
-            Slot(name=name, d_in=shapes[f"lora.{name}.A"][0], d_out=shapes[f"lora.{name}.B"][1]) for name in names
-        ),
-        perplexity={},
-    )
-    card_write(card, folder=folder)
-    return folder, card
+    return folder, package_open(folder)
 
 
 class School:
