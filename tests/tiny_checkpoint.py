@@ -13,8 +13,10 @@ from central.releases.packaging.cache_sizes import cache_declare
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_prepare
 from central.releases.packaging.export import graph_export
 from central.releases.packaging.gguf_tokenizer import SPACE, tokenizer_build
+from central.releases.packaging.graph_floats import FloatRounder, graph_narrow
+from central.releases.packaging.graph_rewrite import WEIGHTS
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.quantise import WEIGHTS, graph_quantise, nearest
+from central.releases.packaging.quantise import graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
 from federation.inference.package import FORMAT, PackageCard, Slot, card_write
@@ -83,13 +85,18 @@ def tiny_prepared(folder: Path) -> Checkpoint:
     return checkpoint_prepare(source=source, into=folder / "checkpoint", progress=lambda step, part: None)
 
 
-def tiny_package(folder: Path) -> Path:
-    """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package."""
+def tiny_package(folder: Path, *, floats: FloatRounder | None = None) -> Path:
+    """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package.
+
+    It has 8 bits, or the small floats of `floats`.
+    """
     checkpoint, exported, package = tiny_prepared(folder), folder / "exported", folder / "package"
     graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=CONTEXT_TOKENS)
-    graph = graph_quantise(
-        source=exported, into=folder / "quantised", rounder=nearest(bits=8, block=32), progress=lambda part: None
-    )
+    places = {"source": exported, "into": folder / "quantised", "progress": lambda part: None}
+    if floats is None:
+        graph = graph_quantise(rounder=nearest(bits=8, block=32), **places)
+    else:
+        graph = graph_narrow(rounder=floats, **places)
     slots = slots_add(graph)
     scoring_add(graph)
     cache_declare(graph)
@@ -104,7 +111,7 @@ def tiny_package(folder: Path) -> Path:
         layers=2,
         vocab_size=len(tiny_vocabulary()[0]),
         context_tokens=CONTEXT_TOKENS,
-        quantisation="int8-block32",
+        quantisation="int8-block32" if floats is None else "floats",
         max_rank=16,
         slots=tuple(Slot(slot.name, slot.d_in, slot.d_out) for slot in slots),
         perplexity={},
