@@ -14,8 +14,10 @@ from central.releases.packaging.cache_sizes import cache_declare
 from central.releases.packaging.checkpoint import Checkpoint, checkpoint_prepare
 from central.releases.packaging.export import graph_export
 from central.releases.packaging.gguf_tokenizer import SPACE, tokenizer_build
+from central.releases.packaging.graph_floats import FloatRounder, graph_narrow
+from central.releases.packaging.graph_rewrite import WEIGHTS
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.quantise import WEIGHTS, Rounder, WordOrder, graph_quantise, nearest
+from central.releases.packaging.quantise import Rounder, WordOrder, graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
 from federation.inference.package import FORMAT, PackageCard, Slot, card_write
@@ -98,9 +100,12 @@ def tiny_prepared(folder: Path) -> Checkpoint:
     return checkpoint_prepare(source=source, into=folder / "checkpoint", progress=lambda step, part: None)
 
 
-def tiny_package(folder: Path) -> Path:
-    """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package."""
-    return package_make(tiny_prepared(folder), folder, context_tokens=CONTEXT_TOKENS)
+def tiny_package(folder: Path, *, floats: FloatRounder | None = None) -> Path:
+    """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package.
+
+    It has 8 bits, or the small floats of `floats`.
+    """
+    return package_make(tiny_prepared(folder), folder, context_tokens=CONTEXT_TOKENS, floats=floats)
 
 
 def package_make(
@@ -110,20 +115,19 @@ def package_make(
     context_tokens: int,
     rounder: Rounder | None = None,
     words: WordOrder | None = None,
+    floats: FloatRounder | None = None,
 ) -> Path:
-    """Leave `exported` (float32) and `package` (8 bits, or by `rounder`) in `folder`, by the steps that make real ones.
+    """Leave `exported` (float32) and `package` (8 bits, by `rounder` or `floats`) in `folder`, as real ones are made.
 
     With `words` the graph has the new ids and the tokenizer still the old ones.
     """
     exported, package = folder / "exported", folder / "package"
     graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=context_tokens)
-    graph = graph_quantise(
-        source=exported,
-        into=folder / "quantised",
-        rounder=rounder or nearest(bits=8, block=32),
-        progress=lambda part: None,
-        words=words,
-    )
+    places = {"source": exported, "into": folder / "quantised", "progress": lambda part: None}
+    if floats is None:
+        graph = graph_quantise(rounder=rounder or nearest(bits=8, block=32), words=words, **places)
+    else:
+        graph = graph_narrow(rounder=floats, **places)
     slots = slots_add(graph)
     scoring_add(graph)
     cache_declare(graph)
@@ -139,7 +143,7 @@ def package_make(
         layers=config["num_hidden_layers"],
         vocab_size=config["vocab_size"],
         context_tokens=context_tokens,
-        quantisation="int8-block32",
+        quantisation="int8-block32" if floats is None else "floats",
         max_rank=16,
         slots=tuple(Slot(slot.name, slot.d_in, slot.d_out) for slot in slots),
         perplexity={},

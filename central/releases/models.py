@@ -104,7 +104,10 @@ class Release(HasStatus):
         default=dict,
         blank=True,
         validators=[recipe_check],
-        help_text=_("How the package is made: languages, quantisation, max_increase, max_bytes; empty: as usual."),
+        help_text=_(
+            "How the package is made: languages, quantisation (int8, int4, mixed; for a GPU fp16, fp8), max_increase, "
+            "max_bytes; empty: as usual."
+        ),
     )
     digest = models.CharField(_("digest"), max_length=64, blank=True)
     index_bytes = models.BinaryField(_("index"), null=True, editable=False)

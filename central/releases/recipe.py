@@ -9,8 +9,8 @@ from typing import Any
 from federation.errors import CapacityError
 
 LANGUAGES = ("tg", "ru", "en")
-INT8, INT4, MIXED = "int8", "int4", "mixed"
-QUANTISATIONS = (INT8, INT4, MIXED)
+INT8, INT4, MIXED, FP16, FP8 = "int8", "int4", "mixed", "fp16", "fp8"
+QUANTISATIONS = (INT8, INT4, MIXED, FP16, FP8)
 MAX_INCREASE = 0.03
 
 
@@ -26,7 +26,7 @@ class Recipe:
 
     `languages` keep their words in the vocabulary; none keeps all of it. `quantisation` is int8 or int4 everywhere, or
     mixed: then each matrix gets its own bits, within `max_increase` of the perplexity (0.03 is three percent), or, with
-    `max_bytes`, the best that a package of that size can be.
+    `max_bytes`, the best that a package of that size can be. fp16 and fp8 hold small floats, for PCs with a GPU.
 
     Raises:
         RecipeInvalid: a choice is impossible.

@@ -27,6 +27,8 @@ WINDOWS = "soro.attention_windows"
 Factors = Mapping[str, onnxruntime.OrtValue]
 NO_FACTORS: Factors = {}
 _ERRORS_ONLY = 3
+_FOLDED_BYTES = 4096
+_WIDENING = "FuseFp16InitializerToFp32NodeTransformer"
 # ONNX Runtime's exceptions have no common base but Exception.
 FAILURES = (
     native.Fail,
@@ -58,6 +60,9 @@ class GraphSession:
         options.log_severity_level = _ERRORS_ONLY
         # Shapes change with every run: a memory plan for each of them would only pile up.
         options.enable_mem_pattern = False
+        # What is small on the disk stays so in memory: float16 and float8 weights would be made float32 at load.
+        options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(_FOLDED_BYTES))
+        options.add_session_config_entry("optimization.disable_specified_optimizers", _WIDENING)
         try:
             self._session = onnxruntime.InferenceSession(package / GRAPH, options, providers=["CPUExecutionProvider"])
         except FAILURES as error:

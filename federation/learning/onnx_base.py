@@ -22,6 +22,8 @@ _LOCAL_CACHE = "cos_cache_local"
 _MLP = ("gate_proj", "up_proj", "down_proj")
 _NORMS = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
 _HEAD = "/lm_head/MatMul"
+# Of a package of small floats, the pieces of the head.
+_HEAD_PIECE = "/lm_head/{}/MatMul"
 _EMBEDDING = "/model/embed_tokens/Gather"
 # Of a package whose rare words have another form than the common ones: the second part of each.
 _RARE_HEAD = "/lm_head/rare/MatMul"
@@ -76,7 +78,7 @@ def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
     windows = [graph.setting(node, "local_window_size") for node in attention]
     first_norm = graph.node("/model/layers.0/input_layernorm/LayerNorm")
     return Gemma3TextConfig(
-        vocab_size=sum(graph.matrix_shape(head)[0] for head in _parts(graph, _HEAD, _RARE_HEAD)),
+        vocab_size=sum(graph.matrix_shape(head)[0] for head in _heads(graph)),
         hidden_size=hidden,
         intermediate_size=graph.matrix_shape(_projection(graph, 0, "gate_proj"))[0],
         num_hidden_layers=layers,
@@ -97,12 +99,20 @@ def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
 def _embedding_and_head(
     graph: OnnxGraph, config: Gemma3TextConfig, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    heads, gathers = _parts(graph, _HEAD, _RARE_HEAD), _parts(graph, _EMBEDDING, _RARE_EMBEDDING)
+    heads, gathers = _heads(graph), _parts(graph, _EMBEDDING, _RARE_EMBEDDING)
     shape = (config.vocab_size, config.hidden_size)
     head_weight = _filled(shape, dtype, _one_after_another(graph.matrix_rows(head) for head in heads))
-    if [graph.place(head.input[1]) for head in heads] == [graph.place(gather.input[0]) for gather in gathers]:
+    if {graph.place(gather.input[0]) for gather in gathers} <= {graph.place(head.input[1]) for head in heads}:
         return head_weight, head_weight
     return _filled(shape, dtype, _one_after_another(graph.table_rows(gather) for gather in gathers)), head_weight
+
+
+def _heads(graph: OnnxGraph) -> list[NodeProto]:
+    """Return the parts of the head in the order of their words: one, common and rare words, or pieces by number."""
+    pieces: list[NodeProto] = []
+    while graph.has_node(_HEAD_PIECE.format(len(pieces))):
+        pieces.append(graph.node(_HEAD_PIECE.format(len(pieces))))
+    return pieces or _parts(graph, _HEAD, _RARE_HEAD)
 
 
 def _parts(graph: OnnxGraph, *names: str) -> list[NodeProto]:

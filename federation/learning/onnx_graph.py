@@ -1,13 +1,14 @@
-"""Read weights and settings out of a serving ONNX graph, block-quantised or plain, one tensor at a time.
+"""Read weights and settings out of a serving ONNX graph, block-quantised, in small floats or plain, tensor by tensor.
 
-It knows the operators that onnxruntime-genai's builder writes and the blocks of MatMulNBits and GatherBlockQuantized;
-it does not know Gemma. Weights are mapped from the file beside the graph, so that a whole model never stands in memory
-twice.
+It knows the operators that onnxruntime-genai's builder writes, the blocks of MatMulNBits and GatherBlockQuantized, and
+matrices that a Cast, a DequantizeLinear or a Transpose stands before; it does not know Gemma. Weights are mapped from
+the file beside the graph, so that a whole model never stands in memory twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,15 @@ class BaseUnreadable(CapacityError):
     code = "base_unreadable"
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The initializer `stored` (inputs, outputs), or turned around; `scales` are one for each output."""
+
+    stored: str
+    scales: str | None
+    is_turned: bool
+
+
 class OnnxGraph:
     """The graph of a package: nodes by name, initializers by name."""
 
@@ -45,6 +55,7 @@ class OnnxGraph:
             raise BaseUnreadable(path=str(folder), problem=f"{GRAPH}: {error}") from error
         self._nodes: dict[str, NodeProto] = {node.name: node for node in model.graph.node}
         self._tensors: dict[str, TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
+        self._makers: dict[str, NodeProto] = {name: node for node in model.graph.node for name in node.output}
 
     def node(self, name: str) -> NodeProto:
         """Return the node called `name`.
@@ -89,23 +100,26 @@ class OnnxGraph:
             raise BaseUnreadable(path=str(self.folder), problem=f"{name}: {error}") from error
 
     def place(self, name: str) -> tuple[str, str]:
-        """Return where the bytes of the initializer `name` lie: two of one place are one tensor."""
-        entries = {entry.key: entry.value for entry in self._tensor(name).external_data}
-        return entries.get("location", name), entries.get("offset", "0")
+        """Return where the bytes of the initializer `name`, or of that which it is made of, lie.
+
+        Two that begin at one place are one tensor.
+        """
+        stored = self._held(name).stored
+        entries = {entry.key: entry.value for entry in self._tensor(stored).external_data}
+        return entries.get("location", stored), entries.get("offset", "0")
 
     def matrix_shape(self, node: NodeProto) -> tuple[int, int]:
         """Return (outputs, inputs) of a MatMul or MatMulNBits node."""
         if node.op_type == "MatMulNBits":
             return self.setting(node, "N"), self.setting(node, "K")
-        inputs, outputs = self._tensor(node.input[1]).dims
-        return outputs, inputs
+        held = self._held(node.input[1])
+        first, second = self._tensor(held.stored).dims
+        return (first, second) if held.is_turned else (second, first)
 
     def matrix_rows(self, node: NodeProto) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield the weights of a MatMul or MatMulNBits node as float32 (rows, inputs), with each piece's first row."""
         if node.op_type == "MatMul":
-            plain = self.array(node.input[1])
-            for start in range(0, plain.shape[1], _ROWS_AT_ONCE):
-                yield start, np.ascontiguousarray(plain[:, start : start + _ROWS_AT_ONCE].T, dtype=np.float32)
+            yield from self._float_rows(self._held(node.input[1]))
             return
         if node.op_type != "MatMulNBits":
             raise BaseUnreadable(path=str(self.folder), problem=f"{node.name} is {node.op_type}")
@@ -121,6 +135,29 @@ class OnnxGraph:
         if node.op_type != "GatherBlockQuantized":
             raise BaseUnreadable(path=str(self.folder), problem=f"{node.name} is {node.op_type}")
         yield from self._block_rows(node, node.input[0], node.input[2], *node.input[3:4])
+
+    def _held(self, name: str) -> _Held:
+        """Return how the matrix `name` is held: an initializer, or what nodes make of one."""
+        stored, scales, is_turned = name, None, False
+        while stored in self._makers:
+            maker = self._makers[stored]
+            if maker.op_type == "Transpose":
+                is_turned = not is_turned
+            elif maker.op_type == "DequantizeLinear" and scales is None and len(maker.input) == 2:  # noqa: PLR2004 - no zero point
+                scales = maker.input[1]
+            elif maker.op_type != "Cast":
+                raise BaseUnreadable(path=str(self.folder), problem=f"{name} is made by {maker.op_type}")
+            stored = maker.input[0]
+        return _Held(stored, scales, is_turned)
+
+    def _float_rows(self, held: _Held) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        stored = self.array(held.stored)
+        rows = stored if held.is_turned else stored.T
+        scales = None if held.scales is None else self.array(held.scales)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(start, start + _ROWS_AT_ONCE)
+            values = np.ascontiguousarray(rows[part]).astype(np.float32, copy=False)
+            yield start, values if scales is None else values * scales[part, None]
 
     def _block_rows(
         self, node: NodeProto, codes: str, scales: str, zero_points: str = ""

@@ -10,6 +10,8 @@ import pytest
 import torch
 from transformers import Gemma3ForCausalLM
 
+from central.releases.packaging import graph_floats
+from central.releases.packaging.float_weights import e4m3_round, float16_round
 from central.releases.packaging.quantise import WordOrder, nearest
 from federation.errors import CapacityError
 from federation.learning.onnx_base import onnx_base_load
@@ -121,3 +123,27 @@ def test_a_head_in_two_parts_is_read_as_one(tmp_path):
     np.testing.assert_allclose(learnt_logits(package, IDS), exact, atol=1e-4)
     model = onnx_base_load(package, dtype=torch.float32)
     assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+
+
+@pytest.mark.parametrize("form", [float16_round, e4m3_round])
+def test_a_base_of_small_floats_is_read_as_it_is_served(tmp_path, monkeypatch, form):
+    # The head of a real vocabulary has several pieces; this one is smaller than one.
+    monkeypatch.setattr(graph_floats, "WORDS_AT_ONCE", 100)
+    package = tiny_package(tmp_path, floats=lambda _part, matrix: form(matrix))
+    exact = served_logits(package, IDS, accuracy_level=1, scratch=tmp_path)
+    np.testing.assert_allclose(learnt_logits(package, IDS), exact, atol=1e-4)
+    checkpoint = Gemma3ForCausalLM.from_pretrained(tmp_path / "checkpoint")
+    model = onnx_base_load(package, dtype=torch.float32)
+    assert model.lm_head.weight.data_ptr() == model.model.embed_tokens.weight.data_ptr()
+    gate = checkpoint.model.layers[1].mlp.gate_proj.weight.detach()
+    expected = torch.from_numpy(form(gate.numpy()).dequantise())
+    torch.testing.assert_close(model.model.layers[1].mlp.gate_proj.weight, expected, rtol=0, atol=0)
+
+
+def test_a_matrix_that_is_made_in_an_unknown_way_is_refused(tmp_path):
+    package = tiny_package(tmp_path, floats=lambda _part, matrix: e4m3_round(matrix))
+    model = onnx.load(package / "model.onnx", load_external_data=False)
+    next(node for node in model.graph.node if node.op_type == "DequantizeLinear").op_type = "Identity"
+    onnx.save(model, package / "model.onnx")
+    with pytest.raises(CapacityError, match="base_unreadable"):
+        onnx_base_load(package, dtype=torch.float32)

@@ -142,7 +142,9 @@ def test_the_longest_request_fits_on_a_line_to_the_engine():
     assert len(line_of(EngineRequest(op=EngineOp.GENERATE, messages=messages))) < MAX_LINE_BYTES
 
 
-SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+# A few letters of each kind: to draw from all of Unicode, its table is made first, which takes a slow PC seconds.
+TEXT = st.text(st.sampled_from('a1 қ\n\0😀"{'), max_size=5)
+SCALAR = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
 JSON = SCALAR | st.lists(SCALAR, max_size=2) | st.dictionaries(st.sampled_from(["type", "role", "content"]), SCALAR)
 FIELDS = ("model", "messages", "stream", "stream_options", "max_tokens", "temperature", "top_p", "seed", "stop", "n")
 

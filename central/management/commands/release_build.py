@@ -38,7 +38,12 @@ class Command(CentreCommand):
             default=",".join(LANGUAGES),
             help="whose words stay in the vocabulary, for instance tg,ru,en (empty: the whole vocabulary)",
         )
-        parser.add_argument("--quantisation", choices=QUANTISATIONS, default=INT8)
+        parser.add_argument(
+            "--quantisation",
+            choices=QUANTISATIONS,
+            default=INT8,
+            help="what holds the weights (default int8); fp16 and fp8 are for PCs with a GPU",
+        )
         parser.add_argument(
             "--max-perplexity-increase",
             type=float,

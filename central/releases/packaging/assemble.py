@@ -1,7 +1,8 @@
 """Puts a package together from the exported graph: rounds its matrices, opens slots, measures it, writes the card.
 
 By name every matrix is rounded alike. Mixed, each gets the bits that the budget of perplexity or of bytes leaves it,
-and the card says what was chosen and why. Integers that the checkpoint came with are never rounded a second time.
+and the card says what was chosen and why. Integers that the checkpoint came with are never rounded to other ones; small
+floats are made of what they stand for.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
+
+import onnx
 
 from central.releases.packaging.bit_plan import Plan, plan_bytes, plan_ladder, plan_under
 from central.releases.packaging.block_weights import BlockWeights
@@ -20,17 +25,20 @@ from central.releases.packaging.calibration import OPENINGS, calibration_write, 
 from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.errors import PackageTooLarge
 from central.releases.packaging.export import context_served
+from central.releases.packaging.float_weights import e4m3_compensate, e4m3_round, float16_round
+from central.releases.packaging.graph_floats import FloatRounder, graph_narrow
+from central.releases.packaging.graph_rewrite import WEIGHTS
 from central.releases.packaging.kept_weights import kept_open
 from central.releases.packaging.measured import package_measure
 from central.releases.packaging.mixed import DRAFT_FORM, MixedRounding
 from central.releases.packaging.package_files import package_gather
-from central.releases.packaging.quantise import WEIGHTS, Rounder, WordOrder, graph_quantise, kept_first, nearest
+from central.releases.packaging.quantise import Rounder, WordOrder, graph_quantise, kept_first, nearest
 from central.releases.packaging.reference import ReferenceMeasures
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.sensitivity import Sensitivity, sensitivity_measure
 from central.releases.packaging.slots import slots_add
 from central.releases.packaging.workshop import Workshop
-from central.releases.recipe import INT4, INT8, LANGUAGES, MIXED, Recipe
+from central.releases.recipe import FP8, FP16, INT4, INT8, LANGUAGES, MIXED, Recipe
 from federation.inference.adapter import MAX_RANK
 from federation.inference.engine import Engine
 from federation.inference.package import FORMAT, MatrixChoice, PackageCard, Slot, card_write, package_open
@@ -39,6 +47,13 @@ _FORMS = {INT8: (8, 32), INT4: (4, 32)}
 _SEED = 11
 # What the card says of one matrix.
 _CARD_BYTES = 160
+
+
+class GraphMaker(Protocol):
+    """Makes the graph that ships of the float one."""
+
+    def __call__(self, *, source: Path, into: Path, progress: Callable[[float], None]) -> onnx.ModelProto:
+        """Write the weights of the graph in `source` to `into`, and return the graph that reads them."""
 
 
 @dataclass(frozen=True)
@@ -60,22 +75,40 @@ def package_assemble(bench: Bench, draft: Path) -> PackageCard:
         GraphUnexpected: the graph is not what the steps can work on.
         PackageTooLarge: no choice of bits makes it as small as the recipe asks.
     """
+    quantisation = bench.recipe.quantisation
+    if quantisation == FP16:
+        _write(bench, draft, _in_floats(lambda _part, matrix: float16_round(matrix)), name=FP16)
+        return _judged(bench, draft, matrices=())
+    if quantisation == FP8:
+        return _fp8(bench, draft)
     kept = kept_open(bench.checkpoint.folder)
-    if bench.recipe.quantisation == MIXED:
+    if quantisation == MIXED:
         return _mixed(bench, draft, kept)
-    bits, block = _FORMS[bench.recipe.quantisation]
-    _write(
-        bench,
-        draft,
-        kept_first(kept, nearest(bits=bits, block=block)),
-        name=f"{bench.recipe.quantisation}-block{block}",
-    )
+    bits, block = _FORMS[quantisation]
+    rounder = kept_first(kept, nearest(bits=bits, block=block))
+    _write(bench, draft, _in_blocks(rounder), name=f"{quantisation}-block{block}")
+    return _judged(bench, draft, matrices=())
+
+
+def _fp8(bench: Bench, draft: Path) -> PackageCard:
+    """Round to nearest; where that loses more than the recipe allows, let columns make up for one another.
+
+    The second takes a pass of the float model over a text, for which a large one has no memory, and loses less anyway.
+    """
+    _write(bench, draft, _in_floats(lambda _part, matrix: e4m3_round(matrix)), name=FP8)
+    card = _judged(bench, draft, matrices=())
+    allowed = 1 + bench.recipe.max_increase
+    if all(pair.shipped <= pair.fp32 * allowed for pair in card.perplexity.values()):
+        return card
+    _write_draft(bench, draft)
+    felt = _sensitivities(bench, draft)
+    rounder = _in_floats(lambda part, matrix: e4m3_compensate(matrix, moments=felt[part].moments))
+    _write(bench, draft, rounder, name=FP8)
     return _judged(bench, draft, matrices=())
 
 
 def _mixed(bench: Bench, draft: Path, kept: Mapping[str, BlockWeights]) -> PackageCard:
-    bits, block = DRAFT_FORM
-    _write(bench, draft, nearest(bits=bits, block=block), name="draft")
+    _write_draft(bench, draft)
     rounding = MixedRounding(bench.exported, kept, _sensitivities(bench, draft))
     with bench.shop.step("weigh") as part:
         options = rounding.options(part)
@@ -85,8 +118,15 @@ def _mixed(bench: Bench, draft: Path, kept: Mapping[str, BlockWeights]) -> Packa
     else:
         others = _bytes(draft) - rounding.drafted_bytes
         plan = _within_bytes(bench.recipe.max_bytes, others + len(options) * _CARD_BYTES, ladder)
-    _write(bench, draft, rounding.rounder(plan), name=MIXED, words=rounding.words(plan))
-    return _judged(bench, draft, matrices=_choices(plan), words=rounding.words(plan))
+    words = rounding.words(plan)
+    _write(bench, draft, _in_blocks(rounding.rounder(plan), words), name=MIXED, words=words)
+    return _judged(bench, draft, matrices=_choices(plan), words=words)
+
+
+def _write_draft(bench: Bench, draft: Path) -> None:
+    """Write the package that writes the calibration text."""
+    bits, block = DRAFT_FORM
+    _write(bench, draft, _in_blocks(nearest(bits=bits, block=block)), name="draft")
 
 
 def _sensitivities(bench: Bench, draft: Path) -> Mapping[str, Sensitivity]:
@@ -121,7 +161,8 @@ def _within_perplexity(bench: Bench, draft: Path, rounding: MixedRounding, ladde
     with bench.shop.step("search") as part:
         while bad - good > 1:
             rung = min(max(rung, good + 1), bad - 1)
-            _write(bench, draft, rounding.rounder(ladder[rung]), name="draft", words=rounding.words(ladder[rung]))
+            words = rounding.words(ladder[rung])
+            _write(bench, draft, _in_blocks(rounding.rounder(ladder[rung]), words), name="draft", words=words)
             if _is_within(bench, draft):
                 good = rung
             else:
@@ -140,12 +181,20 @@ def _is_within(bench: Bench, draft: Path) -> bool:
     )
 
 
-def _write(bench: Bench, draft: Path, rounder: Rounder, *, name: str, words: WordOrder | None = None) -> None:
+def _in_blocks(rounder: Rounder, words: WordOrder | None = None) -> GraphMaker:
+    return partial(graph_quantise, rounder=rounder, words=words)
+
+
+def _in_floats(rounder: FloatRounder) -> GraphMaker:
+    return partial(graph_narrow, rounder=rounder)
+
+
+def _write(bench: Bench, draft: Path, maker: GraphMaker, *, name: str, words: WordOrder | None = None) -> None:
     """Write the package with a card that says nothing of its quality yet."""
     folder, _ = bench.shop.place("quantised", bench.checkpoint.digest)
     shutil.rmtree(draft, ignore_errors=True)
     with bench.shop.step("quantise") as part:
-        graph = graph_quantise(source=bench.exported, into=folder, rounder=rounder, progress=part, words=words)
+        graph = maker(source=bench.exported, into=folder, progress=part)
         slots = slots_add(graph)
         scoring_add(graph)
         cache_declare(graph)

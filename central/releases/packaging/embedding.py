@@ -7,7 +7,7 @@ within each, and the right one of the two is taken.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -27,10 +27,33 @@ HeadPart = tuple[Sequence[TensorProto], BlockWeights]
 def embedding_share(graph: onnx.GraphProto, parts: Sequence[HeadPart]) -> list[TensorProto]:
     """Let the embedding of `graph` read the one or two `parts` of the head; return the tensors that it needs besides.
 
-    It is scaled by the square root of the hidden size itself: the builder rounds the factor to two decimals.
-
     Raises:
         GraphUnexpected: the graph has no embedding that could share its bytes.
+    """
+    factor = embedding_replace(
+        graph, lambda words, output: list(_lookup(words, output, parts)), hidden=parts[0][1].shape[1]
+    )
+    tensors = [
+        factor,
+        *(_rows(stored, name) for (stored, _), name in zip(parts, ("codes", "rare.codes"), strict=False)),
+    ]
+    if len(parts) > 1:
+        common = parts[0][1].shape[0]
+        for name, value in (("common", common), ("last", common - 1), ("none", 0), ("axis", -1)):
+            values = np.array([value] if name == "axis" else value, np.int64)
+            tensors.append(numpy_helper.from_array(values, f"embedding.{name}"))
+    return tensors
+
+
+def embedding_replace(
+    graph: onnx.GraphProto, lookup: Callable[[str, str], Sequence[NodeProto]], *, hidden: int
+) -> TensorProto:
+    """Put the nodes of `lookup(words, rows)` in the place of the embedding of `graph`; return the tensor of its factor.
+
+    It is scaled by the square root of the `hidden` size itself: the builder rounds the factor to two decimals.
+
+    Raises:
+        GraphUnexpected: the graph has no embedding that reads the head's weights.
     """
     nodes = {node.name: node for node in graph.node}
     if GATHER not in nodes or nodes[_SCALE].op_type != "Mul":
@@ -40,17 +63,9 @@ def embedding_share(graph: onnx.GraphProto, parts: Sequence[HeadPart]) -> list[T
     _remove(graph, gather.input[0], gather)
     place = next(index for index, node in enumerate(graph.node) if node.name == _SCALE)
     graph.node[place].input[1] = "embedding.factor"
-    for offset, node in enumerate(_lookup(words, output, parts)):
+    for offset, node in enumerate(lookup(words, output)):
         graph.node.insert(place + offset, node)
-    hidden = parts[0][1].shape[1]
-    tensors = [numpy_helper.from_array(np.array(math.sqrt(hidden), np.float32), "embedding.factor")]
-    tensors += [_rows(stored, name) for (stored, _), name in zip(parts, ("codes", "rare.codes"), strict=False)]
-    if len(parts) > 1:
-        common = parts[0][1].shape[0]
-        for name, value in (("common", common), ("last", common - 1), ("none", 0), ("axis", -1)):
-            values = np.array([value] if name == "axis" else value, np.int64)
-            tensors.append(numpy_helper.from_array(values, f"embedding.{name}"))
-    return tensors
+    return numpy_helper.from_array(np.array(math.sqrt(hidden), np.float32), "embedding.factor")
 
 
 def _lookup(words: str, output: str, parts: Sequence[HeadPart]) -> Iterator[NodeProto]:

@@ -6,6 +6,7 @@ at a page boundary, so that the engine can map it.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -61,19 +62,27 @@ class WeightFile:
         self._stream.write(b"\0" * (-self._stream.tell() % _PAGE_BYTES))
         offset = self._stream.tell()
         np.ascontiguousarray(values).tofile(self._stream)
-        tensor = TensorProto(name=name, data_location=TensorProto.EXTERNAL, dims=values.shape)
-        tensor.data_type = helper.np_dtype_to_tensor_dtype(values.dtype)
-        place = {"location": self._name, "offset": str(offset), "length": str(values.nbytes)}
-        for key, value in place.items():
-            tensor.external_data.append(onnx.StringStringEntryProto(key=key, value=value))
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        tensor = TensorProto(name=name, dims=values.shape, data_type=kind)
+        _place(tensor, self._name, offset=offset, length=values.nbytes)
         return tensor
 
 
-def weight_view(tensor: TensorProto, *, name: str, shape: tuple[int, ...]) -> TensorProto:
-    """Return an initializer `name` over the same bytes as `tensor`, in another shape."""
-    view = TensorProto()
-    view.CopyFrom(tensor)
-    view.name = name
-    del view.dims[:]
-    view.dims.extend(shape)
+def weight_view(tensor: TensorProto, *, name: str, shape: tuple[int, ...], first_row: int = 0) -> TensorProto:
+    """Return an initializer `name` over the bytes of `tensor`, in another shape; `first_row` counts in rows of it."""
+    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    skipped, size = first_row * math.prod(shape[1:]) * kind.itemsize, math.prod(shape) * kind.itemsize
+    view = TensorProto(name=name, dims=shape, data_type=tensor.data_type)
+    if tensor.data_location != TensorProto.EXTERNAL:
+        view.raw_data = tensor.raw_data[skipped : skipped + size]
+        return view
+    place = {entry.key: entry.value for entry in tensor.external_data}
+    _place(view, place["location"], offset=int(place["offset"]) + skipped, length=size)
     return view
+
+
+def _place(tensor: TensorProto, location: str, *, offset: int, length: int) -> None:
+    """Say that the values of `tensor` are the `length` bytes from `offset` of the file `location` beside the graph."""
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", str(offset)), ("length", str(length))):
+        tensor.external_data.append(onnx.StringStringEntryProto(key=key, value=value))

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from central.releases.packaging.bit_plan import Choice, Plan
 from central.releases.packaging.block_weights import BlockWeights
+from central.releases.packaging.graph_rewrite import GRAPH
 from central.releases.packaging.graph_weights import stored_bytes, weight_read
 from central.releases.packaging.parts import HEAD_PART, RARE_PART, part_of
-from central.releases.packaging.quantise import GRAPH, Rounder, WordOrder, is_kept, kept_part, nearest
+from central.releases.packaging.quantise import Rounder, WordOrder, is_kept, kept_part, nearest
 from central.releases.packaging.rounding import round_compensated
 from central.releases.packaging.sensitivity import Sensitivity
 

@@ -10,7 +10,8 @@ import onnx
 
 from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
-from central.releases.packaging.quantise import GRAPH, WEIGHTS, WordOrder
+from central.releases.packaging.graph_rewrite import GRAPH, WEIGHTS
+from central.releases.packaging.quantise import WordOrder
 from central.releases.packaging.trim_tokenizer import tokenizer_read, tokenizer_renumber
 from federation.inference.package import TOKENIZER
 from federation.tokenizer_file import tokenizer_pack

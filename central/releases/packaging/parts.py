@@ -12,6 +12,8 @@ HEAD_PART = "head"
 # Of a head whose rows have two forms, the part with the words that come less often.
 RARE_NODE = "/lm_head/rare/MatMul"
 RARE_PART = "head.rare"
+# Either of those, or a piece of a head of small floats.
+_ANY_HEAD = re.compile(r"/lm_head/(?:(?:rare|\d+)/)?MatMul")
 LAYER_PARTS = ("qkv", "o", "gate", "up", "down")
 # Of a part, the matrices of the checkpoint in the order of their rows.
 _SOURCES = {
@@ -29,6 +31,11 @@ def part_of(node_name: str) -> str:
         return HEAD_PART
     match = _PROJECTION.fullmatch(node_name)
     return f"layers.{match[1]}.{match[2]}" if match else ""
+
+
+def is_head(node_name: str) -> bool:
+    """Return whether the graph's node computes the logits, or those of some words."""
+    return _ANY_HEAD.fullmatch(node_name) is not None
 
 
 def part_sources(part: str) -> tuple[str, ...]:

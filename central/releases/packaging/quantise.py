@@ -20,12 +20,11 @@ from onnx import NodeProto, TensorProto, helper
 from central.releases.packaging.block_weights import BlockWeights, concatenate
 from central.releases.packaging.embedding import embedding_share
 from central.releases.packaging.errors import GraphUnexpected
-from central.releases.packaging.graph_weights import WeightFile, weight_read
+from central.releases.packaging.graph_rewrite import graph_rewrite
+from central.releases.packaging.graph_weights import WeightFile
 from central.releases.packaging.parts import HEAD_PART, RARE_NODE, RARE_PART, part_of, part_sources
 from central.releases.packaging.rounding import round_nearest
 
-GRAPH = "model.onnx"
-WEIGHTS = "model.onnx.data"
 _INT8_ACTIVATIONS = 4
 
 
@@ -83,33 +82,19 @@ def graph_quantise(
     Raises:
         GraphUnexpected: the graph is not the one that the builder makes for Gemma 3 with a shared embedding.
     """
-    into.mkdir(parents=True, exist_ok=True)
-    model = onnx.load(source / GRAPH, load_external_data=False)
-    old = {tensor.name: tensor for tensor in model.graph.initializer}
-    matrices = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in old]
-    kept: list[TensorProto] = []
-    has_head = False
-    with WeightFile(into / WEIGHTS) as weights:
-        for done, node in enumerate(matrices):
-            part, tensor = part_of(node.name), old.pop(node.input[1])
-            if not part:
-                raise GraphUnexpected(expected="Gemma's projections and head", found=node.name)
-            matrix = weight_read(tensor, folder=source).T
-            if part == HEAD_PART:
-                has_head = True
-                kept.extend(_quantise_head(model.graph, node, matrix, weights, rounder, words))
-            else:
-                rounded = rounder(part, matrix)
-                stored = _store(weights, tensor.name, rounded)
-                kept.extend(stored)
-                _become_quantised(node, stored, rounded)
-            progress((done + 1) / len(matrices))
-        if not has_head:
-            raise GraphUnexpected(expected="a head", found=[node.name for node in matrices][-1:])
-        kept.extend(weights.put(name, weight_read(tensor, folder=source)) for name, tensor in old.items())
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
-    return model
+
+    def hold(
+        graph: onnx.GraphProto, node: NodeProto, matrix: NDArray[np.float32], weights: WeightFile
+    ) -> list[TensorProto]:
+        part = part_of(node.name)
+        if part == HEAD_PART:
+            return _quantise_head(graph, node, matrix, weights, rounder, words)
+        rounded = rounder(part, matrix)
+        stored = _store(weights, node.input[1], rounded)
+        _become_quantised(node, stored, rounded)
+        return stored
+
+    return graph_rewrite(source=source, into=into, holder=hold, progress=progress)
 
 
 def _fitting(block: int, inputs: int) -> int:

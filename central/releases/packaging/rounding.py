@@ -5,6 +5,8 @@ Eight bits are symmetric around 128; four bits have a zero point for each block.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,31 +49,21 @@ def round_compensated(
 
     Source: Frantar et al. 2023, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers".
     """
-    rest = np.array(matrix.T, np.float32, order="C")
-    inputs, outputs = rest.shape
-    pull = _inverse_root(moments)
+    outputs, inputs = matrix.shape
     weight = np.diag(moments)
     codes = np.empty((inputs, outputs), np.uint8)
     scales = np.empty((inputs // block, outputs), np.float32)
     zeros = np.empty((inputs // block, outputs), np.uint8)
-    for start in range(0, inputs, _COLUMNS_AT_ONCE):
-        end = min(start + _COLUMNS_AT_ONCE, inputs)
-        errors = np.empty((end - start, outputs), np.float32)
-        for column in range(start, end):
-            group, place = divmod(column, block)
-            if place == 0:
-                scales[group], zeros[group] = _grid(
-                    rest[column : column + block], weight[column : column + block], bits
-                )
-            codes[column] = _codes(rest[column], scales[group], zeros[group], bits)
-            rounded = (codes[column].astype(np.float32) - zeros[group]) * scales[group]
-            error = (rest[column] - rounded) / pull[column, column]
-            errors[column - start] = error
-            # A block may reach beyond these columns, so its weights are brought up to date at once.
-            reach = max(end, min((group + 1) * block, inputs))
-            rest[column + 1 : reach] -= pull[column, column + 1 : reach, None] * error
-        done = max(end, min(-(-end // block) * block, inputs))
-        rest[done:] -= pull[start:end, done:].T @ errors
+
+    def round_column(column: int, rest: NDArray[np.float32]) -> NDArray[np.float32]:
+        group, place = divmod(column, block)
+        if place == 0:
+            scales[group], zeros[group] = _grid(rest[column : column + block], weight[column : column + block], bits)
+        codes[column] = _codes(rest[column], scales[group], zeros[group], bits)
+        rounded: NDArray[np.float32] = (codes[column].astype(np.float32) - zeros[group]) * scales[group]
+        return rounded
+
+    columns_compensate(matrix, moments=moments, block=block, round_column=round_column)
     return BlockWeights(
         bits=bits,
         block=block,
@@ -79,6 +71,36 @@ def round_compensated(
         scales=np.ascontiguousarray(scales.T),
         zero_points=None if bits == _BYTE else np.ascontiguousarray(zeros.T),
     )
+
+
+def columns_compensate(
+    matrix: NDArray[np.float32],
+    *,
+    moments: NDArray[np.float32],
+    round_column: Callable[[int, NDArray[np.float32]], NDArray[np.float32]],
+    block: int = 1,
+) -> None:
+    """Have every column of the matrix (out, in) rounded in order, each error taken up by the columns behind it.
+
+    `round_column` is given a column's number and all weights as they are by then, (in, out), and returns that column
+    rounded (out,); those of its block are up to date. What it makes of them it keeps itself.
+
+    Source: as of `round_compensated`.
+    """
+    rest = np.array(matrix.T, np.float32, order="C")
+    inputs, outputs = rest.shape
+    pull = _inverse_root(moments)
+    for start in range(0, inputs, _COLUMNS_AT_ONCE):
+        end = min(start + _COLUMNS_AT_ONCE, inputs)
+        errors = np.empty((end - start, outputs), np.float32)
+        for column in range(start, end):
+            error = (rest[column] - round_column(column, rest)) / pull[column, column]
+            errors[column - start] = error
+            # A block may reach beyond these columns, so its weights are brought up to date at once.
+            reach = max(end, min((column // block + 1) * block, inputs))
+            rest[column + 1 : reach] -= pull[column, column + 1 : reach, None] * error
+        done = max(end, min(-(-end // block) * block, inputs))
+        rest[done:] -= pull[start:end, done:].T @ errors
 
 
 def _nearest(matrix: NDArray[np.float32], bits: int, block: int) -> BlockWeights:

@@ -15,7 +15,7 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from central.releases.packaging.errors import GraphUnexpected
-from central.releases.packaging.parts import HEAD_NODE, RARE_NODE
+from central.releases.packaging.parts import is_head
 
 TARGETS = "score.targets"
 LOGPROBS = "score.logprobs"
@@ -30,7 +30,7 @@ def scoring_add(model: onnx.ModelProto) -> None:
         GraphUnexpected: the graph has no head or it does not make the logits.
     """
     graph = model.graph
-    heads = [node for node in graph.node if node.name in {HEAD_NODE, RARE_NODE}]
+    heads = [node for node in graph.node if is_head(node.name)]
     makers = [node for node in graph.node if "logits" in node.output]
     if not heads or len(makers) != 1:
         raise GraphUnexpected(expected="a head that makes the logits", found=len(heads))

@@ -6,6 +6,7 @@ projection's output becomes `W x + (x @ A) @ B`; every scale is already in B.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +34,12 @@ def slots_add(model: onnx.ModelProto) -> tuple[SlotShape, ...]:
     """
     slots = []
     nodes: list[NodeProto] = []
+    widened = _widened(model.graph)
     for node in model.graph.node:
         nodes.append(node)
         part = part_of(node.name)
         if part and part != HEAD_PART:
-            slot = _shape(node, part)
+            slot = _shape(node, part, widened)
             nodes.extend(_branch(model.graph, node, slot))
             slots.append(slot)
     expected = {f"layers.{i}.{part}" for i in range(len(slots) // len(LAYER_PARTS)) for part in LAYER_PARTS}
@@ -50,11 +52,21 @@ def slots_add(model: onnx.ModelProto) -> tuple[SlotShape, ...]:
     return tuple(slots)
 
 
-def _shape(node: NodeProto, name: str) -> SlotShape:
+def _widened(graph: onnx.GraphProto) -> dict[str, tuple[int, int]]:
+    """Return the shapes (in, out) of the matrices that are held in small floats, by the name of their float32 copy."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    makers = [node for node in graph.node if node.op_type in {"Cast", "DequantizeLinear"} and node.input[0] in shapes]
+    return {node.output[0]: shapes[node.input[0]] for node in makers}
+
+
+def _shape(node: NodeProto, name: str, widened: Mapping[str, tuple[int, int]]) -> SlotShape:
     sizes = {attribute.name: attribute.i for attribute in node.attribute}
-    if not {"K", "N"} <= sizes.keys():
-        raise GraphUnexpected(expected="MatMulNBits", found=node.op_type)
-    return SlotShape(name=name, d_in=sizes["K"], d_out=sizes["N"])
+    if {"K", "N"} <= sizes.keys():
+        return SlotShape(name=name, d_in=sizes["K"], d_out=sizes["N"])
+    if node.input[1] not in widened:
+        raise GraphUnexpected(expected="MatMulNBits, or a matrix of small floats", found=node.op_type)
+    d_in, d_out = widened[node.input[1]]
+    return SlotShape(name=name, d_in=d_in, d_out=d_out)
 
 
 def _branch(graph: onnx.GraphProto, node: NodeProto, slot: SlotShape) -> list[NodeProto]:

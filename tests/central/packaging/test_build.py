@@ -1,3 +1,4 @@
+import contextlib
 import shutil
 
 import numpy as np
@@ -44,13 +45,13 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
         assert np.isclose(engine.perplexity(text), card.perplexity[language].shipped, rtol=1e-4)
 
 
-def rebuild(tmp_path, checkpoint, recipe, texts=TEXTS):
+def rebuild(tmp_path, checkpoint, recipe, texts=TEXTS, progress=lambda step, part: None):
     return package_build(
         checkpoint=checkpoint,
         texts=texts,
         into=tmp_path / "out" / "package",
         work=tmp_path / "work",
-        progress=lambda step, part: None,
+        progress=progress,
         recipe=recipe,
         tune=False,
         threads=1,
@@ -100,6 +101,36 @@ def test_a_mixed_package_keeps_its_budget_and_its_card_says_what_was_chosen(tmp_
         rebuild(tmp_path, checkpoint, Recipe(languages=(), quantisation="mixed", max_bytes=smallest // 2))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("quantisation", "allowed"), [("fp16", 0.001), ("fp8", 0.2)])
+def test_small_floats_are_built_by_name_and_kept_to_the_bound(tmp_path, quantisation, allowed):
+    recipe = Recipe(languages=(), quantisation=quantisation, max_increase=allowed)
+    card = rebuild(tmp_path, tiny_prepared(tmp_path), recipe)
+    assert card.quantisation == quantisation
+    assert all(abs(pair.shipped / pair.fp32 - 1) < allowed for pair in card.perplexity.values())
+    assert all(parity.divergence_long < allowed for parity in card.parity.values())
+    assert card == package_open(tmp_path / "out" / "package")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_fp8_that_loses_too_much_by_rounding_to_nearest_is_compensated(tmp_path):
+    checkpoint, steps = tiny_prepared(tmp_path), []
+
+    def build(max_increase):
+        steps.clear()
+        recipe = Recipe(languages=(), quantisation="fp8", max_increase=max_increase)
+        rebuild(tmp_path, checkpoint, recipe, progress=lambda step, part: steps.append(step))
+
+    build(0.9)
+    assert "sensitivity" not in steps
+    # On a random model the second rounding may lose too much as well; what is asked here is that it is tried.
+    with contextlib.suppress(QuantisationTooLossy):
+        build(1e-7)
+    assert "sensitivity" in steps
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -108,6 +139,7 @@ def test_a_mixed_package_keeps_its_budget_and_its_card_says_what_was_chosen(tmp_
         {"max_increase": 0.0},
         {"max_bytes": 10},
         {"max_bytes": 0, "quantisation": "mixed"},
+        {"max_bytes": 10, "quantisation": "fp8"},
     ],
 )
 def test_an_impossible_recipe_is_refused(chosen):

@@ -5,9 +5,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from central.releases.packaging.graph_rewrite import GRAPH
 from central.releases.packaging.graph_weights import weight_read
 from central.releases.packaging.parts import LAYER_PARTS, RARE_PART, part_sources
-from central.releases.packaging.quantise import GRAPH, WordOrder, graph_quantise, nearest
+from central.releases.packaging.quantise import WordOrder, graph_quantise, nearest
 from central.releases.packaging.slots import slots_add
 from tests.tiny_checkpoint import tiny_tokenizer
 

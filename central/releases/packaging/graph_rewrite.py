@@ -1,0 +1,60 @@
+"""Rewrites the float32 graph, matrix by matrix, into one that holds its weights in another form.
+
+What the form is, and which nodes read it, is the caller's: a Holder. Everything that is no matrix is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto
+
+from central.releases.packaging.errors import GraphUnexpected
+from central.releases.packaging.graph_weights import WeightFile, weight_read
+from central.releases.packaging.parts import HEAD_PART, part_of
+
+GRAPH = "model.onnx"
+WEIGHTS = "model.onnx.data"
+
+
+class Holder(Protocol):
+    """Holds one matrix in another form."""
+
+    def __call__(
+        self, graph: onnx.GraphProto, node: NodeProto, matrix: NDArray[np.float32], weights: WeightFile
+    ) -> list[TensorProto]:
+        """Write the `matrix` (out, in) of `node`, let `graph` read it, and return the initializers that it then needs.
+
+        The head's holder lets the embedding read the same bytes.
+        """
+
+
+def graph_rewrite(*, source: Path, into: Path, holder: Holder, progress: Callable[[float], None]) -> onnx.ModelProto:
+    """Write the weights of the graph in `source` to `into` and return the graph that reads them, not yet saved.
+
+    Raises:
+        GraphUnexpected: the graph is not the one that the builder makes for Gemma 3 with a shared embedding.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    model = onnx.load(source / GRAPH, load_external_data=False)
+    old = {tensor.name: tensor for tensor in model.graph.initializer}
+    matrices = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in old]
+    if HEAD_PART not in {part_of(node.name) for node in matrices}:
+        raise GraphUnexpected(expected="a head", found=[node.name for node in matrices][-1:])
+    kept: list[TensorProto] = []
+    with WeightFile(into / WEIGHTS) as weights:
+        for done, node in enumerate(matrices):
+            if not part_of(node.name):
+                raise GraphUnexpected(expected="Gemma's projections and head", found=node.name)
+            matrix = weight_read(old.pop(node.input[1]), folder=source).T
+            kept.extend(holder(model.graph, node, matrix, weights))
+            progress((done + 1) / len(matrices))
+        kept.extend(weights.put(name, weight_read(tensor, folder=source)) for name, tensor in old.items())
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    return model
