@@ -29,7 +29,7 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
             into=tmp_path / name,
             work=tmp_path / "work",
             progress=lambda step, part: told.append((step, part)),
-            recipe=Recipe(languages=()),
+            recipe=Recipe(languages=("tg",)),
             threads=1,
         )
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(FILES)
@@ -37,6 +37,12 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
         made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert made[0] == made[1]
     assert told.count(("chat tuning", 1.0)) >= 2
+    # The second build has measured nothing and knows what the trimming cost all the same.
+    parts = [part for step, part in told if step == "vocabulary"]
+    assert parts[-2:] == [0.0, 1.0]
+    assert parts.count(0.0) == 2
+    assert card.vocabulary.keys() == {"tg"}
+    assert 0 < card.vocabulary["tg"].trimmed <= card.vocabulary["tg"].whole
     engine = Engine.load(tmp_path / "one", threads=1)
     for language, text in TEXTS.items():
         assert np.isclose(engine.perplexity(text), card.perplexity[language].shipped, rtol=1e-4)
