@@ -88,6 +88,11 @@ SENTENCES: Mapping[str, str] = {
         "The smaller vocabulary loses words of %(language)s (only %(share)s stay as they were); "
         "build with the whole vocabulary or use another checkpoint."
     ),
+    "trim_perplexity_too_high": _(
+        "The smaller vocabulary makes text in %(language)s less likely: %(trimmed)s bits a byte instead of %(whole)s, "
+        "perplexity higher by a share of %(increase)s where %(allowed)s is allowed; build with the whole vocabulary or "
+        "use another checkpoint."
+    ),
     "graph_unexpected": _("The exported model is not as expected (%(expected)s); use another checkpoint."),
     "tokenizer_unusable": _("The model's tokenizer cannot be used; use another checkpoint."),
     "engine_failed": _("The engine cannot run %(path)s (%(problem)s); build the release again."),

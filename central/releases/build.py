@@ -76,10 +76,12 @@ def base_gate(*, release: Release, now: datetime) -> None:
     }
     parities = release.card["parity"].values()
     divergences = [float(parity[name]) for parity in parities for name in ("divergence_short", "divergence_long")]
+    increases = [float(loss["increase"]) for loss in release.card.get("vocabulary", {}).values()]
     report = BaseReport(
         perplexity=pairs,
         divergence=max(divergences, default=math.nan),
         suite=suite_stored(release) or SuiteReport(),
+        vocabulary_increase=max(increases, default=None),
     )
     release_gate(release=release, report=report, now=now)
 

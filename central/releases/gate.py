@@ -32,12 +32,15 @@ class BaseReport:
     """What was measured of a base release.
 
     `divergence` is the largest mean divergence of its expectations from fp32's, in nats a token, over the languages and
-    over texts shorter and longer than the sliding window.
+    over texts shorter and longer than the sliding window. `vocabulary_increase` is the largest relative increase of
+    perplexity, over the languages, by trimming the vocabulary; the build has held it to its bound.
     """
 
     perplexity: Mapping[str, PerplexityPair]
     divergence: float
     suite: SuiteReport
+    vocabulary_increase: float | None = None
+    """None where nothing was trimmed, or in a package from before it was measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ REASONS: Mapping[str, str] = {
 }
 FIGURES: Mapping[str, str] = {
     "divergence": _("divergence from the model that it was made from, nats a token"),
+    "vocabulary_increase": _("largest rise of perplexity by the smaller vocabulary, as a share"),
     "unrelated_loss": _("loss of answers that nobody corrected, nats a token"),
     "unrelated_count": _("answers that nobody corrected"),
     "corrections_gain": _("gain of the corrections, nats a token"),

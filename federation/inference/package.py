@@ -51,6 +51,19 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VocabularyLoss:
+    """What trimming the vocabulary cost the float32 checkpoint.
+
+    `whole` and `trimmed` are the bits that a byte of text costs with the whole vocabulary and with the trimmed one.
+    `increase` is how much higher (0.005 is 0.5%) the perplexity is, by the token of the whole vocabulary for both.
+    """
+
+    whole: float
+    trimmed: float
+    increase: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixChoice:
     """How one matrix is held, and why: what it was predicted to cost in nats a token."""
 
@@ -64,7 +77,7 @@ class MatrixChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageCard:
-    """What a package is; `perplexity` and `parity` are by language code (`tg`, `ru`, `en`)."""
+    """What a package is; `perplexity`, `parity` and `vocabulary` are by language code (`tg`, `ru`, `en`)."""
 
     format: int
     name: str
@@ -83,6 +96,8 @@ class PackageCard:
     parity: Mapping[str, Parity] = field(default_factory=dict)
     matrices: tuple[MatrixChoice, ...] = ()
     """Of a mixed quantisation, what was chosen for each matrix."""
+    vocabulary: Mapping[str, VocabularyLoss] = field(default_factory=dict)
+    """Of a trimmed vocabulary, what that cost; empty in a package from before it was measured."""
 
 
 def package_open(folder: Path) -> PackageCard:
@@ -132,6 +147,7 @@ def card_parse(document: Mapping[str, Any]) -> PackageCard:
         languages=tuple(_text(language) for language in document["languages"]),
         parity={language: _parity(values) for language, values in document["parity"].items()},
         matrices=tuple(_matrix(choice) for choice in document["matrices"]),
+        vocabulary={language: _vocabulary(values) for language, values in document.get("vocabulary", {}).items()},
         **_each(_text, texts, document),
         **_each(_count, counts, document),
     )
@@ -148,6 +164,12 @@ def _parity(values: Mapping[str, Any]) -> Parity:
         divergence_short=float(values["divergence_short"]),
         divergence_long=float(values["divergence_long"]),
         agreement=float(values["agreement"]),
+    )
+
+
+def _vocabulary(values: Mapping[str, Any]) -> VocabularyLoss:
+    return VocabularyLoss(
+        whole=float(values["whole"]), trimmed=float(values["trimmed"]), increase=float(values["increase"])
     )
 
 

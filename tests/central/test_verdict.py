@@ -263,6 +263,20 @@ def _page(staff, release, language):
     return answer.content.decode()
 
 
+def test_what_trimming_cost_most_is_a_figure_of_the_verdict_and_of_the_page(staff, disk, keys, tmp_path):
+    left = _built(disk, tmp_path, suite=_suite(8))
+    figures = {"tg": -0.0018, "en": 0.0021}
+    vocabulary = {each: {"whole": 1.5, "trimmed": 1.5, "increase": figure} for each, figure in figures.items()}
+    Release.objects.update(card={**CARD, "vocabulary": vocabulary})
+    assert bases_gate(now=timezone.now()) == 1
+    left.refresh_from_db()
+    assert parse(ReleaseVerdict, bytes(left.verdict_bytes)).figures["vocabulary_increase"] == 0.0021
+    assert "largest rise of perplexity by the smaller vocabulary, as a share: 0.002" in _page(staff, left, "en")
+    before = _judged(disk, tmp_path, 8)
+    assert "vocabulary_increase" not in parse(ReleaseVerdict, bytes(before.verdict_bytes)).figures
+    assert "smaller vocabulary" not in _page(staff, before, "en")
+
+
 @pytest.mark.parametrize(
     ("language", "words"),
     [

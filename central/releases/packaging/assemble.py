@@ -41,7 +41,15 @@ from central.releases.packaging.workshop import Workshop
 from central.releases.recipe import FP8, FP16, INT4, INT8, LANGUAGES, MIXED, Recipe
 from federation.inference.adapter import MAX_RANK
 from federation.inference.engine import Engine
-from federation.inference.package import FORMAT, MatrixChoice, PackageCard, Slot, card_write, package_open
+from federation.inference.package import (
+    FORMAT,
+    MatrixChoice,
+    PackageCard,
+    Slot,
+    VocabularyLoss,
+    card_write,
+    package_open,
+)
 
 _FORMS = {INT8: (8, 32), INT4: (4, 32)}
 _SEED = 11
@@ -58,7 +66,10 @@ class GraphMaker(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """All that lies ready: the float graph in `exported`, of `checkpoint`, and what fp32 says of `texts`."""
+    """All that lies ready: the float graph in `exported`, of `checkpoint`, and what fp32 says of `texts`.
+
+    `vocabulary` is what trimming cost, by language; empty where nothing was trimmed.
+    """
 
     shop: Workshop
     checkpoint: Checkpoint
@@ -66,6 +77,7 @@ class Bench:
     recipe: Recipe
     texts: Mapping[str, str]
     reference: ReferenceMeasures
+    vocabulary: Mapping[str, VocabularyLoss]
 
 
 def package_assemble(bench: Bench, draft: Path) -> PackageCard:
@@ -215,6 +227,7 @@ def _write(bench: Bench, draft: Path, maker: GraphMaker, *, name: str, words: Wo
         slots=tuple(Slot(slot.name, slot.d_in, slot.d_out) for slot in slots),
         perplexity={},
         languages=bench.recipe.languages,
+        vocabulary=bench.vocabulary,
     )
     card_write(card, folder=draft)
 

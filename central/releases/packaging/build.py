@@ -26,10 +26,11 @@ from central.releases.packaging.reference import (
     reference_open,
 )
 from central.releases.packaging.trim import checkpoint_trim, trim_digest
+from central.releases.packaging.trim_perplexity import MEASURE, losses_open
 from central.releases.packaging.trim_words import Trimming
 from central.releases.packaging.workshop import Workshop, step_finish
 from central.releases.recipe import Recipe
-from federation.inference.package import PackageCard
+from federation.inference.package import PackageCard, VocabularyLoss
 
 
 def package_build(
@@ -50,17 +51,26 @@ def package_build(
 
     Raises:
         TrimTooLossy: the recipe's languages lose words.
+        TrimPerplexityTooHigh: the words that they lose cost too much.
         GraphUnexpected: the checkpoint's graph is not what the steps can work on.
         QuantisationTooLossy: the package's perplexity is above fp32 by more than the recipe allows.
         PackageTooLarge: no choice of bits makes a package as small as the recipe asks.
             Nothing is left at `into` then.
     """
     shop = Workshop(work=work, progress=progress, threads=threads)
-    trimmed = _trimmed(shop, checkpoint, recipe) if recipe.languages else checkpoint
+    trimmed, vocabulary = _trimmed(shop, checkpoint, recipe) if recipe.languages else (checkpoint, {})
     tuned = _tuned(shop, trimmed) if tune else trimmed
     reference = _reference(shop, tuned, texts)
     exported = _exported(shop, tuned)
-    bench = Bench(shop=shop, checkpoint=tuned, exported=exported, recipe=recipe, texts=texts, reference=reference)
+    bench = Bench(
+        shop=shop,
+        checkpoint=tuned,
+        exported=exported,
+        recipe=recipe,
+        texts=texts,
+        reference=reference,
+        vocabulary=vocabulary,
+    )
     draft = into.with_name(f".{into.name}-draft")
     try:
         card = package_assemble(bench, draft)
@@ -72,15 +82,17 @@ def package_build(
     return card
 
 
-def _trimmed(shop: Workshop, checkpoint: Checkpoint, recipe: Recipe) -> Checkpoint:
-    folder, is_finished = shop.place("trimmed", checkpoint.digest, trim_digest(recipe.languages, Trimming()))
+def _trimmed(shop: Workshop, checkpoint: Checkpoint, recipe: Recipe) -> tuple[Checkpoint, Mapping[str, VocabularyLoss]]:
+    """Return the trimmed checkpoint and what trimming cost, by language."""
+    chosen = trim_digest(recipe.languages, Trimming())
+    folder, is_finished = shop.place("trimmed", checkpoint.digest, chosen, MEASURE)
     with shop.step("vocabulary") as part:
         if not is_finished:
             checkpoint_trim(
                 checkpoint=checkpoint, languages=recipe.languages, into=folder / "checkpoint", progress=part
             )
             step_finish(folder)
-    return checkpoint_open(folder / "checkpoint")
+    return checkpoint_open(folder / "checkpoint"), losses_open(folder / "checkpoint")
 
 
 def _tuned(shop: Workshop, checkpoint: Checkpoint) -> Checkpoint:

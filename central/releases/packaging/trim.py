@@ -1,7 +1,8 @@
 """Trims a checkpoint's vocabulary to what some languages use: the embedding and the head lose the rows of the rest.
 
 On a small model these rows are most of the weights, and all of them are read for every token of an answer. Text of the
-languages comes out as the same tokens as before, so that the model answers as it did; `trim_check` holds it to that.
+languages comes out as the same tokens as before, so that the model answers as it did; `trim_check` holds it to that,
+and `trim_perplexity` to what the rest may cost.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from central.releases.packaging.checkpoint_card import (
 from central.releases.packaging.errors import CheckpointIncomplete
 from central.releases.packaging.kept_weights import kept_trim
 from central.releases.packaging.trim_check import check_texts, trim_check
+from central.releases.packaging.trim_perplexity import Vocabulary, losses_record, trim_perplexity
 from central.releases.packaging.trim_settings import ADDED_TOKENS, ids_referred, ids_renumber, tokenizer_config_trim
 from central.releases.packaging.trim_tokenizer import tokenizer_read, tokenizer_trim
 from central.releases.packaging.trim_weights import embedding_rows, weights_trim
@@ -40,8 +42,18 @@ _MODEL_SETTINGS = ("config.json", "generation_config.json")
 _TOKENIZER_CONFIG = "tokenizer_config.json"
 _SETTINGS = (*_MODEL_SETTINGS, _TOKENIZER_CONFIG)
 _TEMPLATE = "chat_template.jinja"
-_CHOSEN, _CHECKED = 0.3, 0.4
+_CHOSEN, _CHECKED, _COPIED = 0.3, 0.4, 0.6
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _TrimmedVocabulary:
+    """Each kept token's new id by its old one, both tokenizers, and the lines by language that they are judged on."""
+
+    new_ids: Mapping[int, int]
+    before: Tokenizer
+    after: Tokenizer
+    texts: Mapping[str, Sequence[str]]
 
 
 def checkpoint_trim(
@@ -54,6 +66,8 @@ def checkpoint_trim(
 ) -> Checkpoint:
     """Leave a copy of `checkpoint` at `into` whose vocabulary is what `languages` use, and describe it.
 
+    What that cost is kept beside it, for `losses_open`.
+
     `languages` are some of `LANGUAGES`; their order does not matter. The same checkpoint and settings give the same
     files. A folder that was at `into` is replaced at the end; after any error it is as it was.
 
@@ -61,6 +75,7 @@ def checkpoint_trim(
         CheckpointIncomplete: a setting names a token that the checkpoint does not have, or a file or tensor is missing.
         UnsupportedArchitecture: the tokenizer is not Gemma's kind.
         TrimTooLossy: text of a language came out as other tokens.
+        TrimPerplexityTooHigh: text of a language costs the model more than it did.
         ValueError: a language is not one of `LANGUAGES`, or there is none.
     """
     chosen = frozenset(languages)
@@ -72,18 +87,26 @@ def checkpoint_trim(
     with tempfile.TemporaryDirectory(prefix=f".{into.name}-", dir=into.parent) as scratch:
         work = Path(scratch) / "folder"
         work.mkdir()
-        new_ids = _vocabulary_trim(checkpoint.folder, work, languages=chosen, trimming=trimming, progress=progress)
-        rows = sorted(new_ids)
+        vocabulary = _vocabulary_trim(checkpoint.folder, work, languages=chosen, trimming=trimming, progress=progress)
+        rows = sorted(vocabulary.new_ids)
         saved_bytes = weights_trim(
             folder=checkpoint.folder,
             into=work,
             rows=rows,
-            progress=lambda part: progress(_CHECKED + (1 - _CHECKED) * part),
+            progress=lambda part: progress(_CHECKED + (_COPIED - _CHECKED) * part),
         )
         _log.info("trim: the weights are %d bytes smaller", saved_bytes)
         checkpoint_record(replace(trimmed, folder=work))
         # The integers count only under the digest that the card now has.
         kept_trim(source=checkpoint.folder, into=work, rows=rows)
+        losses = trim_perplexity(
+            before=Vocabulary(checkpoint.folder, vocabulary.before),
+            after=Vocabulary(work, vocabulary.after),
+            texts=vocabulary.texts,
+            progress=lambda part: progress(_COPIED + (1 - _COPIED) * part),
+        )
+        _log.info("trim: what it costs, by language: %s", losses)
+        losses_record(losses, folder=work)
         if into.exists():
             shutil.rmtree(into)
         work.rename(into)
@@ -97,8 +120,8 @@ def trim_digest(languages: Iterable[str], trimming: Trimming) -> str:
 
 def _vocabulary_trim(
     folder: Path, work: Path, *, languages: AbstractSet[str], trimming: Trimming, progress: Callable[[float], None]
-) -> dict[int, int]:
-    """Write tokenizer and settings of `folder` anew into `work`; return each kept token's new id by its old one."""
+) -> _TrimmedVocabulary:
+    """Write tokenizer and settings of `folder` anew into `work`."""
     settings = {name: _json_read(folder / name) for name in _SETTINGS if (folder / name).is_file()}
     tokenizer = tokenizer_read(folder / TOKENIZER_FILE)
     before = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
@@ -117,11 +140,12 @@ def _vocabulary_trim(
     progress(_CHOSEN)
     (work / TOKENIZER_FILE).write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), "utf-8")
     after = Tokenizer.from_file(str(work / TOKENIZER_FILE))
-    shares = trim_check(before=before, after=after, texts=check_texts(sorted(languages)))
+    texts = check_texts(sorted(languages))
+    shares = trim_check(before=before, after=after, texts=texts)
     _log.info("trim: the same tokens as before, by language: %s", shares)
     progress(_CHECKED)
     _settings_write(folder, work, settings, new_ids=new_ids, dropped=tokenizer.ids.keys() - kept)
-    return new_ids
+    return _TrimmedVocabulary(new_ids, before, after, texts)
 
 
 def _mentions(folder: Path, settings: Mapping[str, Mapping[str, Any]]) -> str:

@@ -30,7 +30,7 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
             into=tmp_path / name,
             work=tmp_path / "work",
             progress=lambda step, part: told.append((step, part)),
-            recipe=Recipe(languages=()),
+            recipe=Recipe(languages=("tg",)),
             threads=1,
         )
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(FILES)
@@ -40,6 +40,12 @@ def test_a_build_leaves_only_what_a_node_needs_and_a_second_one_the_same_bytes(t
     assert told.count(("chat tuning", 1.0)) >= 2
     # The same bytes are not measured a second time.
     assert [part for step, part in told if step == "measure"][-3:] == [1.0, 0.0, 1.0]
+    # The second build has measured nothing and knows what the trimming cost all the same.
+    parts = [part for step, part in told if step == "vocabulary"]
+    assert parts[-2:] == [0.0, 1.0]
+    assert parts.count(0.0) == 2
+    assert card.vocabulary.keys() == {"tg"}
+    assert 0 < card.vocabulary["tg"].trimmed <= card.vocabulary["tg"].whole
     engine = Engine.load(tmp_path / "one", threads=1)
     for language, text in TEXTS.items():
         assert np.isclose(engine.perplexity(text), card.perplexity[language].shipped, rtol=1e-4)

@@ -1,4 +1,6 @@
+import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from federation.inference.adapter import adapter_expand, adapter_read, adapter_write
 from federation.inference.engine import Engine
 from federation.inference.errors import EngineFailed, EngineTooOld, PackageCardInvalid, PackageIncomplete, PromptTooLong
-from federation.inference.package import CARD, package_open
+from federation.inference.package import CARD, VocabularyLoss, card_write, package_open
 from federation.inference.prompt import Role, Turn
 from federation.inference.sampling import Sampling
 
@@ -124,6 +126,21 @@ def test_old_turns_go_first_and_the_system_text_stays(engine):
     assert tokenizer.text(short) == "user\nхуб\n\nчор\nmodel\n"
     with pytest.raises(PromptTooLong):
         tokenizer.prompt(spoken, allowed_tokens=5)
+
+
+def test_a_card_tells_what_trimming_cost_and_one_from_before_that_was_measured_opens(packaged, tmp_path):
+    folder = shutil.copytree(packaged / "package", tmp_path / "package")
+    losses = {"tg": VocabularyLoss(whole=1.55, trimmed=1.548, increase=-0.0018)}
+    card_write(replace(package_open(folder), vocabulary=losses), folder=folder)
+    assert package_open(folder).vocabulary == losses
+    document = json.loads((folder / CARD).read_text())
+    document["vocabulary"]["tg"]["increase"] = "much"
+    (folder / CARD).write_text(json.dumps(document))
+    with pytest.raises(PackageCardInvalid):
+        package_open(folder)
+    del document["vocabulary"]
+    (folder / CARD).write_text(json.dumps(document))
+    assert package_open(folder).vocabulary == {}
 
 
 def test_a_package_without_a_file_or_with_a_wrong_card_is_refused(packaged, tmp_path):
