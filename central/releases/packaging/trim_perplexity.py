@@ -22,7 +22,7 @@ from central.releases.packaging.checkpoint_card import settings_write
 from central.releases.packaging.layer_stream import LayerStream
 from federation.errors import CapacityError
 from federation.inference.package import VocabularyLoss
-from federation.inference.prompt import BOS
+from federation.tokenizer_file import BOS
 
 ALLOWED_INCREASE = 0.005
 # Counts up whenever other text is measured, or otherwise: kept steps of a build hold the figures.
