@@ -69,7 +69,7 @@ def test_an_adapter_adds_the_product_of_its_factors_and_goes_without_a_trace(mad
     b = {slot.name: np.random.default_rng(9).normal(0, 0.5, (4, slot.d_out)).astype(np.float32)}
     adapter_write(tmp_path / "adapter.bin", base_digest="b", seed="s", rank=4, b=b)
     adapter = adapter_read(tmp_path / "adapter.bin", base_digest="b")
-    adapter_expand(adapter, slots=card.slots, into=tmp_path / "adapter.onnx_adapter")
+    adapter_expand(adapter, card=card, into=tmp_path / "adapter.onnx_adapter")
     before = engine.logits(IDS, 20)
     engine.swap_adapter(tmp_path / "adapter.onnx_adapter")
     changed = engine.logits(IDS, 20)
