@@ -65,8 +65,12 @@ class ReleaseAdmin(ReadOnlyAdmin):
         return bool(request.user.has_perm("releases.add_release"))
 
     def get_fields(self, request: HttpRequest, obj: Release | None = None) -> Any:  # noqa: ANN401
-        """Ask for a title and a checkpoint only; adapters come from rounds."""
-        return ("title", "checkpoint", "has_chat_tuning", "recipe") if obj is None else super().get_fields(request, obj)
+        """Ask for a draft's terms only, adapters come from rounds; else show what decides before the long card."""
+        if obj is None:
+            return ("title", "checkpoint", "has_chat_tuning", "recipe")
+        fields = [field for field in super().get_fields(request, obj) if field != "shown_verdict"]
+        fields.insert(fields.index("card"), "shown_verdict")
+        return fields
 
     def get_inlines(self, request: HttpRequest, obj: Release | None) -> Any:  # noqa: ANN401
         """Show files once there may be some."""

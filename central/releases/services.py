@@ -177,6 +177,8 @@ def release_judge(
         gate_report=report_plain(report, comparison, verdict),
         verdict_bytes=canonical_bytes(document),
         why=why,
+        stage="",
+        stage_share=1.0,
     )
 
 

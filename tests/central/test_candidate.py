@@ -147,6 +147,7 @@ def test_a_gate_that_takes_long_but_lives_is_not_taken_over(ended, disk):
     _aggregate(ended, disk, slow_gate)
     assert taken_over == []
     assert ended.status == RoundStatus.COMPLETED
+    assert Release.objects.get(kind="adapter").stage == ""
 
 
 def test_round_show_follows_a_round_to_its_end(ended, disk, monkeypatch, capsys):
