@@ -102,6 +102,12 @@ def package_assemble(bench: Bench, draft: Path) -> PackageCard:
     return _judged(bench, draft, matrices=())
 
 
+def languages_beyond(card: PackageCard, allowed: float) -> list[str]:
+    """Return the languages whose perplexity is above fp32's by more than `allowed` (0.03 is three percent)."""
+    # What is no number is within no bound.
+    return [language for language, pair in card.perplexity.items() if not pair.shipped <= pair.fp32 * (1 + allowed)]
+
+
 def _fp8(bench: Bench, draft: Path) -> PackageCard:
     """Round to nearest; where that loses more than the recipe allows, let columns make up for one another.
 
@@ -109,8 +115,7 @@ def _fp8(bench: Bench, draft: Path) -> PackageCard:
     """
     _write(bench, draft, _in_floats(lambda _part, matrix: e4m3_round(matrix)), name=FP8)
     card = _judged(bench, draft, matrices=())
-    allowed = 1 + bench.recipe.max_increase
-    if all(pair.shipped <= pair.fp32 * allowed for pair in card.perplexity.values()):
+    if not languages_beyond(card, bench.recipe.max_increase):
         return card
     _write_draft(bench, draft)
     felt = _sensitivities(bench, draft)

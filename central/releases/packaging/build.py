@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from central.releases.packaging.assemble import Bench, package_assemble
+from central.releases.packaging.assemble import Bench, languages_beyond, package_assemble
 from central.releases.packaging.chat_tuning import ChatTuning, checkpoint_tune, tuning_digest
 from central.releases.packaging.checkpoint import Checkpoint, Progress, checkpoint_open
 from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
@@ -136,8 +136,8 @@ def _exported(shop: Workshop, checkpoint: Checkpoint) -> Path:
 
 
 def _check_loss(card: PackageCard, allowed: float) -> None:
-    for language, measured in card.perplexity.items():
-        if measured.shipped > measured.fp32 * (1 + allowed):
-            raise QuantisationTooLossy(
-                language=language, shipped=measured.shipped, reference=measured.fp32, allowed=allowed
-            )
+    for language in languages_beyond(card, allowed):
+        measured = card.perplexity[language]
+        raise QuantisationTooLossy(
+            language=language, shipped=measured.shipped, reference=measured.fp32, allowed=allowed
+        )
