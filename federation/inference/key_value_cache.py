@@ -98,7 +98,9 @@ class KeyValueCache:
 
     def prefix_copy(self, *, source: int, into: int, tokens: int) -> None:
         """Let `into` hold the first `tokens` tokens of `source` and no others."""
-        self._values[:, :, into, :, :tokens] = self._values[:, :, source, :, :tokens]
+        for layer, window in enumerate(self.shape.windows):
+            held = slice(self._dropped[source] if window else 0, tokens)
+            self._values[layer, :, into, :, held] = self._values[layer, :, source, :, held]
         self._ids[into] = []
         self._dropped[into] = self._dropped[source]
         self.extend(into, self._ids[source][:tokens])
@@ -108,14 +110,16 @@ class KeyValueCache:
         """Exchange what two rows hold."""
         if first == second:
             return
-        longest = max(len(self._ids[first]), len(self._ids[second]))
-        kept = self._values[:, :, first, :, :longest].copy()
-        self._values[:, :, first, :, :longest] = self._values[:, :, second, :, :longest]
-        self._values[:, :, second, :, :longest] = kept
+        # One layer at a time and only what is held: whole rows would for a moment take half as much memory again.
+        for layer, window in enumerate(self.shape.windows):
+            firsts, seconds = self._held(first, window), self._held(second, window)
+            kept = self._values[layer, :, first, :, firsts].copy()
+            self._values[layer, :, first, :, seconds] = self._values[layer, :, second, :, seconds]
+            self._values[layer, :, second, :, firsts] = kept
         for each in (self._ids, self._dropped):
             _exchange(each, first, second)
         for row in (first, second):
-            self._touched[row] = max(self._touched[row], longest)
+            self._touched[row] = max(self._touched[row], len(self._ids[row]))
             self._drop(row)
             if not self._ids[row]:
                 self.forget(row)
@@ -126,6 +130,10 @@ class KeyValueCache:
         self._touched[row] = self._dropped[row] = 0
         for layer in range(self.shape.layers):
             self._give_back(layer, row, self.shape.tokens)
+
+    def _held(self, row: int, window: int) -> slice:
+        """Return which tokens of the row a layer with `window` holds."""
+        return slice(self._dropped[row] if window else 0, len(self._ids[row]))
 
     def _drop(self, row: int) -> None:
         """Give back what the layers with a window no longer look at."""
