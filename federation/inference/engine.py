@@ -63,26 +63,47 @@ class Engine:
             EngineFailed: the file cannot be loaded; the adapter that was active stays so.
         """
         factors = NO_FACTORS if adapter is None else adapter_factors(adapter)
-        self._session.factors_drop(self._factors)
+        self.factors_drop(self._factors)
         self._factors = factors
+
+    def factors_drop(self, factors: Factors) -> None:
+        """Forget the factors of an adapter with which no answer will begin again."""
+        self._session.factors_drop(factors)
 
     @property
     def has_room(self) -> bool:
         """Whether one more answer can begin."""
         return self._batch.has_room
 
-    def begin(self, turns: Sequence[Turn], *, max_new_tokens: int, sampling: Sampling = GREEDY) -> Generation:
+    def begin(
+        self,
+        turns: Sequence[Turn],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling = GREEDY,
+        factors: Factors | None = None,
+    ) -> Generation:
         """Begin an answer to `turns`; there must be room. Every `step` lets it grow until `end` is called.
+
+        `factors` are those of another adapter than the active one; NO_FACTORS: the base alone.
 
         Raises:
             PromptTooLong: the last turn does not fit beside `max_new_tokens`.
         """
         prompt = self.tokenizer.prompt(turns, allowed_tokens=self.card.context_tokens - max_new_tokens)
-        return self.begin_ids(prompt, max_new_tokens=max_new_tokens, sampling=sampling)
+        return self.begin_ids(prompt, max_new_tokens=max_new_tokens, sampling=sampling, factors=factors)
 
-    def begin_ids(self, prompt: Sequence[int], *, max_new_tokens: int, sampling: Sampling = GREEDY) -> Generation:
+    def begin_ids(
+        self,
+        prompt: Sequence[int],
+        *,
+        max_new_tokens: int,
+        sampling: Sampling = GREEDY,
+        factors: Factors | None = None,
+    ) -> Generation:
         """Begin to continue `prompt` as it stands; it fits into the context together with `max_new_tokens`."""
-        return self._batch.open(prompt, max_new_tokens=max_new_tokens, sampling=sampling, factors=self._factors)
+        chosen = self._factors if factors is None else factors
+        return self._batch.open(prompt, max_new_tokens=max_new_tokens, sampling=sampling, factors=chosen)
 
     def step(self) -> list[tuple[Generation, int]]:
         """Let the answers grow; return each new token with the answer it belongs to.
@@ -128,15 +149,17 @@ class Engine:
         """Return the whole greedy answer to `turns`."""
         return "".join(self.generate(turns, max_new_tokens=max_new_tokens)).strip()
 
-    def logprob_per_token(self, turns: Sequence[Turn], answer: str) -> float:
+    def logprob_per_token(self, turns: Sequence[Turn], answer: str, *, factors: Factors | None = None) -> float:
         """Return the mean natural-log probability of the tokens of `answer`, the closing turn token included.
+
+        `factors` as in `begin`.
 
         Raises:
             PromptTooLong: question and answer do not fit into the context.
         """
         closing = self.tokenizer.answer(answer)
         prompt = self.tokenizer.prompt(turns, allowed_tokens=self.card.context_tokens - len(closing))
-        return float(self._score(prompt + closing, len(closing)).mean())
+        return float(self._score(prompt + closing, len(closing), factors).mean())
 
     def perplexity(self, text: str, *, piece_tokens: int = 300) -> float:
         """Return e to the mean, over the pieces of `losses`, of the mean loss of a token."""
@@ -158,10 +181,11 @@ class Engine:
         row = self._batch.idle_row()
         return self._session.score(row=row, ids=ids, targets=targets, factors=self._factors, output=SCORE_LOGITS)
 
-    def _score(self, ids: Sequence[int], scored: int) -> NDArray[np.float32]:
+    def _score(self, ids: Sequence[int], scored: int, factors: Factors | None = None) -> NDArray[np.float32]:
         """Return the log-probability of each of the last `scored` ids, given all before it."""
         row = self._batch.idle_row()
-        return self._session.score(row=row, ids=ids[:-1], targets=ids[-scored:], factors=self._factors, output=LOGPROBS)
+        chosen = self._factors if factors is None else factors
+        return self._session.score(row=row, ids=ids[:-1], targets=ids[-scored:], factors=chosen, output=LOGPROBS)
 
 
 def adapter_factors(adapter: Path) -> Factors:

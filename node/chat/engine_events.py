@@ -34,6 +34,12 @@ class ReleaseNotLoaded(CapacityError):
     code = "release_not_loaded"
 
 
+class ReleaseNotAtHand(CapacityError):
+    """`release` cannot answer beside the release that runs: it is on another base, or not kept any more."""
+
+    code = "release_not_at_hand"
+
+
 class AnswerFailed(TransportError):
     """The engine met an error while answering; `reason` is its code."""
 
@@ -86,6 +92,8 @@ class EngineRequest:
     """Of the draws at a temperature above 0; 0 to 2**31 - 1."""
     stop: tuple[str, ...] = ()
     """The answer ends before the first of these texts, which is not part of it."""
+    release: str = ""
+    """The digest of the release that is to answer; empty: the one that runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

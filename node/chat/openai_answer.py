@@ -1,12 +1,13 @@
 """What a chat completion's answer looks like in OpenAI's words: whole, in pieces, and the list of models.
 
-Builds text out of values and knows neither the engine's socket nor the database. The school's model is called
-`release-<version>` after the release that runs, and `current` is whichever that is.
+Builds text out of values and knows neither the engine's socket nor the database. A model is called
+`release-<version>` after its release, and `current` is whichever runs.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -81,9 +82,9 @@ def model_text(*, name: str, created: int) -> str:
     return _json(_model(name, created))
 
 
-def models_text(*, names: tuple[str, ...], created: int) -> str:
-    """Return the list of the models that answer, as JSON."""
-    return _json({"object": "list", "data": [_model(name, created) for name in names]})
+def models_text(created: Mapping[str, int]) -> str:
+    """Return the list of the models that answer, as JSON; `created` says by name when each came."""
+    return _json({"object": "list", "data": [_model(name, came_at) for name, came_at in created.items()]})
 
 
 def _model(name: str, created: int) -> dict[str, Any]:

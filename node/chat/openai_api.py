@@ -8,7 +8,7 @@ Nothing that passes through is stored.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
@@ -50,7 +50,7 @@ from node.chat.openai_refusal import ModelUnknown, QueueTooLong, refusal_make
 from node.chat.openai_request import SEEDS, CompletionRefused, CompletionRequest, RefusalReason, completion_request_read
 from node.chat.services import Asker
 from node.installed.disk import release_path
-from node.installed.services import active_release
+from node.installed.services import ActiveRelease, active_release, releases_beside
 from node.root import engine_socket_path
 
 # On a slow PC a hundred answers before one's own take some ten minutes, after which the usual clients have given up.
@@ -61,13 +61,13 @@ MAX_PLACE = 100
 @require_POST
 @never_cache
 async def chat_completions(request: HttpRequest) -> HttpResponseBase:
-    """Answer the messages with the model that runs, whole or as server-sent events."""
+    """Answer the messages with the release that is named, whole or as server-sent events."""
     language = translation.get_language_from_request(request)
     try:
         person_id = await sync_to_async(_admit)(request)
         asked = completion_request_read(_body(request))
-        answering = await sync_to_async(_answering)(asked.model)
-        first, events = await _begin(_engine_request(asked, answering, person_id))
+        answering, release = await sync_to_async(_answering)(asked.model)
+        first, events = await _begin(_engine_request(asked, answering, release, person_id))
         if asked.is_stream:
             return _streamed(_chunks(answering, first, events, has_usage=asked.has_usage, language=language))
         return HttpResponse(await _whole(answering, first, events), content_type="application/json")
@@ -79,11 +79,11 @@ async def chat_completions(request: HttpRequest) -> HttpResponseBase:
 @require_GET
 @never_cache
 def models(request: HttpRequest) -> HttpResponse:
-    """List the names under which the model that runs answers; none before the first release."""
+    """List the names of the release that runs and of those that can answer beside it; none before the first release."""
     try:
         _admit(request)
-        names, created = _models()
-        return HttpResponse(models_text(names=names, created=created), content_type="application/json")
+        created = {name: _came_at(release) for name, release in _models().items()}
+        return HttpResponse(models_text(created), content_type="application/json")
     except FederationError as error:
         return _refused(error, translation.get_language_from_request(request))
 
@@ -95,8 +95,7 @@ def model(request: HttpRequest, name: str) -> HttpResponse:
     """Tell of one model."""
     try:
         _admit(request)
-        names, created = _models()
-        _known_check(name, names)
+        created = _came_at(_known(name, _models()))
         return HttpResponse(model_text(name=name, created=created), content_type="application/json")
     except FederationError as error:
         return _refused(error, translation.get_language_from_request(request))
@@ -116,36 +115,43 @@ def _body(request: HttpRequest) -> bytes:
         raise CompletionRefused(reason=RefusalReason.TOO_LARGE.value) from error
 
 
-def _models() -> tuple[tuple[str, ...], int]:
-    """Return the names of the model that runs, and when it came, in seconds since 1970."""
+def _models() -> dict[str, ActiveRelease]:
+    """Return the releases that can be asked, by name: the one that runs first."""
     root = Path(settings.NODE_ROOT)
     active = active_release(root=root)
     if active is None:
-        return (), 0
-    came_at = (release_path(root, active.digest) / INDEX_NAME).stat().st_mtime
-    return (CURRENT, model_name(active.index.version)), int(came_at)
+        return {}
+    beside = {model_name(release.index.version): release for release in releases_beside(root=root)}
+    return {CURRENT: active, model_name(active.index.version): active} | beside
 
 
-def _known_check(name: str, names: tuple[str, ...]) -> None:
-    if name not in names:
-        raise ModelUnknown(model=name, known=", ".join(names))
+def _came_at(release: ActiveRelease) -> int:
+    """Return when the release came, in seconds since 1970."""
+    return int((release_path(Path(settings.NODE_ROOT), release.digest) / INDEX_NAME).stat().st_mtime)
 
 
-def _answering(name: str) -> Answering:
-    active = active_release(root=settings.NODE_ROOT)
-    if active is None:
+def _known(name: str, known: Mapping[str, ActiveRelease]) -> ActiveRelease:
+    if name not in known:
+        raise ModelUnknown(model=name, known=", ".join(known))
+    return known[name]
+
+
+def _answering(name: str) -> tuple[Answering, str]:
+    """Return what the answer's documents repeat, and the release to ask; empty: whichever runs by then."""
+    known = _models()
+    if not known:
         raise NoReleaseInstalled
-    running = model_name(active.index.version)
-    _known_check(name, (CURRENT, running))
-    return Answering(
+    release = _known(name, known)
+    answering = Answering(
         id=f"chatcmpl-{secrets.token_hex(12)}",
         created=int(timezone.now().timestamp()),
-        model=running,
-        fingerprint=active.digest[:FINGERPRINT_DIGITS],
+        model=model_name(release.index.version),
+        fingerprint=release.digest[:FINGERPRINT_DIGITS],
     )
+    return answering, "" if name == CURRENT else release.digest
 
 
-def _engine_request(asked: CompletionRequest, answering: Answering, person_id: int) -> EngineRequest:
+def _engine_request(asked: CompletionRequest, answering: Answering, release: str, person_id: int) -> EngineRequest:
     return EngineRequest(
         op=EngineOp.GENERATE,
         # The same name as on the page, so that a person with many programs has one turn and not many.
@@ -158,6 +164,7 @@ def _engine_request(asked: CompletionRequest, answering: Answering, person_id: i
         top_p=asked.top_p,
         seed=secrets.randbelow(SEEDS) if asked.seed is None else asked.seed,
         stop=asked.stop,
+        release=release,
     )
 
 

@@ -24,8 +24,6 @@ from node.chat.engine_events import (
     EngineOp,
     EngineRequest,
     EventKind,
-    NoReleaseInstalled,
-    ReleaseNotLoaded,
 )
 from node.chat.fair_queue import FairQueue
 from node.chat.serving import Served, Serving
@@ -130,7 +128,7 @@ class Scheduler:
     def _admit(self) -> None:
         while (ticket := self._next()) is not None:
             try:
-                served = self._served()
+                served = self._serving.of(ticket.request.release)
                 if ticket.request.op is EngineOp.SCORE:
                     ticket.events.put(_score(ticket.request, served))
                 else:
@@ -155,6 +153,7 @@ class Scheduler:
             _turns(request),
             max_new_tokens=min(request.max_tokens, MAX_TOKENS),
             sampling=Sampling(temperature=request.temperature, top_p=request.top_p, seed=request.seed),
+            factors=served.factors,
         )
         text = AnswerText(served.engine.tokenizer, stops=request.stop)
         return _Answer(ticket, served, generation, text, ends_at=self._monotonic() + MAX_SECONDS)
@@ -217,20 +216,13 @@ class Scheduler:
             if not self._waiting and not self._stopping.is_set():
                 self._changed.wait(timeout=_IDLE_SECONDS)
 
-    def _served(self) -> Served:
-        if self._serving.failure_code:
-            raise ReleaseNotLoaded(reason=self._serving.failure_code)
-        if self._serving.served is None:
-            raise NoReleaseInstalled
-        return self._serving.served
-
 
 def _turns(request: EngineRequest) -> list[Turn]:
     return [Turn(Role(message.role), message.text) for message in request.messages]
 
 
 def _score(request: EngineRequest, served: Served) -> EngineEvent:
-    score = served.engine.logprob_per_token(_turns(request), request.answer)
+    score = served.engine.logprob_per_token(_turns(request), request.answer, factors=served.factors)
     return EngineEvent(kind=EventKind.DONE, release=served.digest, version=served.version, logprob_per_token=score)
 
 

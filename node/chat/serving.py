@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from django.db import close_old_connections
 
 from federation.errors import CapacityError, FederationError
 from federation.inference.adapter import adapter_expand, adapter_read
-from federation.inference.engine import Engine
+from federation.inference.engine import Engine, adapter_factors
+from federation.inference.graph_session import NO_FACTORS, Factors
 from federation.inference.package import package_open
 from federation.inference.prompt import Role, Turn
-from node.chat.engine_events import ReleaseNotLoaded
-from node.installed.services import ActiveRelease, trial_commit, trial_load_begin, trial_revert
+from node.chat.engine_events import NoReleaseInstalled, ReleaseNotAtHand, ReleaseNotLoaded
+from node.installed.services import ActiveRelease, releases_beside, trial_commit, trial_load_begin, trial_revert
 from node.installed.state import STATE_NAME, Phase, slots_read
 
 TRIAL_QUESTION = "Салом! Пойтахти Тоҷикистон кадом шаҳр аст?"
@@ -44,6 +45,8 @@ class Served:
     version: int
     package: Path
     engine: Engine
+    factors: Factors | None = None
+    """Of a release that answers beside the one that runs; None: those that are active in the engine."""
 
 
 class Serving:
@@ -55,6 +58,7 @@ class Serving:
         self._clock = clock
         self._followed: int | None = -1
         self.served: Served | None = None
+        self._beside: dict[str, Served] = {}
         self.failure_code = ""
 
     def is_due(self) -> bool:
@@ -65,10 +69,44 @@ class Serving:
         """Load what `state.json` names if it is not loaded yet; a release on trial is tried, then kept or left."""
         # Following may write the file itself, so what is remembered is how it stood before.
         self._followed = self._stamp()
+        self._beside_drop()
         try:
             self._follow()
         finally:
             close_old_connections()
+
+    def of(self, digest: str) -> Served:
+        """Return the release `digest` with the loaded engine; empty: the one that runs.
+
+        Raises:
+            ReleaseNotLoaded, NoReleaseInstalled: nothing is loaded.
+            ReleaseNotAtHand: it cannot answer beside the one that runs.
+            AdapterRefused, EngineFailed: its adapter cannot be loaded.
+        """
+        if self.failure_code:
+            raise ReleaseNotLoaded(reason=self.failure_code)
+        if self.served is None:
+            raise NoReleaseInstalled
+        if digest in {"", self.served.digest}:
+            return self.served
+        if digest not in self._beside:
+            self._beside[digest] = self._load_beside(self.served, digest)
+        return self._beside[digest]
+
+    def _load_beside(self, served: Served, digest: str) -> Served:
+        """Load the small part of a release alone: its base is the one that is loaded."""
+        beside = next((each for each in releases_beside(root=self._root) if each.digest == digest), None)
+        if beside is None or beside.package != served.package:
+            raise ReleaseNotAtHand(release=digest)
+        adapter = self._adapter(beside)
+        factors = NO_FACTORS if adapter is None else adapter_factors(adapter)
+        return replace(served, digest=digest, version=beside.index.version, factors=factors)
+
+    def _beside_drop(self) -> None:
+        for served in self._beside.values():
+            if served.factors is not None:
+                served.engine.factors_drop(served.factors)
+        self._beside.clear()
 
     def _stamp(self) -> int | None:
         path = self._root / STATE_NAME
@@ -94,6 +132,7 @@ class Serving:
 
     def _load(self, active: ActiveRelease) -> Served:
         adapter = self._adapter(active)
+        self._stale_remove(keep=adapter)
         held = self.served
         if held is not None and held.package == active.package:
             held.engine.swap_adapter(adapter)
@@ -116,10 +155,12 @@ class Serving:
         draft, expanded = folder / f".{active.digest}.part", folder / f"{active.digest}.onnx_adapter"
         adapter_expand(adapter, card=card, into=draft)
         draft.replace(expanded)
-        for stale in folder.glob("*.onnx_adapter"):
-            if stale != expanded:
-                stale.unlink()
         return expanded
+
+    def _stale_remove(self, *, keep: Path | None) -> None:
+        for stale in (self._root / "engine").glob("*.onnx_adapter"):
+            if stale != keep:
+                stale.unlink()
 
     def _try_out(self) -> None:
         if self.served is None:

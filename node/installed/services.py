@@ -73,6 +73,23 @@ def release_open(*, root: Path, digest: str) -> ActiveRelease:
     return ActiveRelease(digest=digest, index=index, package=package, adapter=directory / ADAPTER_NAME)
 
 
+def releases_beside(*, root: Path) -> tuple[ActiveRelease, ...]:
+    """Return what can answer beside the release that runs, on the very base that is loaded: newest first.
+
+    That is the previous release, while it is kept and belongs to that base, and the base alone.
+
+    Raises:
+        ReleaseDamaged: the directory of the release that runs, or of its base, is not in order.
+        StateUnreadable: `state.json` is not in order.
+    """
+    active, previous = active_release(root=root), slots_read(root).previous
+    if active is None:
+        return ()
+    digests = dict.fromkeys(digest for digest in (previous, active.index.base) if digest and _is_present(root, digest))
+    found = [release_open(root=root, digest=digest) for digest in digests if digest != active.digest]
+    return tuple(release for release in found if release.package == active.package)
+
+
 def release_install(
     *,
     root: Path,

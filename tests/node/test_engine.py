@@ -1,10 +1,12 @@
 """The engine process on a real, tiny package: it answers, scores, stops, keeps a good release and leaves a bad one."""
 
 import asyncio
+import json
 import math
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,7 +27,7 @@ from node.installed.self_test import self_test_run
 from node.installed.services import candidate_test
 from node.installed.state import TRIES, Phase, Slots, slots_read, slots_write
 from node.root import engine_socket_path
-from tests.node.test_openai_api import complete, stream
+from tests.node.test_openai_api import call, complete, stream
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 QUESTION = (ChatMessage(role="user", text="Салом"),)
@@ -62,20 +64,19 @@ class School:
         InstallRecord.objects.create(release=target.name, sequence=version, status="trial", at=datetime.now(UTC))
         return target.name
 
-    def lay_adapter(self, base, scratch, *, is_damaged=False, made_for=None):
+    def lay_adapter(self, base, scratch, *, version=2, is_damaged=False, made_for=None):
         scratch.mkdir()
-        rng = np.random.default_rng(3)
-        slot = self.card.slots[0]
+        rng = np.random.default_rng(version)
         adapter_write(
             scratch / "adapter.bin",
             base_digest=made_for or base,
             seed="s",
             rank=2,
-            b={slot.name: rng.normal(size=(2, slot.d_out)).astype(np.float32)},
+            b={slot.name: rng.normal(size=(2, slot.d_out)).astype(np.float32) for slot in self.card.slots},
         )
         if is_damaged:
             (scratch / "adapter.bin").write_bytes(b"SOROLORA and nothing")
-        return self.lay(scratch, kind=ReleaseKind.ADAPTER, version=2, base=base)
+        return self.lay(scratch, kind=ReleaseKind.ADAPTER, version=version, base=base)
 
     def trial(self, digest):
         before = slots_read(self.root)
@@ -133,6 +134,52 @@ def test_an_adapter_changes_the_answers_and_a_damaged_one_is_reverted(school, tm
     after = school.ask(EngineOp.SCORE, answer="салом")
     assert after.release == adapter
     assert abs(after.logprob_per_token - before) > 1e-3
+
+
+def test_the_previous_adapter_and_the_base_answer_beside_the_release_that_runs(school, tmp_path):
+    base = school.lay(school.package)
+    older = school.lay_adapter(base, tmp_path / "older", version=2)
+    newer = school.lay_adapter(base, tmp_path / "newer", version=3)
+    alone = {}
+    for digest in (base, older, newer):
+        school.trial(digest)
+        alone[digest] = school.ask(EngineOp.GENERATE, max_tokens=12).text
+    assert len(set(alone.values())) == 3
+    with ThreadPoolExecutor() as pool:
+        asked = [
+            (digest, pool.submit(school.ask, EngineOp.GENERATE, max_tokens=12, release=digest))
+            for digest in (older, newer, base, older)
+        ]
+        for digest, answer in asked:
+            assert (answer.result().release, answer.result().text) == (digest, alone[digest])
+    assert school.ask(EngineOp.SCORE, answer="Салом", release=base) != school.ask(EngineOp.SCORE, answer="Салом")
+    assert slots_read(school.root).current == newer
+
+
+def test_a_release_on_another_base_cannot_be_asked_and_disturbs_nothing(school, tmp_path):
+    base = school.lay(school.package)
+    adapter = school.lay_adapter(base, tmp_path / "adapter")
+    school.trial(adapter)
+    other = school.lay(school.package, version=4)
+    school.trial(other)
+    for digest in (adapter, base, "e" * 64):
+        with pytest.raises(AnswerFailed) as refused:
+            school.ask(EngineOp.GENERATE, max_tokens=4, release=digest)
+        assert refused.value.fields["reason"] == "release_not_at_hand"
+    assert school.ask(EngineOp.GENERATE, max_tokens=4).release == other
+
+
+def test_a_program_may_ask_the_previous_release_by_its_name(school, tmp_path, teacher):
+    base = school.lay(school.package)
+    school.trial(base)
+    school.trial(school.lay_adapter(base, tmp_path / "adapter"))
+    key = api_key_create(username="munira", name="x", now=datetime.now(UTC)).text
+    _, _, text = call("get", "/v1/models", key)
+    assert [model["id"] for model in json.loads(text)["data"]] == ["current", "release-2", "release-1"]
+    answers = {name: complete(key, model=name, max_tokens=12)[2] for name in ("current", "release-2", "release-1")}
+    assert [answer["model"] for answer in answers.values()] == ["release-2", "release-2", "release-1"]
+    words = [answer["choices"][0]["message"]["content"] for answer in answers.values()]
+    assert words[0] == words[1] != words[2]
 
 
 def test_an_adapter_made_for_another_base_is_refused_before_its_trial_with_the_reason(school, tmp_path):
