@@ -47,6 +47,10 @@ SENTENCES: Mapping[str, str] = {
     "release_unknown": _("There is no release «%(release)s»; give its version or the first 8 digits of its digest."),
     "base_not_ready": _("Release %(release)s is not a signed base in force; sign it first or choose another."),
     "build_interrupted": _("The building of release %(release)s was cut off; make it a draft again and build it."),
+    "variants_differ": _(
+        "The variant %(variant)s differs from the first in %(what)s, so one adapter cannot serve both; "
+        "report it to the developers."
+    ),
     "release_not_ready": _("Release %(release)s is not signed or was revoked; choose one that is ready."),
     "rollout_unknown": _("There is no rollout %(rollout)s; check its number."),
     "wave_invalid": _("The wave «%(wave)s» cannot be read; write NAME=school,school or NAME=25%%."),

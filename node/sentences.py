@@ -44,6 +44,12 @@ SENTENCES: dict[str, str | Promise] = {
     "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
     "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),
     "memory_too_small": gettext_lazy("The new model needs more memory than this PC has; the old one stays in use."),
+    "gpu_too_small": gettext_lazy(
+        "The new model is for a PC with a larger graphics card; the old one stays in use. Tell the ministry."
+    ),
+    "variant_unknown": gettext_lazy(
+        "The centre named a form of the new model that does not exist; the old one stays in use. Tell the ministry."
+    ),
     "engine_too_old": gettext_lazy(
         "The new model needs a newer version of this program; the old one stays in use. Update the program."
     ),

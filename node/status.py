@@ -10,6 +10,7 @@ from pathlib import Path
 
 from federation.errors import FederationError
 from federation.trust.fetch import disk_free_bytes
+from federation.trust.release_bytes import variant_read
 from node.chat.engine_client import engine_status
 from node.installed.models import InstallRecord
 from node.installed.services import active_release
@@ -67,13 +68,15 @@ class NodeStatus:
     refused_code: str
     """Why the release that was assigned last is not in use here; empty when it is, or is still on its way."""
     rounds: tuple[RoundStatus, ...]
+    variant: str
+    """The form of the base that runs; empty where it has but one."""
 
 
 def status_read(*, root: Path, now: datetime) -> NodeStatus:
     """Return the node's status at `now`; what cannot be read is empty rather than an error."""
     slots = slots_read(root)
     running = slots.current or ""
-    version, title = _running_names(root)
+    version, title, variant = _running_names(root)
     node_id, school = _names(root)
     record = InstallRecord.objects.filter(release=running).first() if running else None
     contact = SyncLog.objects.filter(step="check-in", error_code="").order_by("-started_at").first()
@@ -101,15 +104,16 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         can_train=can_train(),
         refused_code=_refused_code(),
         rounds=tuple(_round(update) for update in LocalUpdate.objects.order_by("-counter")[:10]),
+        variant=variant,
     )
 
 
-def _running_names(root: Path) -> tuple[int, str]:
+def _running_names(root: Path) -> tuple[int, str, str]:
     try:
         active = active_release(root=root)
     except FederationError:
-        return 0, ""
-    return (active.index.version, active.index.title) if active else (0, "")
+        return 0, "", ""
+    return (active.index.version, active.index.title, variant_read(active.package)) if active else (0, "", "")
 
 
 def _refused_code() -> str:

@@ -84,7 +84,7 @@ class CentreSimulator:
         self._server.shutdown()
         self._server.server_close()
 
-    def assign(self, *, node_id: str, sequence: int, release: str | None, reason: str = "") -> None:
+    def assign(self, *, node_id: str, sequence: int, release: str | None, reason: str = "", variant: str = "") -> None:
         """Let the next check-in carry this assignment."""
         document = Assignment(
             node_id=node_id,
@@ -94,6 +94,7 @@ class CentreSimulator:
             wave=1,
             waiting_reason=reason,
             issued_at=self.now,
+            variant=variant,
         )
         self.assignment = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=self.director)
 

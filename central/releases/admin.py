@@ -18,7 +18,7 @@ from unfold.decorators import display
 
 from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
 from central.disk import centre_disk
-from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
 from central.releases.recipe import recipe_read
 from central.releases.services import (
     release_deprecate,
@@ -28,7 +28,7 @@ from central.releases.services import (
     release_sign,
 )
 from central.releases.tasks import release_build
-from central.releases.verdict_drawing import verdict_draw
+from central.releases.verdict_drawing import verdicts_draw
 
 
 class ReleaseFileInline(TabularInline):
@@ -37,6 +37,23 @@ class ReleaseFileInline(TabularInline):
     model = ReleaseFile
     extra = 0
     can_delete = False
+
+    def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        return False
+
+
+class ReleaseVariantInline(TabularInline):
+    """The variants of a base of several forms, and what a PC must have for each."""
+
+    model = ReleaseVariant
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("name", "size_bytes", "memory_bytes", "gpu_memory_bytes", "card")
 
     def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
         """Refuse."""
@@ -57,7 +74,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
     # Drawn instead; `release_show --json` prints it as it is.
     exclude = ("gate_report",)
     readonly_fields = ("shown_verdict",)
-    inlines = (ReleaseFileInline,)
+    inlines = (ReleaseVariantInline, ReleaseFileInline)
     actions = ("build", "redraft", "sign", "deprecate", "revoke")
 
     def has_add_permission(self, request: HttpRequest, *_parent: Any) -> bool:  # noqa: ANN401 - Django's signature
@@ -73,8 +90,10 @@ class ReleaseAdmin(ReadOnlyAdmin):
         return fields
 
     def get_inlines(self, request: HttpRequest, obj: Release | None) -> Any:  # noqa: ANN401
-        """Show files once there may be some."""
-        return () if obj is None else self.inlines
+        """Show files once there may be some, and variants where there are any."""
+        if obj is None:
+            return ()
+        return self.inlines if obj.variants.exists() else (ReleaseFileInline,)
 
     def save_model(self, request: HttpRequest, obj: Release, form: ModelForm[Release], change: bool) -> None:
         """Make the draft by its service."""
@@ -114,7 +133,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
     @admin.display(description=_("the gate's verdict"))
     def shown_verdict(self, release: Release) -> SafeString:
         """What was measured, and every reason against the release."""
-        return render_to_string("releases/verdict.html", {"drawing": verdict_draw(release.gate_report)})
+        return render_to_string("releases/verdict.html", {"drawings": verdicts_draw(release.gate_report)})
 
     @admin.action(description=_("Build"))
     def build(self, request: HttpRequest, queryset: QuerySet[Release]) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -18,7 +19,7 @@ from central.releases.gate import BaseReport, PerplexityPair
 from central.releases.judge import release_gate, suite_stored
 from central.releases.measure import base_measure
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
-from central.releases.recipe import recipe_read
+from central.releases.recipe import Recipe, recipe_read
 from central.releases.services import (
     release_build_begin,
     release_build_fail,
@@ -26,8 +27,9 @@ from central.releases.services import (
     release_progress,
 )
 from central.releases.suite_comparison import SuiteReport
+from central.releases.variants import BuiltPackage
 from federation.errors import FederationError
-from federation.inference.package import PackageCard
+from federation.inference.suite import Suite
 
 Watcher = Callable[[str, float], None]
 
@@ -56,9 +58,11 @@ def base_build(
     try:
         # Read first, so that a line that cannot be used ends the build before its minutes and not after.
         suites = suites_read(extra=settings.SUITES)
-        card = _package_make(release, folder, progress)
-        suite = base_measure(package=folder, suites=suites, progress=lambda part: progress("question suite", part))
-        release_built(release=release, folder=folder, card=asdict(card), suite=suite, disk=disk, now=clock())
+        packages = [
+            _package_make(release, recipe, folder, suites, progress)
+            for recipe in recipe_read(release.recipe).variants()
+        ]
+        release_built(release=release, packages=packages, disk=disk, now=clock())
     except BaseException as error:
         refusal = error if isinstance(error, FederationError) else BuildInterrupted(release=release.version)
         release_build_fail(release=release, error=refusal, now=clock())
@@ -69,21 +73,28 @@ def base_build(
 
 
 def base_gate(*, release: Release, now: datetime) -> None:
-    """Judge a built base by what its card and its row hold; a cut before this leaves it at the gate."""
+    """Judge a built base by what its cards and its row hold; a cut before this leaves it at the gate."""
+    reports = {
+        variant: _report(card, suite_stored(release, variant) or SuiteReport())
+        for variant, card in release.cards.items()
+    }
+    release_gate(release=release, reports=reports, now=now)
+
+
+def _report(card: Mapping[str, Any], suite: SuiteReport) -> BaseReport:
     pairs = {
         language: PerplexityPair(reference=float(pair["fp32"]), shipped=float(pair["shipped"]))
-        for language, pair in release.card["perplexity"].items()
+        for language, pair in card["perplexity"].items()
     }
-    parities = release.card["parity"].values()
+    parities = card["parity"].values()
     divergences = [float(parity[name]) for parity in parities for name in ("divergence_short", "divergence_long")]
-    increases = [float(loss["increase"]) for loss in release.card.get("vocabulary", {}).values()]
-    report = BaseReport(
+    increases = [float(loss["increase"]) for loss in card.get("vocabulary", {}).values()]
+    return BaseReport(
         perplexity=pairs,
         divergence=max(divergences, default=math.nan),
-        suite=suite_stored(release) or SuiteReport(),
+        suite=suite,
         vocabulary_increase=max(increases, default=None),
     )
-    release_gate(release=release, report=report, now=now)
 
 
 def bases_gate(*, now: datetime) -> int:
@@ -94,21 +105,32 @@ def bases_gate(*, now: datetime) -> int:
     return len(left)
 
 
-def _package_make(release: Release, folder: Path, progress: Watcher) -> PackageCard:
+def _package_make(
+    release: Release, recipe: Recipe, folder: Path, suites: Sequence[Suite], progress: Watcher
+) -> BuiltPackage:
+    """Return the release's package by `recipe`, measured; one of several stands in `folder` under its own name."""
     # Torch and the exporter are heavy, and only the process that builds needs them.
     from central.releases.packaging.build import package_build  # noqa: PLC0415
     from central.releases.packaging.checkpoint import checkpoint_cached  # noqa: PLC0415
 
-    work = settings.BUILD_WORK
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    variant = recipe.quantisation if recipe_read(release.recipe).further else ""
+
+    def told(stage: str, share: float) -> None:
+        progress(f"{variant} {stage}".strip(), share)
+
+    work, into = settings.BUILD_WORK, folder / variant
+    into.parent.mkdir(parents=True, exist_ok=True)
     source = Path(release.checkpoint) if release.checkpoint else None
-    checkpoint = checkpoint_cached(source=source, work=work, progress=progress)
-    return package_build(
+    # What does not depend on the quantisation is in the work folder after the first variant.
+    checkpoint = checkpoint_cached(source=source, work=work, progress=told)
+    card = package_build(
         checkpoint=checkpoint,
         texts=texts_read(),
-        into=folder,
+        into=into,
         work=work,
-        progress=progress,
-        recipe=recipe_read(release.recipe),
+        progress=told,
+        recipe=recipe,
         tune=release.has_chat_tuning,
     )
+    suite = base_measure(package=into, suites=suites, progress=lambda part: told("question suite", part))
+    return BuiltPackage(folder=into, card=asdict(card), suite=suite, variant=variant)

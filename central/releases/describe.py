@@ -16,7 +16,16 @@ def release_describe(release: Release) -> dict[str, Any]:
         "title": release.title,
         "status": str(release.status),
         "base": release.base.digest if release.base else None,
-        "size_bytes": sum(file.size_bytes for file in release.files.all()),
+        "size_bytes": sum(file.size_bytes for file in release.files.filter(variant=next(iter(release.cards)))),
+        "variants": [
+            {
+                "name": variant.name,
+                "size_bytes": variant.size_bytes,
+                "memory_bytes": variant.memory_bytes,
+                "gpu_memory_bytes": variant.gpu_memory_bytes,
+            }
+            for variant in release.variants.all()
+        ],
         "contributions": release.contributions,
         "gate_report": release.gate_report,
         "card": release.card,

@@ -17,6 +17,12 @@ class BaseNotReady(WireError):
     code = "base_not_ready"
 
 
+class VariantsDiffer(CapacityError):
+    """A variant of a base differs from the first in `what`, so that one adapter could not serve both."""
+
+    code = "variants_differ"
+
+
 class BuildInterrupted(CapacityError):
     """The process that built the release has ended before it was done."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -106,7 +106,7 @@ class Release(HasStatus):
         validators=[recipe_check],
         help_text=_(
             "How the package is made: languages, quantisation (int8, int4, mixed; for a GPU fp16, fp8), max_increase, "
-            "max_bytes; empty: as usual."
+            "max_bytes, further (a list of quantisations: variants for PCs that can carry them); empty: as usual."
         ),
     )
     digest = models.CharField(_("digest"), max_length=64, blank=True)
@@ -151,6 +151,11 @@ class Release(HasStatus):
         return self.status in (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
 
     @property
+    def cards(self) -> dict[str, dict[str, Any]]:
+        """The card of each of its packages by the variant's name, the first one first; by no name where it has one."""
+        return {variant.name: variant.card for variant in self.variants.all()} or {"": self.card}
+
+    @property
     def target_path(self) -> str:
         """The name of its index among TUF's targets."""
         return f"releases/{self.digest}.json"
@@ -161,19 +166,47 @@ class Release(HasStatus):
         return f"verdicts/{self.digest}.json"
 
 
+class ReleaseVariant(models.Model):
+    """One form of a base of several: what it holds and what a PC must have for it."""
+
+    release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="variants", verbose_name=_("release"))
+    place = models.PositiveSmallIntegerField(_("place"))
+    name = models.CharField(_("name"), max_length=20)
+    size_bytes = models.BigIntegerField(_("size, bytes"))
+    memory_bytes = models.BigIntegerField(_("memory that a PC must have, bytes"))
+    gpu_memory_bytes = models.BigIntegerField(_("memory that its GPU must have, bytes"))
+    card = models.JSONField(_("card"), default=dict, blank=True)
+
+    class Meta:
+        ordering = ("place",)
+        verbose_name = _("variant")
+        verbose_name_plural = _("variants")
+        constraints = (
+            models.UniqueConstraint(fields=["release", "name"], name="release_variant_name_unique"),
+            models.UniqueConstraint(fields=["release", "place"], name="release_variant_place_unique"),
+            models.CheckConstraint(
+                condition=Q(place__gt=0) | Q(memory_bytes=0, gpu_memory_bytes=0), name="release_first_variant_for_all"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ReleaseFile(models.Model):
     """One file of a release, kept as a blob under its digest."""
 
     release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="files", verbose_name=_("release"))
+    variant = models.CharField(_("variant"), max_length=20, blank=True)
     path = models.CharField(_("path"), max_length=500)
     size_bytes = models.BigIntegerField(_("size, bytes"))
     sha256 = models.CharField(_("SHA-256"), max_length=64, db_index=True)
 
     class Meta:
-        ordering = ("path",)
+        ordering = ("variant", "path")
         verbose_name = _("file")
         verbose_name_plural = _("files")
-        constraints = (models.UniqueConstraint(fields=["release", "path"], name="release_path_unique"),)
+        constraints = (models.UniqueConstraint(fields=["release", "variant", "path"], name="release_path_unique"),)
 
     def __str__(self) -> str:
         return self.path

@@ -6,7 +6,8 @@ publishes it. Every step may be repeated after a cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,19 @@ from django.db.models import Max
 
 from central.disk import CentreDisk
 from central.releases.errors import BaseNotReady, BuildInterrupted, ReleaseUnknown
-from central.releases.gate import AdapterReport, BaseReport, Verdict
-from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.judgement import Judgement, by_variant, reasons_of
+from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
 from central.releases.recipe import Recipe
 from central.releases.storage import blob_path, blob_put
-from central.releases.suite_comparison import Comparison, SuiteReport
+from central.releases.variants import BuiltPackage, variants_list
 from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
-from federation.trust.release_bytes import index_build, index_digest
+from federation.trust.fetch import files_size_bytes
+from federation.trust.release_bytes import index_build, index_digest, index_files
 from federation.trust.tuf_publisher import target_publish, targets_withdraw
 from federation.wire.canonical import canonical_bytes, to_plain
-from federation.wire.releases import ReleaseKind
+from federation.wire.releases import ReleaseIndex, ReleaseKind
 
 CENTRE = "centre"
 BUILD_SILENCE = timedelta(minutes=30)
@@ -111,27 +113,25 @@ def release_redraft(*, release: Release, actor: str, now: datetime) -> None:
 def release_built(
     *,
     release: Release,
-    folder: Path,
-    card: Mapping[str, Any],
+    packages: Sequence[BuiltPackage],
     disk: CentreDisk,
     now: datetime,
     contributions: tuple[str, ...] = (),
-    suite: SuiteReport | None = None,
 ) -> None:
-    """Keep the files in `folder` as blobs and give the release its digest; it now stands at the gate.
+    """Keep the packages' files as blobs and give the release its digest; it now stands at the gate.
 
-    `suite` is how a base answered the suites: kept, so that a base that a cut leaves at the gate can be judged.
+    Several packages are variants of a base, the first for every school. How a base answered the suites is kept, so that
+    one that a cut leaves at the gate can be judged.
+
+    Raises:
+        VariantsDiffer: one adapter could not serve all of them; nothing is kept.
     """
-    index = index_build(
-        package=folder,
-        kind=ReleaseKind(release.kind),
-        version=release.version,
-        title=release.title,
-        base=release.base.digest if release.base else None,
-        contributions=contributions,
-    )
-    for entry in index.files:
-        blob_put(root=disk.blobs, source=folder / entry.path)
+    index = _index_build(release, packages, contributions)
+    files = {package.variant: index_files(index, package.variant) for package in packages}
+    for package in packages:
+        for entry in files[package.variant]:
+            blob_put(root=disk.blobs, source=package.folder / entry.path)
+    first = packages[0]
     with transaction.atomic():
         status_move(
             release,
@@ -140,17 +140,54 @@ def release_built(
             now=now,
             digest=index_digest(index),
             index_bytes=canonical_bytes(index),
-            card=dict(card),
+            card=dict(first.card),
             contributions=list(contributions),
-            gate_report={"suite": to_plain(suite)} if suite else {},
+            gate_report=by_variant({package.variant: _suite_plain(package) for package in packages}),
             stage="",
             stage_share=1.0,
         )
+        _variants_keep(release, index, packages)
         release.files.all().delete()
         ReleaseFile.objects.bulk_create(
-            ReleaseFile(release=release, path=entry.path, size_bytes=entry.size_bytes, sha256=entry.sha256)
-            for entry in index.files
+            ReleaseFile(
+                release=release, variant=variant, path=entry.path, size_bytes=entry.size_bytes, sha256=entry.sha256
+            )
+            for variant, entries in files.items()
+            for entry in entries
         )
+
+
+def _index_build(release: Release, packages: Sequence[BuiltPackage], contributions: tuple[str, ...]) -> ReleaseIndex:
+    """Return the index of what was built; a release of one package has no variants."""
+    index = index_build(
+        package=packages[0].folder,
+        kind=ReleaseKind(release.kind),
+        version=release.version,
+        title=release.title,
+        base=release.base.digest if release.base else None,
+        contributions=contributions,
+    )
+    return index if len(packages) == 1 else replace(index, files=(), variants=variants_list(packages))
+
+
+def _suite_plain(package: BuiltPackage) -> dict[str, Any]:
+    return {"suite": to_plain(package.suite)} if package.suite else {}
+
+
+def _variants_keep(release: Release, index: ReleaseIndex, packages: Sequence[BuiltPackage]) -> None:
+    release.variants.all().delete()
+    ReleaseVariant.objects.bulk_create(
+        ReleaseVariant(
+            release=release,
+            place=place,
+            name=variant.name,
+            size_bytes=files_size_bytes(variant.files),
+            memory_bytes=variant.memory_bytes,
+            gpu_memory_bytes=variant.gpu_memory_bytes,
+            card=dict(package.card),
+        )
+        for place, (variant, package) in enumerate(zip(index.variants, packages, strict=False))
+    )
 
 
 def release_delay(*, release: Release, why: str) -> bool:
@@ -159,22 +196,22 @@ def release_delay(*, release: Release, why: str) -> bool:
     return waiting.exclude(why=why[:MAX_WHY]).update(why=why[:MAX_WHY]) == 1
 
 
-def release_judge(
-    *, release: Release, report: BaseReport | AdapterReport, comparison: Comparison, verdict: Verdict, now: datetime
-) -> None:
-    """Record the gate's verdict with all that was measured, and the very bytes of it that a signature would cover."""
-    to = ReleaseStatus.AWAITING_SIGNATURE if verdict.has_passed else ReleaseStatus.REFUSED
-    why = "; ".join(verdict.reasons)[:MAX_WHY]
-    document = verdict_document(
-        digest=release.digest, report=report, comparison=comparison, verdict=verdict, judged_at=now
-    )
+def release_judge(*, release: Release, judgements: Sequence[Judgement], now: datetime) -> None:
+    """Record the gate's verdict with all that was measured, and the very bytes of it that a signature would cover.
+
+    The release has passed only if every one of its packages has.
+    """
+    reasons = reasons_of(judgements)
+    to = ReleaseStatus.REFUSED if reasons else ReleaseStatus.AWAITING_SIGNATURE
+    why = "; ".join(reasons)[:MAX_WHY]
+    document = verdict_document(digest=release.digest, judgements=judgements, judged_at=now)
     status_move(
         release,
         to=to,
         actor="gate",
         reason=why,
         now=now,
-        gate_report=report_plain(report, comparison, verdict),
+        gate_report=report_plain(judgements),
         verdict_bytes=canonical_bytes(document),
         why=why,
         stage="",
@@ -237,10 +274,10 @@ def _targets(release: Release) -> list[tuple[str, bytes]]:
     return [index] if release.verdict_bytes is None else [(release.verdict_path, bytes(release.verdict_bytes)), index]
 
 
-def release_folder(*, release: Release, disk: CentreDisk) -> Path:
-    """Return a folder with the release's files under their own names, linked to the blobs."""
-    folder = disk.builds / "released" / release.digest
-    for entry in release.files.all():
+def release_folder(*, release: Release, disk: CentreDisk, variant: str = "") -> Path:
+    """Return a folder with the files of the release, or of one of its variants, under their names, linked to blobs."""
+    folder = disk.builds / "released" / release.digest / variant
+    for entry in release.files.filter(variant=variant):
         path, blob = folder / entry.path, blob_path(root=disk.blobs, sha256=entry.sha256)
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

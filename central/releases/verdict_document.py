@@ -6,47 +6,60 @@ Pure. JSON has no NaN and no infinity; such a figure, which refuses a release, i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from central.releases.gate import AdapterReport, BaseReport, Verdict
+from central.releases.judgement import Judgement, by_variant, reasons_of
 from central.releases.suite_comparison import Comparison
 from federation.wire.canonical import to_plain
-from federation.wire.verdicts import PerplexityFigure, ReleaseVerdict, SubjectFigure
+from federation.wire.verdicts import PackageVerdict, PerplexityFigure, ReleaseVerdict, SubjectFigure
 
 
-def report_plain(report: BaseReport | AdapterReport, comparison: Comparison, verdict: Verdict) -> dict[str, Any]:
+def report_plain(judgements: Sequence[Judgement]) -> dict[str, Any]:
     """Return all that was measured and found, as the plain JSON values of `Release.gate_report`."""
-    whole = {**to_plain(report), "comparison": to_plain(comparison), "reasons": list(verdict.reasons)}
-    plain: dict[str, Any] = _finite(whole)
+    whole = by_variant({judgement.variant: _judgement_plain(judgement) for judgement in judgements})
+    plain: dict[str, Any] = _finite({**whole, "reasons": list(reasons_of(judgements))})
     return plain
 
 
-def verdict_document(
-    *,
-    digest: str,
-    report: BaseReport | AdapterReport,
-    comparison: Comparison,
-    verdict: Verdict,
-    judged_at: datetime,
-) -> ReleaseVerdict:
-    """Return the verdict on the release `digest`; each number directly in `report` becomes a figure."""
-    numbers = {name: float(value) for name, value in to_plain(report).items() if isinstance(value, float | int)}
+def verdict_document(*, digest: str, judgements: Sequence[Judgement], judged_at: datetime) -> ReleaseVerdict:
+    """Return the verdict on the release `digest`; each number directly in a report becomes a figure."""
+    # Every package was asked the same suites and compared with the same release.
+    first = judgements[0]
+    found = _package_verdict(first)
     return ReleaseVerdict(
         release=digest,
-        replaced=comparison.replaced,
-        reasons=verdict.reasons,
+        replaced=first.comparison.replaced,
+        reasons=reasons_of(judgements),
+        perplexity=found.perplexity,
+        figures=found.figures,
+        suites=first.report.suite.suites,
+        subjects=found.subjects,
+        safety_prompts=first.report.suite.prompts,
+        safety_findings=found.safety_findings,
+        judged_at=judged_at,
+        variants={each.variant: _package_verdict(each) for each in judgements if each.variant},
+    )
+
+
+def _judgement_plain(judgement: Judgement) -> dict[str, Any]:
+    found = {"comparison": to_plain(judgement.comparison), "reasons": list(judgement.verdict.reasons)}
+    return {**to_plain(judgement.report), **found}
+
+
+def _package_verdict(judgement: Judgement) -> PackageVerdict:
+    report = judgement.report
+    numbers = {name: float(value) for name, value in to_plain(report).items() if isinstance(value, float | int)}
+    return PackageVerdict(
+        reasons=judgement.verdict.reasons,
         perplexity={
             language: PerplexityFigure(reference=_finite(pair.reference), shipped=_finite(pair.shipped))
             for language, pair in report.perplexity.items()
         },
         figures=_finite(numbers),
-        suites=report.suite.suites,
-        subjects=_subjects(comparison),
-        safety_prompts=report.suite.prompts,
+        subjects=_subjects(judgement.comparison),
         safety_findings=tuple(f"{each.prompt} {each.kind}" for each in report.suite.findings),
-        judged_at=judged_at,
     )
 
 

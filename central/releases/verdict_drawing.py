@@ -93,8 +93,9 @@ class FindingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictDrawing:
-    """All that the page shows of a verdict."""
+    """All that the page shows of the verdict on one package; `variant` names one of several."""
 
+    variant: str
     is_judged: bool
     reasons: list[ReasonLine]
     perplexity: list[PerplexityRow]
@@ -108,11 +109,16 @@ class VerdictDrawing:
     bar_pixels: int = BAR_PIXELS
 
 
-def verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:
-    """Return the drawing of a stored gate report, in the language in force."""
+def verdicts_draw(report: Mapping[str, Any]) -> list[VerdictDrawing]:
+    """Return the drawings of a stored gate report, one a package, in the language in force."""
+    return [_verdict_draw(each) for each in report.get("variants", [report])]
+
+
+def _verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:
     suite, comparison = report.get("suite", {}), report.get("comparison", {})
     problem = comparison.get("problem", "")
     return VerdictDrawing(
+        variant=report.get("variant", ""),
         is_judged="reasons" in report,
         reasons=[_reason(reason) for reason in report.get("reasons", [])],
         perplexity=[_perplexity(language, pair) for language, pair in sorted(report.get("perplexity", {}).items())],

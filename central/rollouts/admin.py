@@ -259,8 +259,18 @@ class WaveAdmin(ReadOnlyAdmin):
 class AssignmentAdmin(ReadOnlyAdmin):
     """Each node's part in each rollout."""
 
-    list_display = ("node", "rollout", "wave", "status", "error_code", "bytes_fetched", "offered_at", "reported_at")
-    list_filter = ("status", "rollout")
+    list_display = (
+        "node",
+        "rollout",
+        "wave",
+        "status",
+        "variant",
+        "error_code",
+        "bytes_fetched",
+        "offered_at",
+        "reported_at",
+    )
+    list_filter = ("status", "rollout", "variant")
     search_fields = ("node__school__name",)
     list_select_related = ("node__school", "rollout__release", "wave")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from central.releases.models import Release
 from central.rollouts.membership import wave_of
 from central.rollouts.models import (
     GONE,
@@ -18,6 +19,7 @@ from central.rollouts.models import (
     RolloutStatus,
     Wave,
 )
+from central.rollouts.variants import variant_for
 from central.schools.models import Node
 from central.schools.transitions import status_move
 from federation.trust.envelopes import ASSIGNMENT, envelope_seal
@@ -41,6 +43,7 @@ class Word:
     rollout: str = ""
     wave: int = 0
     waiting_reason: str = ""
+    variant: str = ""
 
 
 def assignment_make(*, node: Node, wave: Wave, now: datetime) -> Assignment:
@@ -65,6 +68,7 @@ def assignment_for(*, node: Node, key: DirectorKey, now: datetime) -> bytes:
                 actor=ACTOR,
                 now=now,
                 sequence=directive.sequence,
+                variant=word.variant,
                 offered_at=now,
                 previous_release=node.running,
             )
@@ -72,7 +76,7 @@ def assignment_for(*, node: Node, key: DirectorKey, now: datetime) -> bytes:
 
 
 def _newest_assignment(node: Node) -> Assignment | None:
-    chosen = node.assignments.exclude(status__in=GONE).select_related("rollout__release", "wave")
+    chosen = node.assignments.exclude(status__in=GONE).select_related("rollout__release__base", "wave")
     return chosen.order_by("-rollout_id").first()
 
 
@@ -84,12 +88,18 @@ def _word_for(node: Node, assignment: Assignment | None) -> Word:
     if assignment.status in _STAYS_BECAUSE:
         return replace(place, waiting_reason=_STAYS_BECAUSE[AssignmentStatus(assignment.status)])
     if rollout.status == RolloutStatus.ROLLING_BACK:
-        return replace(place, release=assignment.previous_release, waiting_reason="rolling_back")
+        before = Release.objects.filter(digest=assignment.previous_release).select_related("base").first()
+        variant = variant_for(node=node, release=before) if before else ""
+        return replace(place, release=assignment.previous_release, waiting_reason="rolling_back", variant=variant)
     if not rollout.release.is_in_force:
         return replace(place, waiting_reason="release_revoked")
     if rollout.status == RolloutStatus.PAUSED and assignment.status in ON_THE_WAY:
         return replace(place, waiting_reason="rollout_paused")
-    return replace(place, release=rollout.release.digest, waiting_reason=_why_nothing_newer(node, rollout.pk))
+    # Once offered it stays: a node that has half of one variant is not told to begin another.
+    is_offered = assignment.sequence is not None
+    variant = assignment.variant if is_offered else variant_for(node=node, release=rollout.release)
+    waiting_reason = _why_nothing_newer(node, rollout.pk)
+    return replace(place, release=rollout.release.digest, waiting_reason=waiting_reason, variant=variant)
 
 
 def _why_nothing_newer(node: Node, after: int) -> str:
@@ -117,6 +127,7 @@ def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime) -> 
         wave=word.wave,
         waiting_reason=word.waiting_reason,
         issued_at=now,
+        variant=word.variant,
     )
     envelope = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=key)
     directive, _ = Directive.objects.update_or_create(
@@ -127,6 +138,7 @@ def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime) -> 
             "rollout": word.rollout,
             "wave": word.wave,
             "waiting_reason": word.waiting_reason,
+            "variant": word.variant,
             "envelope": envelope,
             "issued_at": now,
         },
@@ -140,4 +152,5 @@ def _word_of(directive: Directive) -> Word:
         rollout=directive.rollout,
         wave=directive.wave,
         waiting_reason=directive.waiting_reason,
+        variant=directive.variant,
     )

@@ -244,6 +244,7 @@ class Assignment(HasStatus):
         _("status"), max_length=20, choices=AssignmentStatus.choices, default=AssignmentStatus.PENDING
     )
     sequence = models.PositiveBigIntegerField(_("director's sequence"), null=True, blank=True)
+    variant = models.CharField(_("variant"), max_length=20, blank=True)
     previous_release = models.CharField(_("release before"), max_length=64, blank=True)
     has_reported_commit = models.BooleanField(_("says that it committed"), default=False)
     error_code = models.CharField(_("error"), max_length=64, blank=True)
@@ -284,6 +285,7 @@ class Directive(models.Model):
     rollout = models.CharField(_("rollout"), max_length=20, blank=True)
     wave = models.PositiveSmallIntegerField(_("wave"), default=0)
     waiting_reason = models.CharField(_("waits because"), max_length=40, blank=True)
+    variant = models.CharField(_("variant"), max_length=20, blank=True)
     envelope = models.BinaryField(editable=False)
     issued_at = models.DateTimeField(_("issued"))
 

@@ -79,6 +79,7 @@ class Node(HasStatus):
     disk_free_bytes = models.BigIntegerField(_("free disk, bytes"), null=True, blank=True)
     outbox_depth = models.PositiveIntegerField(_("waiting parcels"), default=0)
     capabilities = models.JSONField(_("capabilities"), default=list, blank=True)
+    variants = models.JSONField(_("variants of bases on its disk"), default=dict, blank=True)
 
     objects = NodeQuerySet.as_manager()
 

@@ -17,6 +17,16 @@ from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.releases import CheckIn
 
 NODE_ACTOR = "node"
+_TOLD_FIELDS = (
+    "last_contact_at",
+    "epoch",
+    "running",
+    "disk_free_bytes",
+    "outbox_depth",
+    "capabilities",
+    "hardware",
+    "variants",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +149,6 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     node.disk_free_bytes = checkin.disk_free_bytes
     node.outbox_depth = max(checkin.outbox_depth, 0)
     node.capabilities = sorted(checkin.capabilities)
-    node.save(update_fields=["last_contact_at", "epoch", "running", "disk_free_bytes", "outbox_depth", "capabilities"])
+    node.hardware = asdict(checkin.hardware)
+    node.variants = dict(checkin.variants)
+    node.save(update_fields=_TOLD_FIELDS)

@@ -156,8 +156,8 @@ class RoundAdmin(ReadOnlyAdmin):
 class UpdateAdmin(ReadOnlyAdmin):
     """Updates, newest first."""
 
-    list_display = ("node", "round", "status", "code", "labels", "norm", "size_bytes", "received_at")
-    list_filter = ("status", "code")
+    list_display = ("node", "round", "status", "code", "variant", "labels", "norm", "size_bytes", "received_at")
+    list_filter = ("status", "code", "variant")
     list_select_related = ("node__school", "round")
 
 

@@ -30,6 +30,7 @@ from central.releases.services import (
     release_progress,
     release_redraft,
 )
+from central.releases.variants import BuiltPackage
 from central.training.models import Round, Update, UpdateStatus
 from central.training.rounds import round_keep
 from central.training.services import plan_of, update_bytes
@@ -90,7 +91,8 @@ def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         updates = list(round_.updates.filter(status=UpdateStatus.ACCEPTED).order_by("node_id"))
         card = _adapter_folder_write(folder, round_, updates, disk)
         digests = tuple(update.digest for update in updates)
-        release_built(release=release, folder=folder, card=card, contributions=digests, disk=disk, now=clock())
+        package = BuiltPackage(folder=folder, card=card)
+        release_built(release=release, packages=[package], contributions=digests, disk=disk, now=clock())
     except FederationError as error:
         release_build_fail(release=release, error=error, now=clock())
         raise
@@ -136,18 +138,23 @@ def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         release_progress(release=release, stage=stage, share=share, now=clock())
         round_keep(round_=round_, now=clock())
 
-    suites = _suites_read(release)
-    report = measure(
-        package=release_folder(release=round_.base, disk=disk),
-        adapter_file=release_folder(release=release, disk=disk) / ADAPTER_NAME,
-        base_digest=round_.base.digest,
-        texts=texts_read(),
-        unrelated=unrelated_read(),
-        corrections=_corrections(round_),
-        suites=suites,
-        progress=progress,
-    )
-    release_gate(release=release, report=report, now=clock())
+    suites, texts, unrelated, corrections = _suites_read(release), texts_read(), unrelated_read(), _corrections(round_)
+    adapter_file = release_folder(release=release, disk=disk) / ADAPTER_NAME
+    # One adapter runs on every variant of its base, so each is measured under it.
+    reports = {
+        variant: measure(
+            package=release_folder(release=round_.base, disk=disk, variant=variant),
+            adapter_file=adapter_file,
+            base_digest=round_.base.digest,
+            texts=texts,
+            unrelated=unrelated,
+            corrections=corrections,
+            suites=suites,
+            progress=lambda stage, share, variant=variant: progress(f"{variant} {stage}".strip(), share),
+        )
+        for variant in round_.base.cards
+    }
+    release_gate(release=release, reports=reports, now=clock())
 
 
 def _suites_read(release: Release) -> list[Suite]:

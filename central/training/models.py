@@ -91,6 +91,7 @@ class Update(models.Model):
     code = models.CharField(_("code"), max_length=64, blank=True)
     digest = models.CharField(_("digest"), max_length=64, db_index=True)
     size_bytes = models.PositiveBigIntegerField(_("size, bytes"))
+    variant = models.CharField(_("variant"), max_length=20, blank=True)
     labels = models.PositiveIntegerField(_("labels"), default=0)
     norm = models.FloatField(_("norm"), null=True, blank=True)
     loss_before = models.FloatField(_("loss before"), null=True, blank=True)

@@ -133,6 +133,7 @@ def _judge(content: bytes, node: Node, round_: Round, now: datetime) -> ReadUpda
         node_id=str(node.pk),
         plan=plan_of(round_),
         columns=round_.slot_columns,
+        variants=round_.base.cards.keys(),
     )
     if round_.status != RoundStatus.COLLECTING or now >= round_.closes_at:
         raise RoundClosed(plan_id=round_.plan_id)
@@ -165,6 +166,7 @@ def _accepted(round_: Round, node: Node, read: ReadUpdate, content: bytes, diges
         status=UpdateStatus.ACCEPTED,
         digest=digest,
         size_bytes=len(content),
+        variant=header.variant,
         labels=header.labels,
         norm=read.norm,
         loss_before=header.loss_before,

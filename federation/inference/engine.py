@@ -21,6 +21,7 @@ from federation.inference.errors import EngineFailed
 from federation.inference.graph_session import FAILURES, LOGPROBS, NO_FACTORS, SCORE_LOGITS, Factors, GraphSession
 from federation.inference.package import TOKENIZER, PackageCard, package_open
 from federation.inference.prompt import ChatTokenizer, Turn
+from federation.inference.providers import providers_choose
 from federation.inference.sampling import GREEDY, Sampling
 
 # Idle rows are emptied while all rows together hold more than this: seven chats of a thousand tokens on a 270M model,
@@ -51,7 +52,10 @@ class Engine:
         card = package_open(package)
         # The tokenizer first: while it is parsed it takes as much memory as the weights do later.
         tokenizer = ChatTokenizer(package / TOKENIZER)
-        session = GraphSession(package, rows=rows, context_tokens=card.context_tokens, threads=threads)
+        providers = providers_choose(quantisation=card.quantisation, offered=onnxruntime.get_available_providers())
+        session = GraphSession(
+            package, rows=rows, context_tokens=card.context_tokens, threads=threads, providers=providers
+        )
         engine = cls(card=card, session=session, tokenizer=tokenizer)
         engine.swap_adapter(adapter)
         return engine

@@ -18,6 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from federation.inference.errors import EngineFailed
 from federation.inference.key_value_cache import CacheShape, KeyValueCache
+from federation.inference.providers import CPU
 
 GRAPH = "model.onnx"
 TARGETS = "score.targets"
@@ -46,8 +47,18 @@ FAILURES = (
 class GraphSession:
     """A loaded graph with its cache; for one thread at a time."""
 
-    def __init__(self, package: Path, *, rows: int, context_tokens: int, threads: int | None) -> None:
+    def __init__(
+        self,
+        package: Path,
+        *,
+        rows: int,
+        context_tokens: int,
+        threads: int | None,
+        providers: Sequence[str] = (CPU,),
+    ) -> None:
         """Load the graph of the folder `package`, with a cache of `rows` rows of `context_tokens` tokens.
+
+        The first of ONNX Runtime's `providers` that has an operator computes it; the cache is the CPU's memory.
 
         Raises:
             EngineFailed: ONNX Runtime refuses it, or its inputs are not those of a package.
@@ -64,7 +75,7 @@ class GraphSession:
         options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", str(_FOLDED_BYTES))
         options.add_session_config_entry("optimization.disable_specified_optimizers", _WIDENING)
         try:
-            self._session = onnxruntime.InferenceSession(package / GRAPH, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(package / GRAPH, options, providers=list(providers))
         except FAILURES as error:
             raise EngineFailed(path=str(package), problem=str(error)) from error
         pasts = [entry for entry in self._session.get_inputs() if entry.name.startswith("past_key_values.")]

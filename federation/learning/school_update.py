@@ -20,6 +20,7 @@ from federation.learning.torch_trainer import Outcome, Training
 from federation.learning.update import update_write
 from federation.trust.durable import durable_write
 from federation.trust.keys import NodeKey, node_key_load
+from federation.trust.release_bytes import variant_read
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
 from federation.wire.rounds import Example, RoundPlan
 
@@ -135,6 +136,7 @@ def _write(
         loss_after=outcome.nats_after,
         b=training.factors_numpy(),
         grams=training.grams(),
+        variant=variant_read(task.package),
         made_at=made_at,
         key=key,
     )

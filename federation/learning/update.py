@@ -10,7 +10,7 @@ and every refusal names the node.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NoReturn, TypeAlias
@@ -56,6 +56,12 @@ class UpdateOnOtherBase(TrustError):
     """The update was trained on another base release than the plan's."""
 
     code = "update_on_other_base"
+
+
+class UpdateVariantUnknown(TrustError):
+    """The update was trained on a variant that the plan's base does not have."""
+
+    code = "update_variant_unknown"
 
 
 class UpdateRankMismatch(WireError):
@@ -135,13 +141,14 @@ def update_write(
     loss_after: float,
     b: Mapping[str, NDArray[np.float32]],
     grams: Mapping[str, NDArray[np.float32]] | None = None,
+    variant: str = "",
     made_at: datetime,
     key: SigningKey,
 ) -> bytes:
     """Return the update file that `key` signs for `node_id`; `b` holds float32 (rank, d_out) for each slot of the plan.
 
     `grams` hold float32 (rank, rank), symmetric, positive and not all zero; any trace, it is scaled here. Without them
-    every direction counts alike.
+    every direction counts alike. `variant` names the form of the base whose weights stood still, if it has several.
 
     Raises:
         UpdateSlotMismatch: `b` has no array for a slot of the plan.
@@ -171,6 +178,7 @@ def update_write(
         shapes=shapes,
         body_sha256=sha256_hex(body),
         made_at=made_at,
+        variant=variant,
     )
     return envelope_seal(payload=canonical_bytes(header), kind=UPDATE, key=key) + b"\n" + body
 
@@ -189,22 +197,29 @@ def update_read(content: bytes) -> tuple[UpdateHeader, Arrays, Arrays]:
 
 
 def update_verify(
-    content: bytes, *, key: VerifyingKey, node_id: str, plan: RoundPlan, columns: Mapping[str, int]
+    content: bytes,
+    *,
+    key: VerifyingKey,
+    node_id: str,
+    plan: RoundPlan,
+    columns: Mapping[str, int],
+    variants: Collection[str] = ("",),
 ) -> Update:
     """Return the update that `node_id` made for `plan`, every check passed; `columns` are the base's d_out by slot.
 
-    In this order: signature, plan, node, base, rank, labels, slots, shapes, size, digest, finite, Gram matrices, norm.
+    `variants` are the names of the base's. In this order: signature, plan, node, base, variant, rank, labels, slots,
+    shapes, size, digest, finite, Gram matrices, norm.
 
     Raises:
         MalformedUpdate, MalformedDocument, WrongKind, BadSignature: not an update signed by `key`.
-        UpdateOfOtherPlan, UpdateOfOtherNode, UpdateOnOtherBase: it is for something else.
+        UpdateOfOtherPlan, UpdateOfOtherNode, UpdateOnOtherBase, UpdateVariantUnknown: it is for something else.
         UpdateRankMismatch, UpdateLabelsOutOfRange: it does not keep to the plan.
         UpdateSlotMismatch, UpdateShapeMismatch, UpdateSizeMismatch, UpdateBodyMismatch: the arrays are not the plan's.
         UpdateNotFinite, UpdateGramInvalid, UpdateNormTooLarge: the arrays' values are unusable.
     """
     envelope, body = _split(content)
     header = parse(UpdateHeader, envelope_open(envelope, kind=UPDATE, key=key))
-    _judge_terms(header, node_id, plan)
+    _judge_terms(header, node_id, plan, variants)
     _judge_shapes(header, node_id, plan, columns)
     b16, grams16 = _arrays(header, body)
     if sha256_hex(body) != header.body_sha256:
@@ -220,13 +235,15 @@ def update_norm(b: Mapping[str, NDArray[np.float32]]) -> float:
     return math.sqrt(sum(float(np.sum(np.square(array, dtype=np.float64))) for array in b.values()))
 
 
-def _judge_terms(header: UpdateHeader, node_id: str, plan: RoundPlan) -> None:
+def _judge_terms(header: UpdateHeader, node_id: str, plan: RoundPlan, variants: Collection[str]) -> None:
     if header.plan_id != plan.plan_id:
         raise UpdateOfOtherPlan(node_id=node_id, expected=plan.plan_id, found=header.plan_id)
     if header.node_id != node_id:
         raise UpdateOfOtherNode(node_id=node_id, found=header.node_id)
     if header.base != plan.base:
         raise UpdateOnOtherBase(node_id=node_id, expected=plan.base, found=header.base)
+    if header.variant not in variants:
+        raise UpdateVariantUnknown(node_id=node_id, found=header.variant)
     if header.rank != plan.rank:
         raise UpdateRankMismatch(node_id=node_id, expected=plan.rank, found=header.rank)
     if header.labels < max(1, plan.min_labels):

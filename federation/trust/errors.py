@@ -53,6 +53,12 @@ class DirectorUnknown(TrustError):
     code = "director_unknown"
 
 
+class VariantUnknown(TrustError):
+    """The release has no form of this name; an empty name means a release of one form."""
+
+    code = "variant_unknown"
+
+
 class ReleaseDamaged(TrustError):
     """A file on this disk is not what the release's index says."""
 

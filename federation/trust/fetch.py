@@ -25,7 +25,17 @@ from federation.trust.blob_sources import BlobSource
 from federation.trust.chunk_journal import ChunkJournal, ChunkPlace
 from federation.trust.durable import directory_flush, durable_rename, durable_write
 from federation.trust.errors import ChunkMismatch, DiskFull, FetchStopped, LinkLost, ReleaseDamaged
-from federation.trust.release_bytes import INDEX_NAME, file_is_whole, index_digest, index_read, index_verify
+from federation.trust.release_bytes import (
+    INDEX_NAME,
+    VARIANT_NAME,
+    file_is_whole,
+    index_digest,
+    index_files,
+    index_read,
+    index_verify,
+    installed_files,
+    variant_read,
+)
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex
 
@@ -52,6 +62,7 @@ def disk_free_bytes(path: Path) -> int:
 def release_fetch(
     *,
     index: ReleaseIndex,
+    variant: str = "",
     source: BlobSource,
     into: Path,
     partial: Path,
@@ -63,18 +74,20 @@ def release_fetch(
 ) -> Path:
     """Return `into`, which now holds all files of `index` and the index itself, every byte verified.
 
-    `partial` keeps what has come so far between calls, on the same disk as `into`. `reuse` names directories of other
+    Of a release of several variants only the files of `variant` are fetched. `partial` keeps what has come so far of it
+    between calls, on the same disk as `into`. `reuse` names directories of other
     releases. `progress` hears bytes verified and bytes in all. `reserve_bytes` of the disk are never used.
 
     Raises:
+        VariantUnknown: the release has no such variant; nothing is asked for.
         DiskFull: there is no room; a download that was not begun leaves nothing behind.
         ChunkMismatch: the source does not hold the release's bytes; what is verified is kept.
         LinkLost, BlobUnavailable: try later; what is verified is kept.
         FetchStopped: `should_stop` said so; what is verified is kept.
     """
-    if _is_installed(into, index):
+    if _is_installed(into, index, variant):
         return into
-    fetch = _Fetch(index, source, partial, disk_free, reserve_bytes, progress, should_stop)
+    fetch = _Fetch(index, variant, source, partial, disk_free, reserve_bytes, progress, should_stop)
     try:
         fetch.prepare(reuse)
         fetch.complete()
@@ -84,18 +97,20 @@ def release_fetch(
             raise
         # A disk without a byte left endangers the database on it, which matters more than the download.
         shutil.rmtree(partial, ignore_errors=True)
-        raise DiskFull(needed_bytes=index_size_bytes(index), free_bytes=disk_free(partial)) from error
+        needed_bytes = files_size_bytes(index_files(index, variant))
+        raise DiskFull(needed_bytes=needed_bytes, free_bytes=disk_free(partial)) from error
 
 
-def index_size_bytes(index: ReleaseIndex) -> int:
-    """Return the bytes of all files of the release together."""
-    return sum(entry.size_bytes for entry in index.files)
+def files_size_bytes(files: Iterable[FileEntry]) -> int:
+    """Return the bytes of all `files` together."""
+    return sum(entry.size_bytes for entry in files)
 
 
 class _Fetch:
     def __init__(
         self,
         index: ReleaseIndex,
+        variant: str,
         source: BlobSource,
         partial: Path,
         disk_free: Callable[[Path], int],
@@ -104,6 +119,8 @@ class _Fetch:
         should_stop: Callable[[], bool],
     ) -> None:
         self._index = index
+        self._variant = variant
+        self._entries = index_files(index, variant)
         self._source = source
         self._partial = partial
         self._files = partial / "files"
@@ -119,13 +136,13 @@ class _Fetch:
         self._room_check(
             sum(
                 self._size_bytes(ChunkPlace(number, chunk))
-                for number, entry in enumerate(self._index.files)
+                for number, entry in enumerate(self._entries)
                 if entry.sha256 not in held
                 for chunk in self._missing(number)
             )
         )
         self._files.mkdir(parents=True, exist_ok=True)
-        for number, entry in enumerate(self._index.files):
+        for number, entry in enumerate(self._entries):
             path = self._files / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
             if entry.sha256 in held and self._missing(number):
@@ -135,7 +152,7 @@ class _Fetch:
 
     def complete(self) -> None:
         """Fetch what is missing, until every file is whole."""
-        for number, entry in enumerate(self._index.files):
+        for number, entry in enumerate(self._entries):
             self._file_fetch(number)
             if not file_is_whole(self._files / entry.path, entry):
                 # The journal outlived bytes that the disk lost, or a file grew: begin this file again.
@@ -150,7 +167,9 @@ class _Fetch:
     def install(self, into: Path) -> Path:
         """Give the directory its name."""
         durable_write(self._files / INDEX_NAME, canonical_bytes(self._index))
-        for directory in {(self._files / entry.path).parent for entry in self._index.files}:
+        if self._variant:
+            durable_write(self._files / VARIANT_NAME, self._variant.encode())
+        for directory in {(self._files / entry.path).parent for entry in self._entries}:
             directory_flush(directory)
         into.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(into, ignore_errors=True)
@@ -169,7 +188,7 @@ class _Fetch:
                     raise
 
     def _run_fetch(self, run: _Run) -> None:
-        entry = self._index.files[run.file]
+        entry = self._entries[run.file]
         self._room_check((run.last - run.first + 1) * CHUNK_BYTES)
         with (self._files / entry.path).open("r+b") as stream:
             keeper = _Keeper(stream.fileno(), self._journal, self._report)
@@ -183,7 +202,7 @@ class _Fetch:
         """Yield each whole chunk of the run as it comes."""
         start = run.first * CHUNK_BYTES
         length = sum(self._size_bytes(ChunkPlace(run.file, chunk)) for chunk in range(run.first, run.last + 1))
-        pieces = self._source.read_range(self._index.files[run.file].sha256, start, length)
+        pieces = self._source.read_range(self._entries[run.file].sha256, start, length)
         held = bytearray()
         chunk = run.first
         for piece in pieces:
@@ -197,10 +216,10 @@ class _Fetch:
             if self._should_stop():
                 raise FetchStopped(release=index_digest(self._index))
         if chunk <= run.last:
-            raise LinkLost(sha256=self._index.files[run.file].sha256, problem="short")
+            raise LinkLost(sha256=self._entries[run.file].sha256, problem="short")
 
     def _verified(self, place: ChunkPlace, content: bytes) -> bytes:
-        entry = self._index.files[place.file]
+        entry = self._entries[place.file]
         if _is_chunk(content, entry, place):
             return content
         again = b"".join(self._source.read_range(entry.sha256, place.chunk * CHUNK_BYTES, self._size_bytes(place)))
@@ -212,7 +231,7 @@ class _Fetch:
 
     def _take_over(self, number: int, held: Path) -> None:
         """Take a file from another release on this disk; if it turns out damaged there, it is fetched after all."""
-        entry = self._index.files[number]
+        entry = self._entries[number]
         path = self._files / entry.path
         if file_is_whole(held, entry):
             path.unlink(missing_ok=True)
@@ -225,20 +244,20 @@ class _Fetch:
             raise DiskFull(needed_bytes=needed_bytes, free_bytes=free_bytes)
 
     def _missing(self, number: int) -> list[int]:
-        chunks = range(len(self._index.files[number].chunks))
+        chunks = range(len(self._entries[number].chunks))
         return [chunk for chunk in chunks if ChunkPlace(number, chunk) not in self._journal]
 
     def _report(self) -> None:
         missing = sum(
             self._size_bytes(ChunkPlace(number, chunk))
-            for number in range(len(self._index.files))
+            for number in range(len(self._entries))
             for chunk in self._missing(number)
         )
-        total = index_size_bytes(self._index)
+        total = files_size_bytes(self._entries)
         self._progress(total - missing, total)
 
     def _size_bytes(self, place: ChunkPlace) -> int:
-        return min(CHUNK_BYTES, self._index.files[place.file].size_bytes - place.chunk * CHUNK_BYTES)
+        return min(CHUNK_BYTES, self._entries[place.file].size_bytes - place.chunk * CHUNK_BYTES)
 
 
 class _Keeper:
@@ -266,9 +285,9 @@ class _Keeper:
         self._flushed_at = time.monotonic()
 
 
-def _is_installed(into: Path, index: ReleaseIndex) -> bool:
+def _is_installed(into: Path, index: ReleaseIndex, variant: str) -> bool:
     try:
-        if index_digest(index_read(into)) != index_digest(index):
+        if index_digest(index_read(into)) != index_digest(index) or variant_read(into) != variant:
             return False
         index_verify(into, index)
     except ReleaseDamaged:
@@ -294,7 +313,8 @@ def _files_by_sha256(releases: Iterable[Path]) -> dict[str, Path]:
     held: dict[str, Path] = {}
     for release in releases:
         with contextlib.suppress(ReleaseDamaged):
-            held |= {entry.sha256: release / entry.path for entry in index_read(release).files}
+            files = installed_files(release, index_read(release))
+            held |= {entry.sha256: release / entry.path for entry in files}
     return held
 
 

@@ -1,36 +1,61 @@
 """Say exactly which bytes a release is, and whether a directory holds them.
 
 A release is named by the SHA-256 of its index's canonical bytes. `index.json` at the top of a release's directory is
-that index itself and never one of its files.
+that index itself and never one of its files. A release of several variants has one of them in its directory, and the
+file `variant` there says which.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from federation.trust.errors import ReleaseDamaged
+from federation.trust.errors import ReleaseDamaged, VariantUnknown
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse, sha256_hex
-from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex, ReleaseKind
+from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex, ReleaseKind, Variant
 
 INDEX_NAME = "index.json"
+VARIANT_NAME = "variant"
 SHA256_HEX_DIGITS = 64
+# It becomes part of a directory's name.
+_PLAIN_NAME = re.compile(r"[a-z0-9-]{1,20}", re.ASCII)
 
 
 def index_build(
     *, package: Path, kind: ReleaseKind, version: int, title: str, base: str | None, contributions: tuple[str, ...]
 ) -> ReleaseIndex:
     """Return the index of the release made of all files under `package`, in the order of their paths."""
-    files = sorted(path for path in package.rglob("*") if path.is_file() and path != package / INDEX_NAME)
     return ReleaseIndex(
         kind=kind,
         version=version,
         title=title,
         base=base,
-        files=tuple(_file_entry(path, package) for path in files),
+        files=files_list(package),
         contributions=contributions,
     )
+
+
+def files_list(package: Path) -> tuple[FileEntry, ...]:
+    """Return the entries of all files under `package`, in the order of their paths."""
+    own = (package / INDEX_NAME, package / VARIANT_NAME)
+    files = sorted(path for path in package.rglob("*") if path.is_file() and path not in own)
+    return tuple(_file_entry(path, package) for path in files)
+
+
+def index_files(index: ReleaseIndex, variant: str) -> tuple[FileEntry, ...]:
+    """Return the files of the release, of its `variant` where it has several.
+
+    Raises:
+        VariantUnknown: it has none of this name.
+    """
+    if not index.variants and not variant:
+        return index.files
+    for each in index.variants:
+        if each.name == variant:
+            return each.files
+    raise VariantUnknown(release=index_digest(index), variant=variant)
 
 
 def index_digest(index: ReleaseIndex) -> str:
@@ -42,15 +67,16 @@ def index_parse(content: bytes) -> ReleaseIndex:
     """Return the release index that `content` spells, safe to write to disk by.
 
     Raises:
-        MalformedDocument: not an index; or a path leaves the directory or comes twice, or sizes and chunks disagree.
+        MalformedDocument: not an index; or a path leaves the directory or comes twice, or sizes and chunks disagree,
+            or its variants are not what variants can be.
     """
     index = parse(ReleaseIndex, content)
-    seen: set[str] = set()
-    for number, entry in enumerate(index.files):
-        problem = _problem(entry, seen)
+    _files_check(index.files, "files")
+    for number, variant in enumerate(index.variants):
+        problem = _variant_problem(index, number, variant)
         if problem:
-            raise MalformedDocument(document="ReleaseIndex", field=f"files[{number}]", problem=problem)
-        seen.add(entry.path)
+            raise MalformedDocument(document="ReleaseIndex", field=f"variants[{number}]", problem=problem)
+        _files_check(variant.files, f"variants[{number}].files")
     return index
 
 
@@ -66,13 +92,33 @@ def index_read(directory: Path) -> ReleaseIndex:
         raise ReleaseDamaged(directory=str(directory), path=INDEX_NAME) from error
 
 
+def variant_read(directory: Path) -> str:
+    """Return which variant the release directory `directory` says that it holds; empty where it says nothing."""
+    try:
+        return (directory / VARIANT_NAME).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def installed_files(directory: Path, index: ReleaseIndex) -> tuple[FileEntry, ...]:
+    """Return the files that lie in the directory of the release `index`, if it is in order.
+
+    Raises:
+        ReleaseDamaged: it does not say which variant of the release it holds.
+    """
+    try:
+        return index_files(index, variant_read(directory))
+    except VariantUnknown as error:
+        raise ReleaseDamaged(directory=str(directory), path=VARIANT_NAME) from error
+
+
 def index_verify(directory: Path, index: ReleaseIndex) -> None:
-    """Return only if every file of `index` lies in `directory`, byte for byte.
+    """Return only if every file of `index`, or of one variant of it, lies in `directory`, byte for byte.
 
     Raises:
         ReleaseDamaged: names the first file that is missing, of another size, or of other bytes.
     """
-    for entry in index.files:
+    for entry in installed_files(directory, index):
         if not file_is_whole(directory / entry.path, entry):
             raise ReleaseDamaged(directory=str(directory), path=entry.path)
 
@@ -108,10 +154,38 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def _files_check(files: tuple[FileEntry, ...], field: str) -> None:
+    seen: set[str] = set()
+    for number, entry in enumerate(files):
+        problem = _problem(entry, seen)
+        if problem:
+            raise MalformedDocument(document="ReleaseIndex", field=f"{field}[{number}]", problem=problem)
+        seen.add(entry.path)
+
+
+def _variant_problem(index: ReleaseIndex, number: int, variant: Variant) -> str:
+    if index.kind is not ReleaseKind.BASE or index.files:
+        return "only a base without files of its own has variants"
+    if not _PLAIN_NAME.fullmatch(variant.name):
+        return "name not allowed"
+    if variant.name in [earlier.name for earlier in index.variants[:number]]:
+        return "name twice"
+    needs = (variant.memory_bytes, variant.gpu_memory_bytes)
+    if min(needs) < 0 or (number == 0 and any(needs)):
+        return "needs not allowed"
+    return ""
+
+
 def _problem(entry: FileEntry, seen: set[str]) -> str:
     path = PurePosixPath(entry.path)
     is_plain = entry.path == path.as_posix() and not path.is_absolute() and ".." not in path.parts
-    if not is_plain or not path.name or "\\" in entry.path or "\0" in entry.path or entry.path == INDEX_NAME:
+    if (
+        not is_plain
+        or not path.name
+        or "\\" in entry.path
+        or "\0" in entry.path
+        or path.parts[0] in (INDEX_NAME, VARIANT_NAME)
+    ):
         return "path not allowed"
     if entry.path in seen or any(parent.as_posix() in seen for parent in path.parents):
         return "path twice"

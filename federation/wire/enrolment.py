@@ -14,6 +14,8 @@ class Hardware:
     memory_bytes: int
     disk_free_bytes: int
     machine: str
+    gpu_memory_bytes: int
+    """Of a GPU that the engine can use; 0 where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

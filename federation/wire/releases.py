@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+
+from federation.wire.enrolment import Hardware
 
 CHUNK_BYTES = 256 * 1024
 
@@ -27,6 +30,18 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One form of a base; `federation.inference.variants` says which of them a PC gets."""
+
+    name: str
+    memory_bytes: int
+    """That the PC must have; 0 where the release's smallest needs are enough."""
+    gpu_memory_bytes: int
+    """That its GPU must have; 0 where none is needed."""
+    files: tuple[FileEntry, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseIndex:
     """All that a release is; the SHA-256 of its canonical bytes is the release's digest and its name everywhere."""
 
@@ -37,8 +52,11 @@ class ReleaseIndex:
     base: str | None
     """Digest of the base release that an adapter belongs to."""
     files: tuple[FileEntry, ...]
+    """None where there are variants, which have their own."""
     contributions: tuple[str, ...]
     """Digests of the school updates in an adapter; a school finds its own among them."""
+    variants: tuple[Variant, ...] = ()
+    """Of a base in several forms: the first is for every school, the others stand in the order of preference."""
 
 
 class InstallState(enum.Enum):
@@ -69,6 +87,8 @@ class Assignment:
     waiting_reason: str
     """Stable code that says why nothing newer is offered yet; empty when `release` is the newest."""
     issued_at: datetime
+    variant: str
+    """Of `release`, or of the base that it stands on; empty where that base has but one form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +117,10 @@ class CheckIn:
     outbox_depth: int
     capabilities: tuple[str, ...]
     """`train` where the node can learn; `chat` where an engine answers."""
+    hardware: Hardware
+    """As measured for this check-in."""
+    variants: Mapping[str, str]
+    """By its digest, in which form each base of several forms lies on this disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,8 @@ class UpdateHeader:
     shapes: tuple[ArrayShape, ...]
     body_sha256: str
     made_at: datetime
+    variant: str
+    """Form of the base whose weights stood still under the update; empty where it has but one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 
@@ -30,15 +30,26 @@ class SubjectFigure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackageVerdict:
+    """What the gate measured of one variant of a base, or of an adapter on it, and found against it."""
+
+    reasons: tuple[str, ...]
+    perplexity: Mapping[str, PerplexityFigure]
+    figures: Mapping[str, float | None]
+    subjects: tuple[SubjectFigure, ...]
+    safety_findings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseVerdict:
-    """What the gate measured of a release and found against it."""
+    """What the gate measured of a release and found against it; where there are variants, of the first."""
 
     release: str
     """Digest of the release."""
     replaced: str | None
     """Digest of the release that it was compared with."""
     reasons: tuple[str, ...]
-    """Codes with figures; a release that was signed has none."""
+    """Codes with figures, of every variant and then with its name before them; a release that was signed has none."""
     perplexity: Mapping[str, PerplexityFigure]
     figures: Mapping[str, float | None]
     """Further figures by name, such as `unrelated_loss` in nats a token."""
@@ -48,3 +59,5 @@ class ReleaseVerdict:
     safety_prompts: int
     safety_findings: tuple[str, ...]
     judged_at: datetime
+    variants: Mapping[str, PackageVerdict] = field(default_factory=dict)
+    """Of a base of several forms, or an adapter on one, what was found of each, by its name."""

@@ -13,11 +13,10 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info, Warning, register  # noqa: A004 - Django's own name
 
 from federation.errors import FederationError
-from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes
+from federation.inference.variants import memory_need_bytes
+from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes, files_size_bytes
 from federation.trust.keys import node_key_load
-from federation.trust.release_bytes import index_read, index_verify
-from node.installed.first_look import package_bytes
-from node.installed.fit import memory_need_bytes
+from federation.trust.release_bytes import index_read, index_verify, installed_files
 from node.installed.memory import memory_available_bytes
 from node.installed.services import active_release
 
@@ -88,7 +87,7 @@ def fit_check(app_configs: Sequence[AppConfig] | None, **_options: object) -> li
         active = active_release(root=root)
         if active is None:
             return []
-        needed = memory_need_bytes(package_bytes(index_read(active.package)))
+        needed = memory_need_bytes(files_size_bytes(installed_files(active.package, index_read(active.package))))
     except FederationError:
         # What is wrong with the release is for `release_check` to say.
         return []

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from federation.trust.errors import ReleaseDamaged
-from federation.trust.release_bytes import index_read
+from federation.trust.release_bytes import index_read, variant_read
 
 
 def release_path(root: Path, digest: str) -> Path:
@@ -15,14 +15,20 @@ def release_path(root: Path, digest: str) -> Path:
     return root / "releases" / digest
 
 
-def download_path(root: Path, digest: str) -> Path:
-    """Return the directory of a release that is on its way."""
-    return root / "downloads" / digest
+def download_path(root: Path, digest: str, variant: str = "") -> Path:
+    """Return the directory of a release, or of one variant of it, that is on its way."""
+    return root / "downloads" / (f"{digest}-{variant}" if variant else digest)
 
 
 def releases_present(root: Path) -> tuple[Path, ...]:
     """Return the directories of all installed releases, in order."""
     return tuple(sorted(path for path in (root / "releases").glob("*") if path.is_dir()))
+
+
+def variants_present(root: Path) -> dict[str, str]:
+    """Return, by its digest, which variant of each base of several lies on this disk."""
+    found = {path.name: variant_read(path) for path in releases_present(root)}
+    return {digest: variant for digest, variant in found.items() if variant}
 
 
 def releases_remove(root: Path, *, keep: Collection[str]) -> tuple[str, ...]:
@@ -34,10 +40,10 @@ def releases_remove(root: Path, *, keep: Collection[str]) -> tuple[str, ...]:
     return tuple(path.name for path in removed)
 
 
-def downloads_remove(root: Path, *, keep: Collection[str]) -> None:
-    """Leave only the downloads of the releases `keep`."""
+def downloads_remove(root: Path, *, keep: Collection[Path]) -> None:
+    """Leave only the downloads in the directories `keep`."""
     for path in (root / "downloads").glob("*"):
-        if path.name not in keep:
+        if path not in keep:
             shutil.rmtree(path)
 
 

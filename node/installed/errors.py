@@ -29,6 +29,12 @@ class MemoryTooSmall(CapacityError):
     code = "memory_too_small"
 
 
+class GpuTooSmall(CapacityError):
+    """The release's variant needs a GPU with `needed_bytes` of memory; the engine could use `available_bytes` here."""
+
+    code = "gpu_too_small"
+
+
 class SelfTestTimeout(TrustError):
     """The child process that tested the release did not end in time."""
 

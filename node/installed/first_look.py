@@ -6,50 +6,57 @@ Its size stands in the signed index. Its card is one small file, which is asked 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from federation.inference.package import CARD, FORMAT
 from federation.trust.blob_sources import BlobSource
-from federation.trust.release_bytes import index_digest
+from federation.trust.fetch import files_size_bytes
+from federation.trust.release_bytes import index_digest, index_files
 from federation.wire.canonical import sha256_hex
 from federation.wire.releases import FileEntry, ReleaseIndex
 from node.installed.disk import release_path
-from node.installed.fit import package_fit
+from node.installed.fit import package_fit, variant_fit
+from node.installed.hardware import Gauges
 
 MAX_CARD_BYTES = 64 * 1024
 
 
 def package_check(
-    *, root: Path, package: ReleaseIndex, source: BlobSource, memory_available: Callable[[Path], int]
+    *,
+    root: Path,
+    package: ReleaseIndex,
+    variant: str,
+    source: BlobSource,
+    gauges: Gauges,
 ) -> None:
-    """Return if this PC can run the base release `package`; one that is on the disk was judged when it came.
+    """Return if this PC can run `variant` of the base release `package`; one on the disk was judged when it came.
 
     Raises:
-        EngineTooOld, MemoryTooSmall: it cannot.
+        EngineTooOld, MemoryTooSmall, GpuTooSmall: it cannot.
+        VariantUnknown: the release has no such variant.
         TransportError: the card did not come; try later.
     """
     if release_path(root, index_digest(package)).is_dir():
         return
+    files = index_files(package, variant)
+    for named in package.variants:
+        if named.name == variant:
+            variant_fit(named, gauges.hardware(root))
     package_fit(
-        card_format=_card_format(package, source),
-        weights_bytes=package_bytes(package),
-        memory_available_bytes=memory_available(root),
+        card_format=_card_format(files, source),
+        weights_bytes=files_size_bytes(files),
+        memory_available_bytes=gauges.memory_available(root),
         engine_format=FORMAT,
     )
 
 
-def package_bytes(package: ReleaseIndex) -> int:
-    """Return how large all files of the release are together."""
-    return sum(entry.size_bytes for entry in package.files)
-
-
-def _card_format(package: ReleaseIndex, source: BlobSource) -> int | None:
+def _card_format(files: Sequence[FileEntry], source: BlobSource) -> int | None:
     """Return the format that the package's card names; None where the card is none, or is not the one of the index.
 
     What is wrong with it then is found and named by the fetch or the self-test.
     """
-    entry = next((entry for entry in package.files if entry.path == CARD), None)
+    entry = next((entry for entry in files if entry.path == CARD), None)
     if entry is None or entry.size_bytes > MAX_CARD_BYTES:
         return None
     content = _read(entry, source)

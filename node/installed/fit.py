@@ -1,20 +1,15 @@
 """The pure rule of whether this PC can run a package: a format that its program knows, and enough memory.
 
-Memory: the package's bytes, a quarter more for what the engine keeps beside the weights, and 200 MB for the program and
-the conversation's cache. It is a rule to refuse what can only fail; whether a release works is the self-test's word.
+It is a rule to refuse what can only fail; whether a release works is the self-test's word.
 """
 
 from __future__ import annotations
 
 from federation.inference.errors import EngineTooOld
-from node.installed.errors import MemoryTooSmall
-
-ENGINE_BYTES = 200_000_000
-
-
-def memory_need_bytes(weights_bytes: int) -> int:
-    """Return how much memory an engine takes that holds a package of `weights_bytes`."""
-    return weights_bytes + weights_bytes // 4 + ENGINE_BYTES
+from federation.inference.variants import memory_need_bytes, variant_lack
+from federation.wire.enrolment import Hardware
+from federation.wire.releases import Variant
+from node.installed.errors import GpuTooSmall, MemoryTooSmall
 
 
 def package_fit(
@@ -33,3 +28,15 @@ def package_fit(
     needed = memory_need_bytes(weights_bytes)
     if needed > memory_available_bytes:
         raise MemoryTooSmall(needed_bytes=needed, available_bytes=memory_available_bytes)
+
+
+def variant_fit(variant: Variant, hardware: Hardware) -> None:
+    """Return if this PC has what the variant says that it needs.
+
+    Raises:
+        GpuTooSmall, MemoryTooSmall: it has less.
+    """
+    lack = variant_lack(variant, hardware)
+    if lack is not None:
+        refusal = GpuTooSmall if lack.what == "gpu_memory" else MemoryTooSmall
+        raise refusal(needed_bytes=lack.needed_bytes, available_bytes=lack.available_bytes)

@@ -21,13 +21,13 @@ from federation.errors import CapacityError, TrustError
 from federation.trust.blob_sources import BlobSource
 from federation.trust.errors import ReleaseDamaged
 from federation.trust.fetch import disk_free_bytes, release_fetch
-from federation.trust.release_bytes import index_digest, index_read
+from federation.trust.release_bytes import index_digest, index_read, variant_read
 from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
 from node.installed.disk import download_path, downloads_remove, release_path, releases_present, releases_remove
 from node.installed.errors import BaseMissing, SelfTestInterrupted, TrialCrashLoop
 from node.installed.first_look import package_check
-from node.installed.memory import memory_available_bytes
+from node.installed.hardware import GAUGES, Gauges
 from node.installed.models import NEXT, InstallRecord, InstallStatus
 from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
 from node.installed.state import Phase, Slots, slots_read, slots_write
@@ -95,24 +95,26 @@ def release_install(
     root: Path,
     index: ReleaseIndex,
     base_index: ReleaseIndex | None,
+    variant: str = "",
     sequence: int,
     source: BlobSource,
     clock: Callable[[], datetime],
     self_test: SelfTest = self_test_run,
     disk_free: Callable[[Path], int] = disk_free_bytes,
-    memory_available: Callable[[Path], int] = memory_available_bytes,
+    gauges: Gauges = GAUGES,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> InstallState:
     """Take the assigned release as far as it goes now, and return how far that is; TRIAL awaits the engine.
 
     Repeating it after a cut goes on where it was. A release that was refused under this `sequence` stays refused.
-    `index` and `base_index` (of an adapter) come verified from `TrustedReleases.index_fetch`.
+    `index` and `base_index` (of an adapter) come verified from `TrustedReleases.index_fetch`. `variant` is the form in
+    which the base comes, if it has several; one that lies here already stays in the form that it has.
 
     Raises:
         TransportError: the link ended, or another release is on trial; try later.
-        MemoryTooSmall, EngineTooOld: this PC cannot run it; recorded for the next check-in.
-        DiskFull, ChunkMismatch: as `release_fetch`; recorded for the next check-in.
+        MemoryTooSmall, GpuTooSmall, EngineTooOld: this PC cannot run it; recorded for the next check-in.
+        DiskFull, ChunkMismatch, VariantUnknown: as `release_fetch`; recorded for the next check-in.
         BaseMissing: an adapter without its base.
     """
     digest = index_digest(index)
@@ -126,11 +128,12 @@ def release_install(
             root=root,
             index=index,
             base_index=base_index,
+            variant=variant,
             sequence=sequence,
             source=source,
             now=clock(),
             disk_free=disk_free,
-            memory_available=memory_available,
+            gauges=gauges,
             progress=progress,
             should_stop=should_stop,
         )
@@ -150,11 +153,12 @@ def release_stage(
     root: Path,
     index: ReleaseIndex,
     base_index: ReleaseIndex | None,
+    variant: str = "",
     sequence: int,
     source: BlobSource,
     now: datetime,
     disk_free: Callable[[Path], int] = disk_free_bytes,
-    memory_available: Callable[[Path], int] = memory_available_bytes,
+    gauges: Gauges = GAUGES,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
@@ -162,8 +166,8 @@ def release_stage(
 
     Raises:
         TransportError: the link ended; what is verified is kept.
-        MemoryTooSmall, EngineTooOld: recorded as SKIPPED, before anything of it is on the disk.
-        DiskFull, ChunkMismatch: recorded as FAILED_DOWNLOAD or FAILED_VERIFY.
+        MemoryTooSmall, GpuTooSmall, EngineTooOld: recorded as SKIPPED, before anything of it is on the disk.
+        DiskFull, ChunkMismatch, VariantUnknown: recorded as FAILED_DOWNLOAD or FAILED_VERIFY.
         BaseMissing: an adapter without its base.
     """
     digest = index_digest(index)
@@ -172,21 +176,18 @@ def release_stage(
         raise BaseMissing(base=index.base)
     # What runs here has shown that it fits; where its directory was lost, nothing may keep it from coming again.
     if slots_read(root).current != digest:
-        try:
-            package_check(root=root, package=base_index or index, source=source, memory_available=memory_available)
-        except CapacityError as error:
-            _record_move(record, InstallStatus.SKIPPED, now, error.code)
-            raise
-    wanted = [part for part in (base_index, index) if part is not None]
-    downloads_remove(root, keep={index_digest(part) for part in wanted})
+        _package_judge(record, root, base_index or index, variant, source, gauges, now)
+    wanted = [_Wanted.of(root, part, variant) for part in (base_index, index) if part is not None]
+    downloads_remove(root, keep=[part.partial for part in wanted])
     counted = _CountedSource(source, record)
     try:
         for part in wanted:
             release_fetch(
-                index=part,
+                index=part.index,
+                variant=part.variant,
                 source=counted,
-                into=release_path(root, index_digest(part)),
-                partial=download_path(root, index_digest(part)),
+                into=part.into,
+                partial=part.partial,
                 reuse=releases_present(root),
                 disk_free=disk_free,
                 progress=progress,
@@ -319,6 +320,46 @@ def install_reports(*, root: Path, now: datetime) -> tuple[InstallReport, ...]:
         )
         for record in reversed(newest)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """A release that is to lie at `into`, in the form `variant` if it has several."""
+
+    index: ReleaseIndex
+    variant: str
+    into: Path
+    partial: Path
+
+    @classmethod
+    def of(cls, root: Path, index: ReleaseIndex, variant: str) -> _Wanted:
+        digest = index_digest(index)
+        into = release_path(root, digest)
+        # A base that lies here may be running: it stays in the form in which it came.
+        held = variant_read(into)
+        is_named = held in [each.name for each in index.variants]
+        chosen = "" if index.base else held if is_named else variant
+        return cls(index=index, variant=chosen, into=into, partial=download_path(root, digest, chosen))
+
+
+def _package_judge(
+    record: InstallRecord,
+    root: Path,
+    package: ReleaseIndex,
+    variant: str,
+    source: BlobSource,
+    gauges: Gauges,
+    now: datetime,
+) -> None:
+    """Look at the package before it is fetched, and record why it is not."""
+    try:
+        package_check(root=root, package=package, variant=variant, source=source, gauges=gauges)
+    except CapacityError as error:
+        _record_move(record, InstallStatus.SKIPPED, now, error.code)
+        raise
+    except TrustError as error:
+        _record_move(record, InstallStatus.FAILED_VERIFY, now, error.code)
+        raise
 
 
 def _record_agree(record: InstallRecord, slots: Slots, now: datetime) -> None:

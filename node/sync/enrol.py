@@ -6,9 +6,6 @@ code; `node.json` is written last, so that a failed enrolment leaves a PC that i
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +15,8 @@ from federation.trust.envelopes import ENROLMENT, envelope_seal
 from federation.trust.keys import NodeKey, node_key_create, node_key_load, public_pem
 from federation.trust.tuf_client import root_accept
 from federation.wire.canonical import canonical_bytes, parse
-from federation.wire.enrolment import EnrolmentRequest, Fleet, Hardware
+from federation.wire.enrolment import EnrolmentRequest, Fleet
+from node.installed.hardware import hardware_measure
 from node.sync.client import CentreClient
 from node.sync.errors import AlreadyEnrolled, NotEnrolled
 
@@ -50,7 +48,10 @@ def node_enrol(
         raise AlreadyEnrolled(school=enrolment_read(root).school)
     key = node_key(root)
     request = EnrolmentRequest(
-        code=code.strip().upper(), public_key=public_pem(key), hostname=socket.gethostname(), hardware=hardware(root)
+        code=code.strip().upper(),
+        public_key=public_pem(key),
+        hostname=socket.gethostname(),
+        hardware=hardware_measure(root),
     )
     answer = client.enrol(envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key))
     root_accept(root=root / "tuf", metadata=answer.root_metadata, fingerprint=root_sha256)
@@ -77,13 +78,3 @@ def node_key(root: Path) -> NodeKey:
     """Return the node's key, made at the first call: one try to enrol and the next use the same."""
     path = root / "keys" / "node.pem"
     return node_key_load(path) if path.exists() else node_key_create(path)
-
-
-def hardware(root: Path) -> Hardware:
-    """Return what this PC can carry."""
-    return Hardware(
-        cores=os.cpu_count() or 1,
-        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        disk_free_bytes=shutil.disk_usage(root).free,
-        machine=platform.machine(),
-    )

@@ -27,6 +27,8 @@ from federation.wire.enrolment import SessionRequest
 from federation.wire.feedback import ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
+from node.installed.disk import variants_present
+from node.installed.hardware import GAUGES, Gauges
 from node.installed.services import install_reports, release_install, superseded_remove
 from node.installed.state import Phase, Slots, slots_read
 from node.outbox.services import epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
@@ -77,14 +79,16 @@ class Contact:
         counter: CountingTransport,
         clock: Callable[[], datetime],
         times: ContactTimes,
+        gauges: Gauges = GAUGES,
     ) -> None:
-        """Prepare a contact.
+        """Prepare a contact; `gauges` measure what this PC can carry.
 
         Raises:
             NotEnrolled: the node has no centre yet.
             KeyUnreadable: its key is gone.
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
+        self.gauges = gauges
         self.enrolment = enrolment_read(root)
         self.key = node_key(root)
         self.client = CentreClient(http=http, base_url=self.enrolment.central_url)
@@ -152,6 +156,8 @@ class Contact:
             disk_free_bytes=disk_free_bytes(self.root),
             outbox_depth=parcels_waiting(),
             capabilities=capabilities(self.root),
+            hardware=self.gauges.hardware(self.root),
+            variants=variants_present(self.root),
         )
 
     def _parcels_send(self) -> None:
@@ -206,7 +212,9 @@ class Contact:
                 root=self.root,
                 index=index,
                 base_index=self.trusted.index_fetch(index.base) if index.base else None,
+                variant=assignment.variant,
                 sequence=assignment.sequence,
+                gauges=self.gauges,
                 source=HttpBlobSource(client=self.http, base_url=self.enrolment.central_url),
                 clock=self.clock,
             )

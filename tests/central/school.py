@@ -23,7 +23,7 @@ from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, Hardwar
 from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, ParcelKind, RatingBody
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallReport, InstallState
 
-HARDWARE = Hardware(cores=2, memory_bytes=4 * 2**30, disk_free_bytes=50 * 2**30, machine="x86_64")
+HARDWARE = Hardware(cores=2, memory_bytes=4 * 2**30, disk_free_bytes=50 * 2**30, machine="x86_64", gpu_memory_bytes=0)
 RATING = RatingBody(
     question="Пойтахти Тоҷикистон кадом аст?",
     answer="Намедонам.",
@@ -60,6 +60,8 @@ class SimulatedSchool:
         self.epoch = "epoch-1"
         self.running = None
         self.capabilities = ("chat", "train")
+        self.hardware = HARDWARE
+        self.variants = {}
 
     @classmethod
     def enrolled(cls, client, *, name):
@@ -110,6 +112,8 @@ class SimulatedSchool:
             disk_free_bytes=10**10,
             outbox_depth=0,
             capabilities=self.capabilities,
+            hardware=self.hardware,
+            variants=self.variants,
         )
         answer = self.post("check-ins", canonical_bytes(document))
         assert answer.status_code == 200, answer.content

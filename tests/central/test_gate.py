@@ -7,6 +7,7 @@ import pytest
 
 from central.releases.evaluation_set import FOLDER, suites_read, unrelated_read
 from central.releases.gate import BaseReport, GateBounds, PerplexityPair, base_judge
+from central.releases.judgement import Judgement
 from central.releases.packaging.chat_tuning import PAIRS
 from central.releases.suite_comparison import Replaced, SuiteReport, suites_compare
 from central.releases.verdict_document import report_plain, verdict_document
@@ -119,7 +120,11 @@ def test_the_stored_report_gives_the_suite_back_and_its_figures_are_finite():
     base = BaseReport(perplexity=perplexity, divergence=0.01, suite=report)
     comparison = suites_compare(report, None, alpha=0.05)
     verdict = base_judge(base, comparison, GateBounds())
-    plain = json.loads(json.dumps(report_plain(base, comparison, verdict), allow_nan=False))
+    plain = json.loads(
+        json.dumps(
+            report_plain([Judgement(variant="", report=base, comparison=comparison, verdict=verdict)]), allow_nan=False
+        )
+    )
     assert from_plain(SuiteReport, plain["suite"]) == report
     assert plain["perplexity"]["tg"] == {"reference": 50.0, "shipped": None}
     assert plain["reasons"] == list(verdict.reasons)
@@ -130,7 +135,8 @@ def test_the_document_of_a_verdict_says_what_was_found_and_reads_back_the_same()
     base = BaseReport(perplexity=FLAT, divergence=0.01, suite=report)
     comparison = suites_compare(report, Replaced(digest="old", report=before), alpha=0.05)
     verdict = base_judge(base, comparison, GateBounds())
-    made = verdict_document(digest="new", report=base, comparison=comparison, verdict=verdict, judged_at=NOW)
+    judgement = Judgement(variant="", report=base, comparison=comparison, verdict=verdict)
+    made = verdict_document(digest="new", judgements=[judgement], judged_at=NOW)
     assert parse(ReleaseVerdict, canonical_bytes(made)) == made
     assert (made.release, made.replaced, made.reasons, made.suites) == ("new", "old", verdict.reasons, {"own": "1"})
     assert [(each.subject, each.right, each.lost, each.gained) for each in made.subjects] == [

@@ -21,6 +21,7 @@ from central.releases.services import (
     release_sign,
 )
 from central.releases.suite_comparison import SuiteReport, suites_compare
+from central.releases.variants import BuiltPackage
 from central.schools.models import AuditEvent
 from central.schools.transitions import StatusMoveIllegal
 from federation.inference.suite_run import Outcome
@@ -48,8 +49,8 @@ def _built(disk, tmp_path, *, report=GOOD, kind=ReleaseKindChoice.BASE, base=Non
     folder.mkdir()
     (folder / "model.onnx").write_bytes(content)
     (folder / "card.json").write_bytes(b"{}")
-    release_built(release=release, folder=folder, card={}, disk=disk, now=timezone.now())
-    release_gate(release=release, report=report, now=timezone.now())
+    release_built(release=release, packages=[BuiltPackage(folder=folder, card={})], disk=disk, now=timezone.now())
+    release_gate(release=release, reports={"": report}, now=timezone.now())
     return release
 
 

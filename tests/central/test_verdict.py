@@ -27,6 +27,7 @@ from central.releases.services import (
     release_sign,
 )
 from central.releases.suite_comparison import SuiteReport
+from central.releases.variants import BuiltPackage
 from federation.inference.adapter import adapter_write
 from federation.inference.errors import SuiteInvalid
 from federation.inference.package import package_open
@@ -57,7 +58,8 @@ def _built(disk, tmp_path, *, base=None, suite=None):
     folder = tmp_path / f"build-{release.version}"
     folder.mkdir()
     (folder / "model.onnx").write_bytes(str(release.version).encode())
-    release_built(release=release, folder=folder, card=CARD, suite=suite, disk=disk, now=timezone.now())
+    package = BuiltPackage(folder=folder, card=CARD, suite=suite)
+    release_built(release=release, packages=[package], disk=disk, now=timezone.now())
     return release
 
 
@@ -68,7 +70,7 @@ def _judged(disk, tmp_path, right, *, base=None, findings=()):
     else:
         figures = {"unrelated_loss": 0.01, "unrelated_count": 12, "corrections_gain": 2.5, "corrections_count": 2}
         report = AdapterReport(perplexity=FLAT, suite=suite, **figures)
-    release_gate(release=release, report=report, now=timezone.now())
+    release_gate(release=release, reports={"": report}, now=timezone.now())
     return release
 
 

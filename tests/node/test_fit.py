@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from federation.inference.errors import EngineTooOld
 from federation.inference.package import FORMAT
+from federation.inference.variants import memory_need_bytes
 from federation.trust.errors import LinkLost
 from federation.trust.release_bytes import index_build, index_digest
 from federation.wire.releases import InstallState, ReleaseKind
@@ -17,7 +18,8 @@ from node.installed import checks
 from node.installed.disk import release_path
 from node.installed.errors import MemoryTooSmall
 from node.installed.first_look import package_check
-from node.installed.fit import memory_need_bytes, package_fit
+from node.installed.fit import package_fit
+from node.installed.hardware import Gauges
 from node.installed.memory import memory_available_bytes
 from node.root import engine_socket_path
 from tests.node.engine_simulator import release_lay
@@ -30,6 +32,10 @@ GIGABYTE = 10**9
 @pytest.fixture
 def desk(tmp_path):
     return Desk(tmp_path)
+
+
+def with_memory(available):
+    return Gauges(memory_available=lambda _root: available)
 
 
 def fit(card_format=FORMAT, weights_bytes=0, available=GIGABYTE):
@@ -86,7 +92,7 @@ def test_a_release_that_needs_too_much_memory_is_skipped_unfetched_and_the_old_o
     second = desk.make("second")
     before = desk.files()
     with pytest.raises(MemoryTooSmall):
-        desk.install(second, sequence=2, memory_available=lambda _root: 150_000_000)
+        desk.install(second, sequence=2, gauges=with_memory(150_000_000))
     assert (desk.running(), desk.files()) == ("first", before)
     report = desk.report()
     assert (report.state, report.error_code, report.bytes_fetched) == (InstallState.SKIPPED, "memory_too_small", 0)
@@ -128,14 +134,14 @@ def test_an_adapter_on_an_installed_base_needs_no_more_than_the_base(desk):
     base = desk.make("base")
     desk.commit(base)
     adapter = desk.make("adapter", base=base)
-    assert desk.install(adapter, base=base, memory_available=lambda _root: 0) is InstallState.TRIAL
+    assert desk.install(adapter, base=base, gauges=with_memory(0)) is InstallState.TRIAL
 
 
 def test_an_adapter_whose_base_is_too_large_is_skipped_with_its_base(desk):
     base = desk.make("base")
     adapter = desk.make("adapter", base=base)
     with pytest.raises(MemoryTooSmall):
-        desk.install(adapter, base=base, memory_available=lambda _root: 0)
+        desk.install(adapter, base=base, gauges=with_memory(0))
     assert desk.report().release == index_digest(adapter)
     assert desk.report().state is InstallState.SKIPPED
     assert not release_path(desk.root, index_digest(base)).exists()
@@ -145,7 +151,7 @@ def test_what_runs_comes_again_whatever_the_memory_says(desk):
     first = desk.make("first")
     desk.commit(first, sequence=1)
     release_path(desk.root, index_digest(first)).rename(desk.tmp_path / "lost")
-    assert desk.install(first, sequence=1, memory_available=lambda _root: 0) is InstallState.COMMITTED
+    assert desk.install(first, sequence=1, gauges=with_memory(0)) is InstallState.COMMITTED
     assert desk.running() == "first"
 
 
@@ -156,7 +162,13 @@ def test_a_link_that_ends_before_the_card_came_is_tried_again(desk):
 
     first = desk.make("first")
     with pytest.raises(LinkLost):
-        package_check(root=desk.root, package=first, source=Dead(), memory_available=lambda _root: GIGABYTE)
+        package_check(
+            root=desk.root,
+            package=first,
+            variant="",
+            source=Dead(),
+            gauges=with_memory(GIGABYTE),
+        )
     with pytest.raises(LinkLost):
         desk.install(first, sequence=1, source=Dead())
     assert desk.report().state is InstallState.DOWNLOADING

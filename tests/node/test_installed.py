@@ -13,7 +13,7 @@ from federation.errors import FederationError
 from federation.trust.blob_sources import DirectoryBlobSource
 from federation.trust.errors import ChunkMismatch, DiskFull, LinkLost
 from federation.trust.release_bytes import index_build, index_digest
-from federation.wire.releases import InstallState, ReleaseIndex, ReleaseKind
+from federation.wire.releases import InstallState, ReleaseIndex, ReleaseKind, Variant
 from node.installed import state
 from node.installed.disk import release_path
 from node.installed.errors import BaseMissing, IllegalStep, StateUnreadable
@@ -35,6 +35,7 @@ from node.installed.state import Phase, Slots, slots_read, slots_write
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
+GPU_BYTES = 10**9
 PASSED = SelfTestVerdict(has_passed=True, code="", detail="")
 
 
@@ -61,6 +62,23 @@ class Desk:
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(package / entry.path, path)
         return index
+
+    def make_variants(self, *names: str) -> ReleaseIndex:
+        """Lay out a base of several forms; all after the first need a GPU."""
+        variants = []
+        for name in names:
+            files = self.make(name).files
+            needs = {"memory_bytes": 0, "gpu_memory_bytes": GPU_BYTES if variants else 0}
+            variants.append(Variant(name=name, files=files, **needs))
+        return ReleaseIndex(
+            kind=ReleaseKind.BASE,
+            version=2,
+            title="forms",
+            base=None,
+            files=(),
+            contributions=(),
+            variants=tuple(variants),
+        )
 
     def install(self, index, *, base=None, sequence=None, self_test=lambda _package, _adapter: PASSED, **options):
         if sequence is None:

@@ -278,6 +278,8 @@ def test_a_check_in_says_what_runs_what_waits_and_what_the_pc_can_do(school, cen
     assert check_in.disk_free_bytes > 0
     assert check_in.sent_at - datetime.now(UTC) < timedelta(minutes=1)
     assert "chat" not in check_in.capabilities
+    assert check_in.hardware.memory_bytes > 50_000_000
+    assert check_in.variants == {}
 
 
 def test_a_node_that_was_revoked_is_refused_by_name(school, centre):

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,21 @@ from federation.trust.errors import (
     FetchStopped,
     LinkLost,
     ReleaseDamaged,
+    VariantUnknown,
 )
-from federation.trust.fetch import release_fetch
-from federation.trust.release_bytes import index_build, index_digest, index_parse, index_read, index_verify
+from federation.trust.fetch import files_size_bytes, release_fetch
+from federation.trust.release_bytes import (
+    files_list,
+    index_build,
+    index_digest,
+    index_files,
+    index_parse,
+    index_read,
+    index_verify,
+    variant_read,
+)
 from federation.wire.canonical import MalformedDocument, canonical_bytes
-from federation.wire.releases import CHUNK_BYTES, ReleaseKind
+from federation.wire.releases import CHUNK_BYTES, ReleaseIndex, ReleaseKind, Variant
 
 
 @pytest.fixture
@@ -258,3 +269,115 @@ def test_any_file_whose_bytes_are_changed_anywhere_fails_verification(index, pac
             index_verify(package, index)
     (package / "model.bin").write_bytes(content)
     index_verify(package, index)
+
+
+def _two_variants(centre, tmp_path):
+    """A release of two forms that share one file; the first has one chunk and a half of its own, the other five."""
+    shared = b"words" * 100_000
+    variants = []
+    for name, size_bytes in (("int8", CHUNK_BYTES * 3 // 2), ("fp16", CHUNK_BYTES * 5)):
+        folder = tmp_path / "made" / name
+        folder.mkdir(parents=True)
+        (folder / "model.bin").write_bytes(random.Random(name).randbytes(size_bytes))
+        (folder / "words.bin").write_bytes(shared)
+        for path in folder.iterdir():
+            centre.blob_put(path.read_bytes())
+        needs = {"memory_bytes": 0, "gpu_memory_bytes": 7 if name == "fp16" else 0}
+        variants.append(Variant(name=name, files=files_list(folder), **needs))
+    index = ReleaseIndex(
+        kind=ReleaseKind.BASE,
+        version=1,
+        title="t",
+        base=None,
+        files=(),
+        contributions=(),
+        variants=tuple(variants),
+    )
+    return index_parse(canonical_bytes(index))
+
+
+def test_only_the_bytes_of_one_variant_come_and_the_directory_says_which(centre, source, places, tmp_path):
+    index = _two_variants(centre, tmp_path)
+    told = []
+    into = release_fetch(
+        index=index, variant="int8", source=source, **places, progress=lambda *figures: told.append(figures)
+    )
+    size_bytes = files_size_bytes(index_files(index, "int8"))
+    assert _served_bytes(centre) == size_bytes
+    assert told[-1] == (size_bytes, size_bytes)
+    assert sorted(path.name for path in into.iterdir()) == ["index.json", "model.bin", "variant", "words.bin"]
+    assert variant_read(into) == "int8"
+    index_verify(into, index)
+    assert release_fetch(index=index, variant="int8", source=source, **places) == into
+    assert _served_bytes(centre) == size_bytes
+
+
+def test_what_one_variant_has_in_common_with_another_on_this_disk_does_not_come_again(centre, source, places, tmp_path):
+    index = _two_variants(centre, tmp_path)
+    first = release_fetch(index=index, variant="int8", source=source, **places)
+    before = _served_bytes(centre)
+    elsewhere = {"into": tmp_path / "node" / "releases" / "e", "partial": tmp_path / "node" / "downloads" / "e"}
+    release_fetch(index=index, variant="fp16", source=source, **elsewhere, reuse=[first])
+    assert _served_bytes(centre) - before == CHUNK_BYTES * 5
+
+
+@pytest.mark.parametrize("variant", ["", "fp8"])
+def test_a_variant_that_the_release_does_not_have_is_refused_and_nothing_is_asked_for(
+    centre, source, places, tmp_path, variant
+):
+    index = _two_variants(centre, tmp_path)
+    with pytest.raises(VariantUnknown):
+        release_fetch(index=index, variant=variant, source=source, **places)
+    assert centre.requests == []
+    assert not places["into"].exists()
+    assert not places["partial"].exists()
+
+
+def test_a_release_of_one_form_has_no_variants(index, source, places):
+    with pytest.raises(VariantUnknown):
+        release_fetch(index=index, variant="int8", source=source, **places)
+    assert not places["into"].exists()
+
+
+@pytest.mark.parametrize("content", [None, b"fp8", b"fp16", b"\xff"])
+def test_a_directory_that_does_not_say_which_variant_it_holds_is_damaged(centre, source, places, tmp_path, content):
+    index = _two_variants(centre, tmp_path)
+    into = release_fetch(index=index, variant="int8", source=source, **places)
+    marker = into / "variant"
+    marker.unlink() if content is None else marker.write_bytes(content)
+    with pytest.raises(ReleaseDamaged):
+        index_verify(into, index)
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"kind": ReleaseKind.ADAPTER, "base": "b" * 64}, "only a base"),
+        ({"files": "int8"}, "only a base"),
+        ({"name": "../int8"}, "name not allowed"),
+        ({"name": ""}, "name not allowed"),
+        ({"name": "fp16"}, "name twice"),
+        ({"memory_bytes": -1}, "needs not allowed"),
+        ({"gpu_memory_bytes": 1}, "needs not allowed"),
+    ],
+)
+def test_an_index_with_impossible_variants_is_refused(centre, tmp_path, changes, problem):
+    index = _two_variants(centre, tmp_path)
+    first, second = index.variants
+    own = {name: value for name, value in changes.items() if name in ("name", "memory_bytes", "gpu_memory_bytes")}
+    others = {name: value for name, value in changes.items() if name not in own}
+    if "files" in others:
+        others["files"] = first.files
+    made = replace(index, variants=(replace(first, **own), second), **others)
+    with pytest.raises(MalformedDocument, match=problem):
+        index_parse(canonical_bytes(made))
+
+
+@pytest.mark.parametrize("path", ["variant", "variant/x", "index.json/x"])
+def test_a_file_may_not_have_the_name_of_what_the_node_writes_beside_it(centre, tmp_path, path):
+    index = _two_variants(centre, tmp_path)
+    first, second = index.variants
+    entry = replace(first.files[0], path=path)
+    made = replace(index, variants=(replace(first, files=(entry,)), second))
+    with pytest.raises(MalformedDocument, match="path not allowed"):
+        index_parse(canonical_bytes(made))

@@ -40,9 +40,10 @@ class Command(CentreCommand):
         )
         parser.add_argument(
             "--quantisation",
-            choices=QUANTISATIONS,
             default=INT8,
-            help="what holds the weights (default int8); fp16 and fp8 are for PCs with a GPU",
+            metavar="NAME[,NAME]",
+            help=f"what holds the weights: {', '.join(QUANTISATIONS)} (default int8); fp16 and fp8 are for a GPU. "
+            "Several make a release of variants: the first for every school, the others, best first, for PCs that fit",
         )
         parser.add_argument(
             "--max-perplexity-increase",
@@ -75,9 +76,11 @@ class Command(CentreCommand):
 
 
 def _recipe(options: dict[str, Any]) -> Recipe:
+    quantisation, *further = options["quantisation"].split(",")
     return Recipe(
         languages=tuple(language for language in options["languages"].split(",") if language),
-        quantisation=options["quantisation"],
+        quantisation=quantisation,
         max_increase=options["max_perplexity_increase"],
         max_bytes=options["max_bytes"],
+        further=tuple(further),
     )
