@@ -106,7 +106,7 @@ class Release(HasStatus):
         validators=[recipe_check],
         help_text=_(
             "How the package is made: languages, quantisation (int8, int4, mixed; for a GPU fp16, fp8), max_increase, "
-            "max_bytes; empty: as usual."
+            "max_bytes, exporter (builder, optimum); empty: as usual."
         ),
     )
     digest = models.CharField(_("digest"), max_length=64, blank=True)

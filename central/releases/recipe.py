@@ -11,6 +11,8 @@ from federation.errors import CapacityError
 LANGUAGES = ("tg", "ru", "en")
 INT8, INT4, MIXED, FP16, FP8 = "int8", "int4", "mixed", "fp16", "fp8"
 QUANTISATIONS = (INT8, INT4, MIXED, FP16, FP8)
+BUILDER, OPTIMUM = "builder", "optimum"
+EXPORTERS = (BUILDER, OPTIMUM)
 MAX_INCREASE = 0.03
 
 
@@ -27,6 +29,7 @@ class Recipe:
     `languages` keep their words in the vocabulary; none keeps all of it. `quantisation` is int8 or int4 everywhere, or
     mixed: then each matrix gets its own bits, within `max_increase` of the perplexity (0.03 is three percent), or, with
     `max_bytes`, the best that a package of that size can be. fp16 and fp8 hold small floats, for PCs with a GPU.
+    `exporter` makes the graph: onnxruntime-genai's builder, or optimum for an architecture that the builder lacks.
 
     Raises:
         RecipeInvalid: a choice is impossible.
@@ -36,6 +39,7 @@ class Recipe:
     quantisation: str = INT8
     max_increase: float = MAX_INCREASE
     max_bytes: int | None = None
+    exporter: str = BUILDER
 
     def __post_init__(self) -> None:
         unknown = [language for language in self.languages if language not in LANGUAGES]
@@ -47,6 +51,8 @@ class Recipe:
             raise RecipeInvalid(name="max-perplexity-increase", value=self.max_increase)
         if self.max_bytes is not None and (self.max_bytes < 1 or self.quantisation != MIXED):
             raise RecipeInvalid(name="max-bytes", value=self.max_bytes)
+        if self.exporter not in EXPORTERS:
+            raise RecipeInvalid(name="exporter", value=self.exporter)
 
     def plain(self) -> dict[str, Any]:
         """Return the recipe as JSON holds it."""
@@ -64,6 +70,7 @@ def recipe_read(plain: Mapping[str, Any]) -> Recipe:
         "quantisation": str,
         "max_increase": (int, float),
         "max_bytes": (int, type(None)),
+        "exporter": str,
     }
     for name, value in plain.items():
         if name not in kinds or not isinstance(value, kinds[name]):
