@@ -80,6 +80,10 @@ SENTENCES: Mapping[str, str] = {
     "unsupported_architecture": _(
         "The model at %(source)s is of the kind %(architecture)s; use a text model of the kind %(supported)s."
     ),
+    "exporter_refused": _(
+        "The exporter %(exporter)s makes no graph of %(architecture)s (%(problem)s); "
+        "build with --exporter %(other)s, or with that as the exporter in the recipe."
+    ),
     "quantisation_too_lossy": _(
         "The small model is too much worse in %(language)s: perplexity %(shipped)s against %(reference)s; "
         "use another checkpoint."

@@ -1,6 +1,7 @@
 """A Gemma 3 of some thousand random weights with a small real tokenizer: the whole packaging path in seconds."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from central.releases.packaging.package_files import package_gather
 from central.releases.packaging.quantise import Rounder, WordOrder, graph_quantise, nearest
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.slots import slots_add
+from central.releases.recipe import BUILDER, OPTIMUM
 from federation.inference.package import FORMAT, PackageCard, Slot, card_write
 
 CONTROLS = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
@@ -100,12 +102,12 @@ def tiny_prepared(folder: Path) -> Checkpoint:
     return checkpoint_prepare(source=source, into=folder / "checkpoint", progress=lambda step, part: None)
 
 
-def tiny_package(folder: Path, *, floats: FloatRounder | None = None) -> Path:
+def tiny_package(folder: Path, *, floats: FloatRounder | None = None, exporter: str = BUILDER) -> Path:
     """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package.
 
     It has 8 bits, or the small floats of `floats`.
     """
-    return package_make(tiny_prepared(folder), folder, context_tokens=CONTEXT_TOKENS, floats=floats)
+    return package_make(tiny_prepared(folder), folder, context_tokens=CONTEXT_TOKENS, floats=floats, exporter=exporter)
 
 
 def package_make(
@@ -116,13 +118,24 @@ def package_make(
     rounder: Rounder | None = None,
     words: WordOrder | None = None,
     floats: FloatRounder | None = None,
+    exporter: str = BUILDER,
 ) -> Path:
     """Leave `exported` (float32) and `package` (8 bits, by `rounder` or `floats`) in `folder`, as real ones are made.
 
     With `words` the graph has the new ids and the tokenizer still the old ones.
     """
     exported, package = folder / "exported", folder / "package"
-    graph_export(checkpoint=checkpoint, into=exported, log=folder / "builder.log", context_tokens=context_tokens)
+    with warnings.catch_warnings():
+        if exporter == OPTIMUM:
+            # torch's exporter and optimum's warn of their own old calls.
+            warnings.simplefilter("ignore")
+        graph_export(
+            checkpoint=checkpoint,
+            into=exported,
+            log=folder / "exporter.log",
+            context_tokens=context_tokens,
+            exporter=exporter,
+        )
     places = {"source": exported, "into": folder / "quantised", "progress": lambda part: None}
     if floats is None:
         graph = graph_quantise(rounder=rounder or nearest(bits=8, block=32), words=words, **places)

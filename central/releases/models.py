@@ -106,7 +106,8 @@ class Release(HasStatus):
         validators=[recipe_check],
         help_text=_(
             "How the package is made: languages, quantisation (int8, int4, mixed; for a GPU fp16, fp8), max_increase, "
-            "max_bytes, further (a list of quantisations: variants for PCs that can carry them); empty: as usual."
+            "max_bytes, further (a list of quantisations: variants for PCs that can carry them), exporter (builder, "
+            "optimum); empty: as usual."
         ),
     )
     digest = models.CharField(_("digest"), max_length=64, blank=True)

@@ -12,6 +12,8 @@ LANGUAGES = ("tg", "ru", "en")
 INT8, INT4, MIXED, FP16, FP8 = "int8", "int4", "mixed", "fp16", "fp8"
 QUANTISATIONS = (INT8, INT4, MIXED, FP16, FP8)
 GPU_QUANTISATIONS = (FP16, FP8)
+BUILDER, OPTIMUM = "builder", "optimum"
+EXPORTERS = (BUILDER, OPTIMUM)
 MAX_INCREASE = 0.03
 
 
@@ -30,6 +32,7 @@ class Recipe:
     `max_bytes`, the best that a package of that size can be. fp16 and fp8 hold small floats, for PCs with a GPU.
     `further` names the release's further variants, in the order of preference, for PCs that can carry them; every
     school can run the first, so that one is not for a GPU then.
+    `exporter` makes the graph: onnxruntime-genai's builder, or optimum for an architecture that the builder lacks.
 
     Raises:
         RecipeInvalid: a choice is impossible.
@@ -40,6 +43,7 @@ class Recipe:
     max_increase: float = MAX_INCREASE
     max_bytes: int | None = None
     further: tuple[str, ...] = ()
+    exporter: str = BUILDER
 
     def __post_init__(self) -> None:
         unknown = [language for language in self.languages if language not in LANGUAGES]
@@ -53,6 +57,8 @@ class Recipe:
             raise RecipeInvalid(name="max-perplexity-increase", value=self.max_increase)
         if self.max_bytes is not None and (self.max_bytes < 1 or MIXED not in named):
             raise RecipeInvalid(name="max-bytes", value=self.max_bytes)
+        if self.exporter not in EXPORTERS:
+            raise RecipeInvalid(name="exporter", value=self.exporter)
 
     def variants(self) -> tuple[Recipe, ...]:
         """Return the recipe of each variant, named by its quantisation; of a release of one form, that recipe."""
@@ -78,6 +84,7 @@ def recipe_read(plain: Mapping[str, Any]) -> Recipe:
         "max_increase": (int, float),
         "max_bytes": (int, type(None)),
         "further": list,
+        "exporter": str,
     }
     for name, value in plain.items():
         if name not in kinds or not isinstance(value, kinds[name]):

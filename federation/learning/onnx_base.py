@@ -89,7 +89,6 @@ def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
         rms_norm_eps=graph.setting(first_norm, "epsilon"),
         sliding_window=max(1, *windows),
         layer_types=["sliding_attention" if window > 0 else "full_attention" for window in windows],
-        max_position_embeddings=graph.array("cos_cache_global").shape[0],
         tie_word_embeddings=False,
         use_cache=False,
         attn_implementation="sdpa",
@@ -172,9 +171,17 @@ def _buffers_fill(model: Any, graph: OnnxGraph) -> None:  # noqa: ANN401 - trans
     """Give the tensors that no checkpoint holds their values: rotary frequencies and the embedding's factor."""
     inner = model.model
     for rotary, suffix in ((inner.rotary_emb, "global"), (inner.rotary_emb_local, "local")):
-        first_step = torch.from_numpy(
-            np.arctan2(graph.array(f"sin_cache_{suffix}")[1], graph.array(f"cos_cache_{suffix}")[1])
-        )
+        first_step = torch.from_numpy(_frequencies(graph, suffix))
         rotary.inv_freq = first_step
         rotary.original_inv_freq = first_step
     inner.embed_tokens.embed_scale = torch.tensor(inner.config.hidden_size**0.5)
+
+
+def _frequencies(graph: OnnxGraph, suffix: str) -> NDArray[np.float32]:
+    """Return the angles of the first step: as the graph has them, or out of its tables of sines and cosines."""
+    if graph.has_array(f"inv_freq_{suffix}"):
+        return np.array(graph.array(f"inv_freq_{suffix}"), np.float32).reshape(-1)
+    angles: NDArray[np.float32] = np.arctan2(
+        graph.array(f"sin_cache_{suffix}")[1], graph.array(f"cos_cache_{suffix}")[1]
+    )
+    return angles

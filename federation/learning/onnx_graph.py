@@ -71,6 +71,10 @@ class OnnxGraph:
         """Return whether a node is called `name`."""
         return name in self._nodes
 
+    def has_array(self, name: str) -> bool:
+        """Return whether an initializer is called `name`."""
+        return name in self._tensors
+
     def setting(self, node: NodeProto, name: str) -> Any:  # noqa: ANN401 - ONNX attributes are of many types
         """Return the attribute `name` of `node`.
 

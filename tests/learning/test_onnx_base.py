@@ -13,6 +13,7 @@ from transformers import Gemma3ForCausalLM
 from central.releases.packaging import graph_floats
 from central.releases.packaging.float_weights import e4m3_round, float16_round
 from central.releases.packaging.quantise import WordOrder, nearest
+from central.releases.recipe import EXPORTERS
 from federation.errors import CapacityError
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.onnx_graph import blocks_dequantise
@@ -22,9 +23,9 @@ from tests.tiny_checkpoint import CONTROLS
 IDS = [2, 4, 17, 60, 9, 101, 33, 5, 200, 77, 41, 6, 250, 19, 88, 140]
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory) -> Path:
-    return tiny_package(tmp_path_factory.mktemp("tiny"))
+@pytest.fixture(scope="module", params=EXPORTERS)
+def package(request, tmp_path_factory) -> Path:
+    return tiny_package(tmp_path_factory.mktemp("tiny"), exporter=request.param)
 
 
 def served_logits(folder: Path, ids: list[int], *, accuracy_level: int, scratch: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from central.releases.packaging.checkpoint import Checkpoint
 from central.releases.packaging.graph_floats import FloatRounder
 from central.releases.packaging.quantise import Rounder, WordOrder
+from central.releases.recipe import BUILDER
 from tests.learning.tiny_gemma import tiny_gemma
 from tests.tiny_checkpoint import CONTROLS, package_make
 
@@ -20,6 +21,7 @@ def tiny_package(
     rounder: Rounder | None = None,
     words: WordOrder | None = None,
     floats: FloatRounder | None = None,
+    exporter: str = BUILDER,
 ) -> Path:
     """Leave `checkpoint` (transformers) and `package` in `folder` and return the package (8 bits by default)."""
     checkpoint = folder / "checkpoint"
@@ -32,4 +34,6 @@ def tiny_package(
     tokenizer.save(str(checkpoint / "tokenizer.json"))
     (checkpoint / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
     named = Checkpoint(folder=checkpoint, name="tiny", architecture="gemma3_text", licence="none", digest="sha256:0")
-    return package_make(named, folder, context_tokens=context_tokens, rounder=rounder, words=words, floats=floats)
+    return package_make(
+        named, folder, context_tokens=context_tokens, rounder=rounder, words=words, floats=floats, exporter=exporter
+    )

@@ -12,7 +12,7 @@ from central.disk import centre_disk
 from central.releases.build import base_build
 from central.releases.describe import release_describe
 from central.releases.models import ReleaseKindChoice
-from central.releases.recipe import INT8, LANGUAGES, MAX_INCREASE, QUANTISATIONS, Recipe
+from central.releases.recipe import BUILDER, EXPORTERS, INT8, LANGUAGES, MAX_INCREASE, QUANTISATIONS, Recipe
 from central.releases.services import release_draft_create
 
 ACTOR = "command line"
@@ -53,6 +53,12 @@ class Command(CentreCommand):
             help="refuse a package that is further off fp32; mixed chooses bits within it (default 0.03)",
         )
         parser.add_argument("--max-bytes", type=int, metavar="N", help="mixed: the best package of at most N bytes")
+        parser.add_argument(
+            "--exporter",
+            choices=EXPORTERS,
+            default=BUILDER,
+            help="what makes the graph: onnxruntime-genai's builder (default), or optimum, which knows more models",
+        )
         parser.add_argument("--json", action="store_true")
 
     def run(self, options: dict[str, Any]) -> None:
@@ -83,4 +89,5 @@ def _recipe(options: dict[str, Any]) -> Recipe:
         max_increase=options["max_perplexity_increase"],
         max_bytes=options["max_bytes"],
         further=tuple(further),
+        exporter=options["exporter"],
     )

@@ -18,10 +18,10 @@ from central.releases.packaging.checkpoint import Checkpoint, Progress, checkpoi
 from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
 from central.releases.packaging.errors import QuantisationTooLossy
 from central.releases.packaging.export import context_served, graph_export
+from central.releases.packaging.optimum_export import optimum_export
 from central.releases.packaging.reference import (
     Reference,
     ReferenceMeasures,
-    reference_export,
     reference_measure,
     reference_open,
 )
@@ -52,6 +52,7 @@ def package_build(
     Raises:
         TrimTooLossy: the recipe's languages lose words.
         TrimPerplexityTooHigh: the words that they lose cost too much.
+        ExporterRefused: the recipe's exporter does not know the checkpoint.
         GraphUnexpected: the checkpoint's graph is not what the steps can work on.
         QuantisationTooLossy: the package's perplexity is above fp32 by more than the recipe allows.
         PackageTooLarge: no choice of bits makes a package as small as the recipe asks.
@@ -61,7 +62,7 @@ def package_build(
     trimmed, vocabulary = _trimmed(shop, checkpoint, recipe) if recipe.languages else (checkpoint, {})
     tuned = _tuned(shop, trimmed) if tune else trimmed
     reference = _reference(shop, tuned, texts)
-    exported = _exported(shop, tuned)
+    exported = _exported(shop, tuned, recipe.exporter)
     bench = Bench(
         shop=shop,
         checkpoint=tuned,
@@ -110,7 +111,7 @@ def _reference(shop: Workshop, checkpoint: Checkpoint, texts: Mapping[str, str])
     with shop.step("fp32 reference") as part:
         if not is_finished:
             graph = folder / "graph"
-            reference_export(checkpoint=checkpoint, into=graph, log=folder / "optimum.log")
+            optimum_export(checkpoint=checkpoint, into=graph, log=folder / "optimum.log")
             part(0.5)
             engine = Reference(graph, tokenizer=checkpoint.folder / TOKENIZER_FILE, threads=shop.threads)
             reference_measure(
@@ -126,11 +127,11 @@ def _reference(shop: Workshop, checkpoint: Checkpoint, texts: Mapping[str, str])
     return reference_open(folder)
 
 
-def _exported(shop: Workshop, checkpoint: Checkpoint) -> Path:
-    folder, is_finished = shop.place("exported", checkpoint.digest)
+def _exported(shop: Workshop, checkpoint: Checkpoint, exporter: str) -> Path:
+    folder, is_finished = shop.place("exported", checkpoint.digest, exporter)
     with shop.step("export"):
         if not is_finished:
-            graph_export(checkpoint=checkpoint, into=folder, log=folder / "builder.log")
+            graph_export(checkpoint=checkpoint, into=folder, log=folder / "exporter.log", exporter=exporter)
             step_finish(folder)
     return folder
 

@@ -23,6 +23,12 @@ class UnsupportedArchitecture(CapacityError):
     code = "unsupported_architecture"
 
 
+class ExporterRefused(CapacityError):
+    """`exporter` does not make a graph of `architecture`, for `problem`; `other` is the exporter that may."""
+
+    code = "exporter_refused"
+
+
 class QuantisationTooLossy(CapacityError):
     """The package's perplexity in `language` is `shipped` where fp32 has `reference`: further off than `allowed`."""
 

@@ -7,7 +7,7 @@ import torch
 
 from central.releases.packaging.build import package_build
 from central.releases.packaging.errors import PackageTooLarge, QuantisationTooLossy
-from central.releases.recipe import Recipe, RecipeInvalid, recipe_read
+from central.releases.recipe import EXPORTERS, Recipe, RecipeInvalid, recipe_read
 from federation.inference.engine import Engine
 from federation.inference.package import FILES, package_open
 from tests.tiny_checkpoint import tiny_prepared
@@ -137,6 +137,25 @@ def test_fp8_that_loses_too_much_by_rounding_to_nearest_is_compensated(tmp_path)
     assert "sensitivity" in steps
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_either_exporter_makes_a_package_and_each_keeps_its_own_graph(tmp_path):
+    checkpoint = tiny_prepared(tmp_path)
+    cards, graphs = [], []
+    for exporter in EXPORTERS:
+        cards.append(rebuild(tmp_path, checkpoint, Recipe(languages=(), exporter=exporter)))
+        graphs.append((tmp_path / "out" / "package" / "model.onnx").read_bytes())
+    by_builder, by_optimum = cards
+    assert by_optimum.slots == by_builder.slots
+    assert by_optimum.vocab_size == by_builder.vocab_size
+    assert graphs[0] != graphs[1]
+    for language, pair in by_optimum.perplexity.items():
+        # The same integers: what differs is the order of sums, and what that moves in activations of 8 bits.
+        assert np.isclose(pair.shipped, by_builder.perplexity[language].shipped, rtol=3e-3)
+        assert np.isclose(pair.fp32, by_builder.perplexity[language].fp32, rtol=0)
+        assert by_optimum.parity[language].divergence_long < 0.02
+
+
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -146,6 +165,7 @@ def test_fp8_that_loses_too_much_by_rounding_to_nearest_is_compensated(tmp_path)
         {"max_bytes": 10},
         {"max_bytes": 0, "quantisation": "mixed"},
         {"max_bytes": 10, "quantisation": "fp8"},
+        {"exporter": "other"},
     ],
 )
 def test_an_impossible_recipe_is_refused(chosen):

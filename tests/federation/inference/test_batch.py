@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from central.releases.recipe import EXPORTERS
 from federation.inference.batch import Batch
 from federation.inference.graph_session import NO_FACTORS, SCORE_LOGITS, GraphSession
 from federation.inference.package import package_open
@@ -150,8 +151,9 @@ def test_the_answer_ends_at_an_ending_token_or_after_its_budget(session, batch):
     assert generation.is_complete
 
 
-def test_what_layers_no_longer_look_back_to_may_go_and_the_answer_stays(tmp_path):
-    package = tiny_package(tmp_path, context_tokens=512)
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_what_layers_no_longer_look_back_to_may_go_and_the_answer_stays(tmp_path, exporter):
+    package = tiny_package(tmp_path, context_tokens=512, exporter=exporter)
     session = GraphSession(package, rows=2, context_tokens=512, threads=1)
     assert any(session.cache.shape.windows)
     batch = Batch(session, ends=frozenset(), memory_tokens=10_000)

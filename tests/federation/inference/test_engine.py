@@ -69,6 +69,16 @@ def test_the_log_probability_of_an_answer_is_torchs_own_the_closing_token_includ
     assert closing[-1] == engine.tokenizer.turn_end
 
 
+@pytest.mark.parametrize("length", [20, 120], ids=["within the window", "past the window"])
+def test_the_packages_logits_are_torchs_but_for_the_rounding(engine, torch_model, length):
+    ids = [2, *np.random.default_rng(6).integers(10, engine.card.vocab_size, length - 1).tolist()]
+    assert length < torch_model.config.sliding_window or length > 1.5 * torch_model.config.sliding_window
+    with torch.no_grad():
+        expected = torch_model(torch.tensor([ids])).logits[0, -8:].numpy()
+    # Weights and activations of 8 bits move the logits of this random model by some percent of their spread.
+    assert np.abs(engine.logits(ids, 8) - expected).mean() < 0.05 * expected.std()
+
+
 def test_perplexity_is_e_to_the_mean_over_pieces(engine):
     ids = engine.tokenizer.words("салом ҷаҳон, the cat")
     losses = [-engine._score([engine.tokenizer.bos, *ids[i : i + 5]], len(ids[i : i + 5])).mean() for i in (0, 5, 10)]
