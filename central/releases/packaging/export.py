@@ -1,6 +1,8 @@
-"""Exports a prepared checkpoint as the float32 graph that schools run, by onnxruntime-genai's builder.
+"""Exports a prepared checkpoint as the graph that schools run, by onnxruntime-genai's builder, but for its matrices.
 
-The context is cut to what a school's PC serves: the rotary tables and the key-value buffers grow with it.
+Those are what a model is large by, and the next step reads them from the checkpoint itself, one at a time: so a graph
+of 27 billion weights is made in the memory, and kept on the disk, of one of 270 million. The context is cut to what a
+school's PC serves: the rotary tables and the key-value buffers grow with it.
 """
 
 from __future__ import annotations
@@ -9,12 +11,19 @@ import contextlib
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
+import onnx_ir
+import torch
+from accelerate import init_empty_weights
 from onnxruntime_genai.models import builder
+from transformers import Gemma3ForCausalLM
 
 from central.releases.packaging.checkpoint import Checkpoint
+from central.releases.packaging.stored_floats import StoredFloats
 
 CONTEXT_TOKENS = 4096
+_FLOAT = onnx_ir.DataType.FLOAT
 
 
 def context_served(checkpoint: Checkpoint) -> int:
@@ -24,27 +33,71 @@ def context_served(checkpoint: Checkpoint) -> int:
 
 
 def graph_export(*, checkpoint: Checkpoint, into: Path, log: Path, context_tokens: int = CONTEXT_TOKENS) -> None:
-    """Leave `model.onnx`, `model.onnx.data` and `genai_config.json` in `into`; the builder talks to `log`."""
+    """Leave the float32 graph in `into`: `model.onnx`, which names its matrices, and the rest in `model.onnx.data`.
+
+    The builder talks to `log`.
+    """
     into.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=into.parent) as scratch,
         log.open("a", encoding="utf-8") as stream,
         contextlib.redirect_stdout(stream),
         contextlib.redirect_stderr(stream),
+        torch.no_grad(),
     ):
-        narrowed = Path(scratch) / "checkpoint"
-        _narrow(checkpoint.folder, narrowed, context_tokens)
-        places = ("", str(narrowed), str(into), "fp32", "cpu", str(Path(scratch) / "cache"))
-        options = builder.parse_extra_options(*places, [])
-        builder.create_model(*places, **options)
+        _narrow(checkpoint.folder, Path(scratch), context_tokens)
+        cache = str(Path(scratch) / "cache")
+        Path(cache).mkdir()
+        options = builder.parse_extra_options("", scratch, str(into), "fp32", "cpu", cache, [])
+        config = options.pop("hf_details")["hf_config"]
+        graph = _GraphWithoutMatrices(config, _FLOAT, _FLOAT, "cpu", cache, options)
+        graph.make_model(str(checkpoint.folder))
+        graph.save_model(str(into))
+
+
+class _GraphWithoutMatrices(builder.Gemma3Model):
+    """The builder's Gemma 3 with its matrices left out and the frequencies of its windows put right."""
+
+    def __init__(self, config: Any, *others: Any) -> None:  # noqa: ANN401 - the builder's
+        self._config = config
+        super().__init__(config, *others)
+
+    def is_local(self, layer_id: int) -> bool:
+        """Tell whether the layer has a window; the builder takes every sixth one not to."""
+        kind: str = self._config.layer_types[layer_id]
+        return kind == "sliding_attention"
+
+    def make_rotary_embedding_caches_from_scratch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosines and sines, those of layers with a window unscaled.
+
+        From 4B on Gemma 3 stretches the positions of layers without a window by 8. The builder, in 0.15.2, stretches
+        those of all layers, and the model answers with garbage (onnxruntime-genai issue 2277).
+        """
+        if hasattr(self, "cos_cache_local_name"):
+            self.rope_attrs["rescale_factors"] = 1
+        tables: tuple[torch.Tensor, torch.Tensor] = super().make_rotary_embedding_caches_from_scratch()
+        return tables
+
+    def load_weights(self, input_path: str) -> Gemma3ForCausalLM:
+        """Return the model of the folder `input_path`, of whose weights only the norms have values."""
+        with init_empty_weights(include_buffers=False):
+            model = Gemma3ForCausalLM(self._config).eval()
+        stored = StoredFloats(Path(input_path))
+        # The builder adds 1 to a norm in its own type.
+        norms = {name: stored[name].float() for name, weight in model.named_parameters() if weight.ndim == 1}
+        model.load_state_dict(norms, strict=False, assign=True)
+        return model
+
+    def make_initializer(self, tensor: Any, /, name: str, to: Any = None) -> None:  # noqa: ANN401 - the builder's
+        """Keep the values of `tensor` in the graph, or only its name where it has none."""
+        if isinstance(tensor, torch.Tensor) and tensor.is_meta:
+            self.make_value(name, to, tensor.shape)
+        else:
+            super().make_initializer(tensor, name, to=to)
 
 
 def _narrow(folder: Path, into: Path, context_tokens: int) -> None:
-    """Show `folder` again at `into`, by links, with a configuration whose context is at most `context_tokens`."""
-    into.mkdir()
-    for path in folder.iterdir():
-        if path.name != "config.json":
-            (into / path.name).symlink_to(path.resolve())
+    """Write the settings of `folder` into `into`, with a context of at most `context_tokens`."""
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config["max_position_embeddings"] = min(config["max_position_embeddings"], context_tokens)
     (into / "config.json").write_text(json.dumps(config), "utf-8")
