@@ -18,6 +18,7 @@ from central.releases.gate import BaseReport, PerplexityPair
 from central.releases.judge import release_gate, suite_stored
 from central.releases.measure import base_measure
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.packaging.step_folder import steps_hold
 from central.releases.recipe import recipe_read
 from central.releases.services import (
     release_build_begin,
@@ -25,6 +26,7 @@ from central.releases.services import (
     release_built,
     release_progress,
 )
+from central.releases.storage import blobs_sweep
 from central.releases.suite_comparison import SuiteReport
 from federation.errors import FederationError
 from federation.inference.package import PackageCard
@@ -56,9 +58,11 @@ def base_build(
     try:
         # Read first, so that a line that cannot be used ends the build before its minutes and not after.
         suites = suites_read(extra=settings.SUITES)
-        card = _package_make(release, folder, progress)
-        suite = base_measure(package=folder, suites=suites, progress=lambda part: progress("question suite", part))
-        release_built(release=release, folder=folder, card=asdict(card), suite=suite, disk=disk, now=clock())
+        with steps_hold(settings.BUILD_WORK):
+            _leftovers_remove(disk, now=clock())
+            card = _package_make(release, folder, progress)
+            suite = base_measure(package=folder, suites=suites, progress=lambda part: progress("question suite", part))
+            release_built(release=release, folder=folder, card=asdict(card), suite=suite, disk=disk, now=clock())
     except BaseException as error:
         refusal = error if isinstance(error, FederationError) else BuildInterrupted(release=release.version)
         release_build_fail(release=release, error=refusal, now=clock())
@@ -98,17 +102,39 @@ def _package_make(release: Release, folder: Path, progress: Watcher) -> PackageC
     # Torch and the exporter are heavy, and only the process that builds needs them.
     from central.releases.packaging.build import package_build  # noqa: PLC0415
     from central.releases.packaging.checkpoint import checkpoint_cached  # noqa: PLC0415
+    from central.releases.packaging.needs import ModelSize  # noqa: PLC0415
+    from central.releases.packaging.room import memory_available_bytes, room_check  # noqa: PLC0415
 
-    work = settings.BUILD_WORK
+    work, recipe = settings.BUILD_WORK, recipe_read(release.recipe)
+
+    def admit(size: ModelSize, prepared_bytes: int) -> None:
+        room_check(
+            size,
+            prepared_bytes=prepared_bytes,
+            recipe=recipe,
+            is_tuned=release.has_chat_tuning,
+            work=work,
+            into=folder,
+            available_bytes=memory_available_bytes(),
+        )
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     source = Path(release.checkpoint) if release.checkpoint else None
-    checkpoint = checkpoint_cached(source=source, work=work, progress=progress)
+    checkpoint = checkpoint_cached(source=source, work=work, progress=progress, admit=admit)
     return package_build(
         checkpoint=checkpoint,
         texts=texts_read(),
         into=folder,
         work=work,
         progress=progress,
-        recipe=recipe_read(release.recipe),
+        recipe=recipe,
         tune=release.has_chat_tuning,
     )
+
+
+def _leftovers_remove(disk: CentreDisk, *, now: datetime) -> None:
+    """Remove what builds that were killed have left; the caller holds the only one there may be."""
+    for pattern in ("base-*", ".base-*"):
+        for path in disk.builds.glob(pattern):
+            shutil.rmtree(path)
+    blobs_sweep(root=disk.blobs, now=now)
