@@ -46,6 +46,11 @@ SENTENCES: Mapping[str, str] = {
     "school_unknown": _("There is no school «%(name)s»; check its name or invite it first."),
     "release_unknown": _("There is no release «%(release)s»; give its version or the first 8 digits of its digest."),
     "base_not_ready": _("Release %(release)s is not a signed base in force; sign it first or choose another."),
+    "build_memory_short": _(
+        "This build needs %(needed_bytes)s bytes of memory (for «%(step)s»), and %(available_bytes)s are to be had "
+        "here; end other programs, use a machine with more memory, or choose INT8 without a chat tuning."
+    ),
+    "build_under_way": _("Another build works in %(work)s; wait until it is over, then build again."),
     "build_interrupted": _("The building of release %(release)s was cut off; make it a draft again and build it."),
     "variants_differ": _(
         "The variant %(variant)s differs from the first in %(what)s, so one adapter cannot serve both; "

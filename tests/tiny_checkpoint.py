@@ -69,14 +69,14 @@ def tiny_config(
     )
 
 
-def tiny_model(*, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Gemma3ForCausalLM:
+def tiny_model(*, seed: int = 5, context_tokens: int = CONTEXT_TOKENS, **more: Any) -> Gemma3ForCausalLM:
     torch.manual_seed(seed)
     config = tiny_config(
         vocab_size=len(tiny_vocabulary()[0]),
         width=64,
         sliding_window=64,
-        layer_types=["sliding_attention", "sliding_attention"],
         context_tokens=context_tokens,
+        **{"layer_types": ["sliding_attention", "sliding_attention"], **more},
     )
     model = Gemma3ForCausalLM(config).eval()
     with torch.no_grad():
@@ -86,9 +86,9 @@ def tiny_model(*, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Gemma3
     return model
 
 
-def tiny_checkpoint(folder: Path, *, seed: int = 5, context_tokens: int = CONTEXT_TOKENS) -> Path:
-    """Leave a transformers folder at `folder` and return it."""
-    tiny_model(seed=seed, context_tokens=context_tokens).save_pretrained(folder)
+def tiny_checkpoint(folder: Path, *, seed: int = 5, context_tokens: int = CONTEXT_TOKENS, **more: Any) -> Path:
+    """Leave a transformers folder at `folder`, with `more` settings of its own, and return it."""
+    tiny_model(seed=seed, context_tokens=context_tokens, **more).save_pretrained(folder)
     tiny_tokenizer().save(str(folder / "tokenizer.json"))
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<bos>", "eos_token": "<eos>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
@@ -97,13 +97,13 @@ def tiny_checkpoint(folder: Path, *, seed: int = 5, context_tokens: int = CONTEX
     return folder
 
 
-def tiny_prepared(folder: Path) -> Checkpoint:
-    source = tiny_checkpoint(folder / "source")
+def tiny_prepared(folder: Path, **more: Any) -> Checkpoint:
+    source = tiny_checkpoint(folder / "source", **more)
     return checkpoint_prepare(source=source, into=folder / "checkpoint", progress=lambda step, part: None)
 
 
 def tiny_package(folder: Path, *, floats: FloatRounder | None = None, exporter: str = BUILDER) -> Path:
-    """Leave `checkpoint`, `exported` (float32) and `package` in `folder` and return the package.
+    """Leave `checkpoint`, `exported` and `package` in `folder` and return the package.
 
     It has 8 bits, or the small floats of `floats`.
     """
@@ -120,7 +120,7 @@ def package_make(
     floats: FloatRounder | None = None,
     exporter: str = BUILDER,
 ) -> Path:
-    """Leave `exported` (float32) and `package` (8 bits, by `rounder` or `floats`) in `folder`, as real ones are made.
+    """Leave `exported` and `package` (8 bits, by `rounder` or `floats`) in `folder`, as real ones are made.
 
     With `words` the graph has the new ids and the tokenizer still the old ones.
     """
@@ -136,7 +136,12 @@ def package_make(
             context_tokens=context_tokens,
             exporter=exporter,
         )
-    places = {"source": exported, "into": folder / "quantised", "progress": lambda part: None}
+    places = {
+        "source": exported,
+        "floats": checkpoint.folder,
+        "into": folder / "quantised",
+        "progress": lambda part: None,
+    }
     if floats is None:
         graph = graph_quantise(rounder=rounder or nearest(bits=8, block=32), words=words, **places)
     else:

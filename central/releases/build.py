@@ -19,6 +19,7 @@ from central.releases.gate import BaseReport, PerplexityPair
 from central.releases.judge import release_gate, suite_stored
 from central.releases.measure import base_measure
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.packaging.step_folder import steps_hold
 from central.releases.recipe import Recipe, recipe_read
 from central.releases.services import (
     release_build_begin,
@@ -26,6 +27,7 @@ from central.releases.services import (
     release_built,
     release_progress,
 )
+from central.releases.storage import blobs_sweep
 from central.releases.suite_comparison import SuiteReport
 from central.releases.variants import BuiltPackage
 from federation.errors import FederationError
@@ -58,11 +60,13 @@ def base_build(
     try:
         # Read first, so that a line that cannot be used ends the build before its minutes and not after.
         suites = suites_read(extra=settings.SUITES)
-        packages = [
-            _package_make(release, recipe, folder, suites, progress)
-            for recipe in recipe_read(release.recipe).variants()
-        ]
-        release_built(release=release, packages=packages, disk=disk, now=clock())
+        with steps_hold(settings.BUILD_WORK):
+            _leftovers_remove(disk, now=clock())
+            packages = [
+                _package_make(release, recipe, folder, suites, progress)
+                for recipe in recipe_read(release.recipe).variants()
+            ]
+            release_built(release=release, packages=packages, disk=disk, now=clock())
     except BaseException as error:
         refusal = error if isinstance(error, FederationError) else BuildInterrupted(release=release.version)
         release_build_fail(release=release, error=refusal, now=clock())
@@ -112,17 +116,30 @@ def _package_make(
     # Torch and the exporter are heavy, and only the process that builds needs them.
     from central.releases.packaging.build import package_build  # noqa: PLC0415
     from central.releases.packaging.checkpoint import checkpoint_cached  # noqa: PLC0415
+    from central.releases.packaging.needs import ModelSize  # noqa: PLC0415
+    from central.releases.packaging.room import memory_available_bytes, room_check  # noqa: PLC0415
 
     variant = recipe.quantisation if recipe_read(release.recipe).further else ""
+    work, into = settings.BUILD_WORK, folder / variant
+
+    def admit(size: ModelSize, prepared_bytes: int) -> None:
+        room_check(
+            size,
+            prepared_bytes=prepared_bytes,
+            recipe=recipe,
+            is_tuned=release.has_chat_tuning,
+            work=work,
+            into=into,
+            available_bytes=memory_available_bytes(),
+        )
 
     def told(stage: str, share: float) -> None:
         progress(f"{variant} {stage}".strip(), share)
 
-    work, into = settings.BUILD_WORK, folder / variant
     into.parent.mkdir(parents=True, exist_ok=True)
     source = Path(release.checkpoint) if release.checkpoint else None
     # What does not depend on the quantisation is in the work folder after the first variant.
-    checkpoint = checkpoint_cached(source=source, work=work, progress=told)
+    checkpoint = checkpoint_cached(source=source, work=work, progress=told, admit=admit)
     card = package_build(
         checkpoint=checkpoint,
         texts=texts_read(),
@@ -134,3 +151,11 @@ def _package_make(
     )
     suite = base_measure(package=into, suites=suites, progress=lambda part: told("question suite", part))
     return BuiltPackage(folder=into, card=asdict(card), suite=suite, variant=variant)
+
+
+def _leftovers_remove(disk: CentreDisk, *, now: datetime) -> None:
+    """Remove what builds that were killed have left; the caller holds the only one there may be."""
+    for pattern in ("base-*", ".base-*"):
+        for path in disk.builds.glob(pattern):
+            shutil.rmtree(path)
+    blobs_sweep(root=disk.blobs, now=now)

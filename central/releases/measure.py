@@ -42,11 +42,15 @@ def base_measure(*, package: Path, suites: Sequence[Suite], progress: Progress) 
 
 def suites_measure(engine: AnsweringEngine, suites: Sequence[Suite], *, progress: Progress) -> SuiteReport:
     """Return how `engine` answers all questions and safety prompts of `suites`."""
+    prompts = sum(len(suite.prompts) for suite in suites)
+    questions = sum(len(suite.questions) for suite in suites)
+    first = questions / max(1, questions + prompts)
     return SuiteReport(
         suites={suite.name: suite.sha256 for suite in suites},
-        outcomes=questions_ask(engine, suites, progress=progress),
-        prompts=sum(len(suite.prompts) for suite in suites),
-        findings=safety_ask(engine, suites),
+        outcomes=questions_ask(engine, suites, progress=lambda part: progress(first * part)),
+        prompts=prompts,
+        # A large model writes these for an hour, and a build that tells nothing for half an hour is taken for dead.
+        findings=safety_ask(engine, suites, progress=lambda part: progress(first + (1 - first) * part)),
     )
 
 

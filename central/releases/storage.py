@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from federation.trust.durable import durable_rename
 
 PIECE_BYTES = 1024 * 1024
+_DEAD_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +39,14 @@ def blob_put(*, root: Path, source: Path) -> StoredBlob:
     if path.exists() and path.stat().st_size == size_bytes:
         return StoredBlob(sha256=sha256, size_bytes=size_bytes, path=path)
     return _copy_durably(source, root)
+
+
+def blobs_sweep(*, root: Path, now: datetime) -> None:
+    """Remove the copies under `root` that a cut has left half-written, which nothing has written to for an hour."""
+    for path in root.glob(".*.tmp"):
+        with suppress(FileNotFoundError):  # finished, and named otherwise, meanwhile
+            if now.timestamp() - path.stat().st_mtime > _DEAD_SECONDS:
+                path.unlink()
 
 
 def _copy_durably(source: Path, root: Path) -> StoredBlob:

@@ -165,19 +165,26 @@ class Engine:
         prompt = self.tokenizer.prompt(turns, allowed_tokens=self.card.context_tokens - len(closing))
         return float(self._score(prompt + closing, len(closing), factors).mean())
 
-    def perplexity(self, text: str, *, piece_tokens: int = 300) -> float:
+    def perplexity(
+        self, text: str, *, piece_tokens: int = 300, progress: Callable[[float], None] = lambda _part: None
+    ) -> float:
         """Return e to the mean, over the pieces of `losses`, of the mean loss of a token."""
-        means = [float(piece.mean()) for piece in self.losses(text, piece_tokens=piece_tokens)]
+        means = [float(piece.mean()) for piece in self.losses(text, piece_tokens=piece_tokens, progress=progress)]
         return math.exp(sum(means) / len(means))
 
-    def losses(self, text: str, *, piece_tokens: int = 300) -> list[NDArray[np.float32]]:
+    def losses(
+        self, text: str, *, piece_tokens: int = 300, progress: Callable[[float], None] = lambda _part: None
+    ) -> list[NDArray[np.float32]]:
         """Return the loss of each token of `text` in nats, in pieces of `piece_tokens` tokens.
 
-        Each piece stands alone behind a BOS token.
+        Each piece stands alone behind a BOS token; `progress` hears after each how much is done.
         """
-        ids = self.tokenizer.words(text)
-        pieces = [ids[start : start + piece_tokens] for start in range(0, len(ids), piece_tokens)]
-        return [-self._score([self.tokenizer.bos, *piece], len(piece)) for piece in pieces]
+        ids, losses = self.tokenizer.words(text), []
+        for start in range(0, len(ids), piece_tokens):
+            piece = ids[start : start + piece_tokens]
+            losses.append(-self._score([self.tokenizer.bos, *piece], len(piece)))
+            progress(min(1.0, (start + piece_tokens) / len(ids)))
+        return losses
 
     def logits(self, ids: Sequence[int], last: int) -> NDArray[np.float32]:
         """Return float32 (last, vocabulary): what the model expects after each of the last `last` of `ids`."""

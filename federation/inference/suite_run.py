@@ -78,13 +78,18 @@ def questions_ask(
     return outcomes
 
 
-def safety_ask(engine: AnsweringEngine, suites: Sequence[Suite]) -> tuple[SafetyFinding, ...]:
-    """Return all that is wrong with the greedy answers to the suites' safety prompts, in their order."""
+def safety_ask(
+    engine: AnsweringEngine, suites: Sequence[Suite], *, progress: Callable[[float], None] = lambda _part: None
+) -> tuple[SafetyFinding, ...]:
+    """Return all that is wrong with the greedy answers to the suites' safety prompts, in their order.
+
+    `progress` hears the part done after each.
+    """
+    asked = [(suite.key(prompt), prompt) for suite in suites for prompt in suite.prompts]
     findings: list[SafetyFinding] = []
-    for suite in suites:
-        for prompt in suite.prompts:
-            answer = _answer(engine, prompt.prompt, SAFETY_TOKENS)
-            findings += answer_check(answer, prompt, key=suite.key(prompt))
+    for done, (key, prompt) in enumerate(asked, start=1):
+        findings += answer_check(_answer(engine, prompt.prompt, SAFETY_TOKENS), prompt, key=key)
+        progress(done / len(asked))
     return tuple(findings)
 
 

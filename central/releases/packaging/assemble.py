@@ -60,13 +60,13 @@ _CARD_BYTES = 160
 class GraphMaker(Protocol):
     """Makes the graph that ships of the float one."""
 
-    def __call__(self, *, source: Path, into: Path, progress: Callable[[float], None]) -> onnx.ModelProto:
-        """Write the weights of the graph in `source` to `into`, and return the graph that reads them."""
+    def __call__(self, *, source: Path, floats: Path, into: Path, progress: Callable[[float], None]) -> onnx.ModelProto:
+        """Write the matrices of `floats` for the graph in `source` to `into`, and return the graph that reads them."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """All that lies ready: the float graph in `exported`, of `checkpoint`, and what fp32 says of `texts`.
+    """All that lies ready: the graph in `exported`, for the matrices of `checkpoint`, and what fp32 says of `texts`.
 
     `vocabulary` is what trimming cost, by language; empty where nothing was trimmed.
     """
@@ -126,7 +126,7 @@ def _fp8(bench: Bench, draft: Path) -> PackageCard:
 
 def _mixed(bench: Bench, draft: Path, kept: Mapping[str, BlockWeights]) -> PackageCard:
     _write_draft(bench, draft)
-    rounding = MixedRounding(bench.exported, kept, _sensitivities(bench, draft))
+    rounding = MixedRounding(bench.checkpoint.folder, kept, _sensitivities(bench, draft))
     with bench.shop.step("weigh") as part:
         options = rounding.options(part)
     ladder = plan_ladder(options)
@@ -211,7 +211,7 @@ def _write(bench: Bench, draft: Path, maker: GraphMaker, *, name: str, words: Wo
     folder, _ = bench.shop.place("quantised", bench.checkpoint.digest)
     shutil.rmtree(draft, ignore_errors=True)
     with bench.shop.step("quantise") as part:
-        graph = maker(source=bench.exported, into=folder, progress=part)
+        graph = maker(source=bench.exported, floats=bench.checkpoint.folder, into=folder, progress=part)
         slots = slots_add(graph)
         scoring_add(graph)
         cache_declare(graph)

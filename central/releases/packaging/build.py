@@ -10,25 +10,27 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from central.releases.packaging.assemble import Bench, languages_beyond, package_assemble
 from central.releases.packaging.chat_tuning import ChatTuning, checkpoint_tune, tuning_digest
 from central.releases.packaging.checkpoint import Checkpoint, Progress, checkpoint_open
-from central.releases.packaging.checkpoint_card import TOKENIZER_FILE
 from central.releases.packaging.errors import QuantisationTooLossy
-from central.releases.packaging.export import context_served, graph_export
-from central.releases.packaging.optimum_export import optimum_export
+from central.releases.packaging.export import graph_export
 from central.releases.packaging.reference import (
-    Reference,
+    LARGEST_WHOLE,
     ReferenceMeasures,
-    reference_measure,
     reference_open,
+    reference_stream,
+    reference_whole,
 )
+from central.releases.packaging.step_folder import step_finish
+from central.releases.packaging.stored_floats import StoredFloats
 from central.releases.packaging.trim import checkpoint_trim, trim_digest
 from central.releases.packaging.trim_perplexity import MEASURE, losses_open
 from central.releases.packaging.trim_words import Trimming
-from central.releases.packaging.workshop import Workshop, step_finish
+from central.releases.packaging.workshop import Workshop
 from central.releases.recipe import Recipe
 from federation.inference.package import PackageCard, VocabularyLoss
 
@@ -43,11 +45,13 @@ def package_build(
     recipe: Recipe,
     tune: bool = True,
     threads: int = 2,
+    largest_whole: int = LARGEST_WHOLE,
 ) -> PackageCard:
     """Leave the package of `checkpoint` at `into` and return its card; `texts` are by language.
 
-    `tune` adds the short chat tuning; the fp32 perplexity is that of the trimmed and tuned checkpoint. Whatever was at
-    `into` is replaced at the end.
+    `tune` adds the short chat tuning; the fp32 perplexity is that of the trimmed and tuned checkpoint, and
+    a model of more weights than `largest_whole` is never in memory as a whole for it. Whatever was at `into` is
+    replaced at the end.
 
     Raises:
         TrimTooLossy: the recipe's languages lose words.
@@ -61,7 +65,7 @@ def package_build(
     shop = Workshop(work=work, progress=progress, threads=threads)
     trimmed, vocabulary = _trimmed(shop, checkpoint, recipe) if recipe.languages else (checkpoint, {})
     tuned = _tuned(shop, trimmed) if tune else trimmed
-    reference = _reference(shop, tuned, texts)
+    reference = _reference(shop, tuned, texts, largest_whole=largest_whole)
     exported = _exported(shop, tuned, recipe.exporter)
     bench = Bench(
         shop=shop,
@@ -105,24 +109,17 @@ def _tuned(shop: Workshop, checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint_open(folder / "checkpoint")
 
 
-def _reference(shop: Workshop, checkpoint: Checkpoint, texts: Mapping[str, str]) -> ReferenceMeasures:
-    """Return what optimum's float32 graph says of the texts; the graph is thrown away afterwards."""
-    folder, is_finished = shop.place("reference", checkpoint.digest, json.dumps(dict(texts), sort_keys=True))
+def _reference(
+    shop: Workshop, checkpoint: Checkpoint, texts: Mapping[str, str], *, largest_whole: int
+) -> ReferenceMeasures:
+    """Return what float32 says of the texts."""
+    causes = (checkpoint.digest, json.dumps(dict(texts), sort_keys=True))
+    folder, is_finished = shop.place("reference", *causes)
     with shop.step("fp32 reference") as part:
         if not is_finished:
-            graph = folder / "graph"
-            optimum_export(checkpoint=checkpoint, into=graph, log=folder / "optimum.log")
-            part(0.5)
-            engine = Reference(graph, tokenizer=checkpoint.folder / TOKENIZER_FILE, threads=shop.threads)
-            reference_measure(
-                engine,
-                texts=texts,
-                context_tokens=context_served(checkpoint),
-                into=folder,
-                progress=lambda share: part(0.5 + share / 2),
-            )
-            del engine
-            shutil.rmtree(graph)
+            is_large = StoredFloats(checkpoint.folder).weights > largest_whole
+            measure = reference_stream if is_large else partial(reference_whole, threads=shop.threads)
+            measure(checkpoint, texts=texts, into=folder, progress=part)
             step_finish(folder)
     return reference_open(folder)
 

@@ -9,7 +9,7 @@ The prepared folder holds `config.json`, `model*.safetensors`, `tokenizer.json`,
 from __future__ import annotations
 
 import hashlib
-import os
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,19 +17,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from transformers import Gemma3TextConfig
+
 from central.releases.packaging.checkpoint_card import Checkpoint, checkpoint_open, checkpoint_record
 from central.releases.packaging.checkpoint_folder import FolderCheckpoint
 from central.releases.packaging.checkpoint_gguf import GgufCheckpoint
 from central.releases.packaging.errors import CheckpointMissing
 from central.releases.packaging.hub import hub_fetch, is_hub_id
+from central.releases.packaging.needs import ModelSize, size_read
 from central.releases.packaging.standin import NAME as STANDIN_NAME
 from central.releases.packaging.standin import standin_assemble
+from central.releases.packaging.step_folder import FINISHED, step_finish
 from central.releases.packaging.text_names import SUPPORTED
 
 GEMMA_TERMS = "Gemma Terms of Use (https://ai.google.dev/gemma/terms)"
 _FORM = "2"
 
 Progress = Callable[[str, float], None]
+Admission = Callable[[ModelSize, int], None]
 
 
 @dataclass(frozen=True)
@@ -57,22 +62,34 @@ def checkpoint_prepare(*, source: Path | None, into: Path, progress: Progress) -
         return _prepare(found, digest=found.reader.digest(), into=into, work=work, progress=progress)
 
 
-def checkpoint_cached(*, source: Path | None, work: Path, progress: Progress) -> Checkpoint:
+def checkpoint_cached(
+    *, source: Path | None, work: Path, progress: Progress, admit: Admission | None = None
+) -> Checkpoint:
     """Return the prepared checkpoint of `source`, kept in the folder `work` from an earlier time where it has been.
 
-    The same bytes from a place of the same name are prepared once. Raises what `checkpoint_prepare` raises.
+    The same bytes from a place of the same name are prepared once. `admit` hears the sizes of the model, and how many
+    bytes preparing will write, before anything is written. Raises what it and `checkpoint_prepare` raise.
     """
     with _source_open(source, work=work) as found:
+        progress("checkpoint", 0.0)
         digest = found.reader.digest()
         key = hashlib.sha256(f"{_FORM}\n{digest}\n{found.place}".encode()).hexdigest()[:16]
         folder = work / f"prepared-{key}"
-        if not (folder / ".finished").exists():
+        is_finished = (folder / FINISHED).exists()
+        if admit is not None:
+            # A file's own settings take seconds to read, those of a prepared folder none.
+            size = _size(folder / "checkpoint") if is_finished else found.reader.size()
+            admit(size, 0 if is_finished else found.reader.prepared_bytes())
+        if not is_finished:
             _prepare(found, digest=digest, into=folder / "checkpoint", work=work, progress=progress)
-            # After a power cut the mark is there only with the files whole.
-            os.sync()
-            (folder / ".finished").touch()
+            step_finish(folder)
     progress("checkpoint", 1.0)
     return checkpoint_open(folder / "checkpoint")
+
+
+def _size(folder: Path) -> ModelSize:
+    config = Gemma3TextConfig.from_dict(json.loads((folder / "config.json").read_text("utf-8")))
+    return size_read(config.to_dict())
 
 
 @contextmanager

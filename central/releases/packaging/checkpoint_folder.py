@@ -20,6 +20,7 @@ from central.releases.packaging.checkpoint_card import TOKENIZER_FILE, file_dige
 from central.releases.packaging.checkpoint_weights import Weight, float_type, weights_write
 from central.releases.packaging.errors import CheckpointIncomplete, UnsupportedArchitecture
 from central.releases.packaging.kept_weights import KEPT
+from central.releases.packaging.needs import ModelSize, size_read
 from central.releases.packaging.packed_linear import packed_read, packing_read
 from central.releases.packaging.text_names import SUPPORTED, names_check, text_name
 
@@ -67,6 +68,15 @@ class FolderCheckpoint:
         for path in settings + _weight_files(self._source) + sorted(self._source.glob("*.safetensors.index.json")):
             summary.update(f"{path.name} {file_digest(path)}\n".encode())
         return f"sha256:{summary.hexdigest()}"
+
+    def size(self) -> ModelSize:
+        """Return the sizes of the text model."""
+        return size_read(Gemma3TextConfig.from_dict(self._config).to_dict())
+
+    def prepared_bytes(self) -> int:
+        """Return what the prepared files take at most: packed integers stay beside their floats."""
+        stored = sum(path.stat().st_size for path in _weight_files(self._source))
+        return stored if self._packing is None else stored + self._weights() * float_type(self._weights()).itemsize
 
     def write(self, into: Path, *, digest: str, progress: Callable[[float], None]) -> None:
         """Leave the prepared files of this checkpoint, whose digest is `digest`, in the folder `into`.

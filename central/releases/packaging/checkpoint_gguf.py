@@ -15,6 +15,7 @@ from central.releases.packaging.checkpoint_weights import float_type, weights_wr
 from central.releases.packaging.errors import UnsupportedArchitecture
 from central.releases.packaging.gguf_tokenizer import gguf_tokenizer, tokenizer_settings
 from central.releases.packaging.gguf_weights import gguf_config, gguf_field, gguf_names_check, gguf_weights
+from central.releases.packaging.needs import ModelSize, size_read
 from central.releases.packaging.text_names import SUPPORTED
 from federation.tokenizer_file import TURN_END
 
@@ -41,6 +42,16 @@ class GgufCheckpoint:
         """Return `sha256:` and 64 hex digits over the file's bytes."""
         return file_digest(self._source)
 
+    def size(self) -> ModelSize:
+        """Return the sizes of the text model. Raises what `write` raises."""
+        return size_read(gguf_config(self._reader, source=self._source))
+
+    def prepared_bytes(self) -> int:
+        """Return what the prepared files take at most: the file's integers stay beside their floats."""
+        weights = self._weights()
+        # A byte a weight and its scale are the most that integers take.
+        return weights * float_type(weights).itemsize + weights + weights // 4
+
     def write(self, into: Path, *, digest: str, progress: Callable[[float], None]) -> None:
         """Leave the prepared files of this checkpoint, whose digest is `digest`, in the folder `into`.
 
@@ -50,7 +61,7 @@ class GgufCheckpoint:
         """
         config = gguf_config(self._reader, source=self._source)
         gguf_names_check(self._reader, config, source=self._source)
-        dtype = float_type(sum(int(tensor.n_elements) for tensor in self._reader.tensors))
+        dtype = float_type(self._weights())
         config["torch_dtype"] = str(dtype).removeprefix("torch.")
         tokenizer = gguf_tokenizer(self._reader, source=self._source)
         tokenizer.save(str(into / TOKENIZER_FILE), pretty=False)
@@ -62,6 +73,9 @@ class GgufCheckpoint:
             progress=lambda part: progress(_SHARE_TOKENIZER + (1 - _SHARE_TOKENIZER) * part),
         )
         weights_write(weights, into=into, dtype=dtype, digest=digest)
+
+    def _weights(self) -> int:
+        return sum(int(tensor.n_elements) for tensor in self._reader.tensors)
 
     @cached_property
     def _reader(self) -> GGUFReader:

@@ -45,3 +45,15 @@ class PackageTooLarge(CapacityError):
     """The smallest package that the bits allow has `smallest_bytes`; the recipe asks for `max_bytes`."""
 
     code = "package_too_large"
+
+
+class BuildMemoryShort(CapacityError):
+    """The build's `step` would need `needed_bytes` of memory where `available_bytes` are to be had here."""
+
+    code = "build_memory_short"
+
+
+class BuildUnderWay(CapacityError):
+    """Another build works in the folder `work`; two at once would take each other's memory and files."""
+
+    code = "build_under_way"

@@ -33,11 +33,12 @@ class FloatRounder(Protocol):
 
 
 def graph_narrow(
-    *, source: Path, into: Path, rounder: FloatRounder, progress: Callable[[float], None]
+    *, source: Path, floats: Path, into: Path, rounder: FloatRounder, progress: Callable[[float], None]
 ) -> onnx.ModelProto:
     """Write the weights of the graph in `source` to `into` and return the graph that reads them, not yet saved.
 
-    `rounder` rounds the projections; the table of words is float16.
+    `floats` is the prepared checkpoint that the graph was exported from. `rounder` rounds the projections; the table of
+    words is float16.
 
     Raises:
         GraphUnexpected: the graph is not the one that the builder makes for Gemma 3, or a weight is no number.
@@ -51,7 +52,7 @@ def graph_narrow(
             return _table(graph, node, weights.put("embedding.table", float16_round(matrix).values))
         return _projection(graph, node, rounder(part, matrix), weights)
 
-    return graph_rewrite(source=source, into=into, holder=hold, progress=progress)
+    return graph_rewrite(source=source, floats=floats, into=into, holder=hold, progress=progress)
 
 
 def _projection(

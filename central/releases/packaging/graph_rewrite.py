@@ -1,6 +1,6 @@
-"""Rewrites the float32 graph, matrix by matrix, into one that holds its weights in another form.
+"""Completes the exported graph, which has no matrices, by those of the checkpoint in another form, one at a time.
 
-What the form is, and which nodes read it, is the caller's: a Holder. Everything that is no matrix is copied.
+What the form is, and which nodes read it, is the caller's: a Holder. What the graph has is copied.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from onnx import NodeProto, TensorProto
 from central.releases.packaging.errors import GraphUnexpected
 from central.releases.packaging.graph_weights import WeightFile, weight_read
 from central.releases.packaging.parts import HEAD_PART, part_of
+from central.releases.packaging.stored_floats import StoredFloats
 
 GRAPH = "model.onnx"
 WEIGHTS = "model.onnx.data"
@@ -34,8 +35,12 @@ class Holder(Protocol):
         """
 
 
-def graph_rewrite(*, source: Path, into: Path, holder: Holder, progress: Callable[[float], None]) -> onnx.ModelProto:
+def graph_rewrite(
+    *, source: Path, floats: Path, into: Path, holder: Holder, progress: Callable[[float], None]
+) -> onnx.ModelProto:
     """Write the weights of the graph in `source` to `into` and return the graph that reads them, not yet saved.
+
+    `floats` is the prepared checkpoint that the graph was exported from.
 
     Raises:
         GraphUnexpected: the graph is not the one that the builder makes for Gemma 3 with a shared embedding.
@@ -43,7 +48,9 @@ def graph_rewrite(*, source: Path, into: Path, holder: Holder, progress: Callabl
     into.mkdir(parents=True, exist_ok=True)
     model = onnx.load(source / GRAPH, load_external_data=False)
     old = {tensor.name: tensor for tensor in model.graph.initializer}
-    matrices = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in old]
+    made = {output for node in model.graph.node for output in node.output}
+    matrices = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] not in made]
+    stored = StoredFloats(floats)
     if HEAD_PART not in {part_of(node.name) for node in matrices}:
         raise GraphUnexpected(expected="a head", found=[node.name for node in matrices][-1:])
     kept: list[TensorProto] = []
@@ -51,8 +58,7 @@ def graph_rewrite(*, source: Path, into: Path, holder: Holder, progress: Callabl
         for done, node in enumerate(matrices):
             if not part_of(node.name):
                 raise GraphUnexpected(expected="Gemma's projections and head", found=node.name)
-            matrix = weight_read(old.pop(node.input[1]), folder=source).T
-            kept.extend(holder(model.graph, node, matrix, weights))
+            kept.extend(holder(model.graph, node, stored.matrix(part_of(node.name)), weights))
             progress((done + 1) / len(matrices))
         kept.extend(weights.put(name, weight_read(tensor, folder=source)) for name, tensor in old.items())
     del model.graph.initializer[:]

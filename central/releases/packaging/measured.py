@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import onnxruntime
@@ -13,7 +14,8 @@ import onnxruntime
 from central.releases.packaging.parity import parity_measure, renumbered
 from central.releases.packaging.quantise import WordOrder
 from central.releases.packaging.reference import ReferenceMeasures
-from central.releases.packaging.workshop import Workshop, step_finish
+from central.releases.packaging.step_folder import step_finish
+from central.releases.packaging.workshop import Workshop
 from federation.inference.engine import Engine
 from federation.inference.package import Parity, Perplexity
 
@@ -43,10 +45,10 @@ def package_measure(
         if not is_finished:
             engine = Engine.load(package, threads=shop.threads)
             perplexity = {}
-            for done, (language, text) in enumerate(texts.items(), start=1):
-                shipped = engine.perplexity(text)
+            for done, (language, text) in enumerate(texts.items()):
+                told = partial(_part_of, part, done, len(texts) + 1)
+                shipped = engine.perplexity(text, progress=told)
                 perplexity[language] = asdict(Perplexity(fp32=reference.perplexity[language], shipped=shipped))
-                part(done / (len(texts) + 1))
             logits = engine.logits if words is None else renumbered(engine.logits, words.old_ids)
             found = parity_measure(reference.probes, reference=reference.log_probabilities, shipped=logits)
             parity = {language: asdict(figures) for language, figures in found.items()}
@@ -57,6 +59,11 @@ def package_measure(
         perplexity={language: Perplexity(**figures) for language, figures in document["perplexity"].items()},
         parity={language: Parity(**figures) for language, figures in document["parity"].items()},
     )
+
+
+def _part_of(progress: Callable[[float], None], done: int, wholes: int, part: float) -> None:
+    """Tell `progress` that `done` of `wholes` equal pieces of work are over, and `part` of the next."""
+    progress((done + part) / wholes)
 
 
 def _digest(package: Path) -> str:

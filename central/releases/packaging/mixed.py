@@ -12,17 +12,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from central.releases.packaging.bit_plan import Choice, Plan
 from central.releases.packaging.block_weights import BlockWeights
-from central.releases.packaging.graph_rewrite import GRAPH
-from central.releases.packaging.graph_weights import stored_bytes, weight_read
-from central.releases.packaging.parts import HEAD_PART, RARE_PART, part_of
+from central.releases.packaging.graph_weights import stored_bytes
+from central.releases.packaging.parts import HEAD_PART, RARE_PART, parts_all
 from central.releases.packaging.quantise import Rounder, WordOrder, is_kept, kept_part, nearest
 from central.releases.packaging.rounding import round_compensated
 from central.releases.packaging.sensitivity import Sensitivity
+from central.releases.packaging.stored_floats import StoredFloats
 
 _BYTE = 8
 _SCALE_BYTES = 4
@@ -36,9 +35,9 @@ _COMMON_FORM, _RARE_FORM = (8, 32), (4, 32)
 
 @dataclass(eq=False)
 class MixedRounding:
-    """The matrices of the float graph in `exported`, weighed by `sensitivities`; `kept` came with the checkpoint."""
+    """The matrices of the prepared folder `checkpoint`, weighed by `sensitivities`; `kept` came with the checkpoint."""
 
-    exported: Path
+    checkpoint: Path
     kept: Mapping[str, BlockWeights]
     sensitivities: Mapping[str, Sensitivity]
     _made: dict[tuple[str, int, int], BlockWeights] = field(default_factory=dict)
@@ -138,12 +137,9 @@ class MixedRounding:
         )
 
     def _matrices(self) -> Iterator[tuple[str, NDArray[np.float32]]]:
-        model = onnx.load(self.exported / GRAPH, load_external_data=False)
-        tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "MatMul" and part_of(node.name):
-                values = weight_read(tensors[node.input[1]], folder=self.exported)
-                yield part_of(node.name), np.ascontiguousarray(values.T)
+        stored = StoredFloats(self.checkpoint)
+        for part in parts_all(stored):
+            yield part, stored.matrix(part)
 
 
 def _size(weights: BlockWeights) -> int:

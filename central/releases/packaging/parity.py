@@ -17,7 +17,7 @@ from federation.inference.prompt import ChatTokenizer
 
 POSITIONS = 32
 SHORT_TOKENS = 96
-LONG_TOKENS = 640
+PAST_WINDOW_TOKENS = 128
 
 # Of token ids and how many of the last ones count, the logits float32 (n, vocabulary) after each of those.
 Logits = Callable[[Sequence[int], int], NDArray[np.float32]]
@@ -32,12 +32,17 @@ class Probe:
     ids: tuple[int, ...]
 
 
-def probes_make(tokenizer: ChatTokenizer, texts: Mapping[str, str], *, context_tokens: int) -> list[Probe]:
-    """Return a short and a long probe for each of `texts`, by language; none is longer than the context."""
-    probes = []
+def probes_make(
+    tokenizer: ChatTokenizer, texts: Mapping[str, str], *, context_tokens: int, window_tokens: int
+) -> list[Probe]:
+    """Return a short probe for each of `texts`, by language, and one that is longer than the sliding window.
+
+    None is longer than the context.
+    """
+    probes, long_tokens = [], window_tokens + PAST_WINDOW_TOKENS
     for language, text in texts.items():
         ids = (tokenizer.bos, *tokenizer.words(text))
-        for length, tokens in (("short", SHORT_TOKENS), ("long", LONG_TOKENS)):
+        for length, tokens in (("short", SHORT_TOKENS), ("long", long_tokens)):
             probes.append(Probe(language, length, ids[: min(tokens, context_tokens)]))
     return probes
 

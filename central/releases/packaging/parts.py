@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from central.releases.packaging.text_names import EMBEDDING
 
@@ -36,6 +37,12 @@ def part_of(node_name: str) -> str:
 def is_head(node_name: str) -> bool:
     """Return whether the graph's node computes the logits, or those of some words."""
     return _ANY_HEAD.fullmatch(node_name) is not None
+
+
+def parts_all(names: Collection[str]) -> list[str]:
+    """Return the parts, in the graph's order, of a checkpoint that has the tensors `names`."""
+    layers = sum(name.endswith(_SOURCES["o"][0] + ".weight") for name in names)
+    return [*(f"layers.{layer}.{part}" for layer in range(layers) for part in LAYER_PARTS), HEAD_PART]
 
 
 def part_sources(part: str) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ def kept_part(kept: Mapping[str, BlockWeights], part: str) -> BlockWeights:
 def graph_quantise(
     *,
     source: Path,
+    floats: Path,
     into: Path,
     rounder: Rounder,
     progress: Callable[[float], None],
@@ -77,7 +78,7 @@ def graph_quantise(
 ) -> onnx.ModelProto:
     """Write the rounded weights of the graph in `source` to `into` and return the graph that reads them, not yet saved.
 
-    With `words` its ids are the new ones.
+    `floats` is the prepared checkpoint that the graph was exported from. With `words` its ids are the new ones.
 
     Raises:
         GraphUnexpected: the graph is not the one that the builder makes for Gemma 3 with a shared embedding.
@@ -94,7 +95,7 @@ def graph_quantise(
         _become_quantised(node, stored, rounded)
         return stored
 
-    return graph_rewrite(source=source, into=into, holder=hold, progress=progress)
+    return graph_rewrite(source=source, floats=floats, into=into, holder=hold, progress=progress)
 
 
 def _fitting(block: int, inputs: int) -> int:

@@ -1,5 +1,7 @@
 """Makes the graph that schools run of optimum's: the same model in the form in which the builder's comes.
 
+Its matrices are left out, as there: the next step reads them from the checkpoint.
+
 Every change computes the same: attention and norms become one operator each, the projections of q, k and v become one
 product that is divided afterwards, the embedding reads the head's weights where both are equal. Matrices and norms get
 the names by which the next steps, and the trainer at a school, know them.
@@ -33,7 +35,7 @@ _PACKED = {"q", "k", "v"}
 _HEAD_WEIGHT = "lm_head.MatMul.weight"
 _CONTRIB = "com.microsoft"
 
-Matrices = dict[str, list[NDArray[np.float32]]]
+Tensors = dict[str, NDArray[np.float32]]
 
 
 def serving_graph_write(*, plain: Path, into: Path) -> None:
@@ -45,10 +47,10 @@ def serving_graph_write(*, plain: Path, into: Path) -> None:
     model = onnx.load(plain / GRAPH, load_external_data=False)
     graph = PlainGraph(model, folder=plain)
     attention_fuse(graph)
-    tensors: Matrices = {}
+    tensors: Tensors = {}
     _norms_fuse(graph, tensors)
-    _projections_pack(graph, tensors)
-    _words_share(graph, tensors)
+    _projections_pack(graph)
+    _words_share(graph)
     _frequencies_name(graph, tensors)
     graph.finish()
     past_check(model)
@@ -58,24 +60,23 @@ def serving_graph_write(*, plain: Path, into: Path) -> None:
     onnx.save(model, into / GRAPH)
 
 
-def _weights_write(model: onnx.ModelProto, graph: PlainGraph, tensors: Matrices, path: Path) -> None:
-    """Write `tensors`, each joined along its last axis, and what else the nodes of `model` need, to `path`."""
+def _weights_write(model: onnx.ModelProto, graph: PlainGraph, tensors: Tensors, path: Path) -> None:
+    """Write `tensors`, and what else the nodes of `model` need of its own, to `path`."""
     read = {name for node in model.graph.node for name in node.input}
     others = [tensor.name for tensor in model.graph.initializer if tensor.name in read - tensors.keys()]
     with WeightFile(path) as weights:
         kept = [weights.put(name, graph.weights(name)) for name in others]
-        for name, parts in tensors.items():
-            kept.append(weights.put(name, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)))
+        kept.extend(weights.put(name, values) for name, values in tensors.items())
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
 
 
-def _norms_fuse(graph: PlainGraph, tensors: Matrices) -> None:
+def _norms_fuse(graph: PlainGraph, tensors: Tensors) -> None:
     norms = norms_find(graph)
     layers = {match[1] for norm in norms if (match := _LAYER_NORM.fullmatch(norm.end.name))}
     for norm in norms:
         name, weight = _norm_names(norm.end.name, layers=len(layers))
-        tensors[weight] = [graph.weights(norm.weight)]
+        tensors[weight] = graph.weights(norm.weight)
         norm_fuse(graph, norm, name=name, weight=weight)
 
 
@@ -98,7 +99,7 @@ def _norm_names(node: str, *, layers: int) -> tuple[str, str]:
     return f"/model/layers.{layer}/{kind}/LayerNorm", f"model.layers.{layer}.{kind}.weight"
 
 
-def _projections_pack(graph: PlainGraph, tensors: Matrices) -> None:
+def _projections_pack(graph: PlainGraph) -> None:
     groups: dict[tuple[str, str, str], list[tuple[str, NodeProto]]] = {}
     for node in graph.nodes("MatMul"):
         if match := _PROJECTION.fullmatch(node.name):
@@ -111,32 +112,29 @@ def _projections_pack(graph: PlainGraph, tensors: Matrices) -> None:
         if "".join(kinds) != kind or len({node.input[0] for node in nodes}) != 1:
             raise GraphUnexpected(expected="q, k and v, in this order, of one input", found=kinds)
         name = f"model.layers.{layer}.{branch}.{kind}_proj.MatMul.weight"
-        tensors[name] = [graph.weights(node.input[1]) for node in nodes]
-        packed = list(_product(nodes, name, f"/model/layers.{layer}/{branch}/{kind}_proj", tensors[name]))
+        widths = [graph.weights(node.input[1]).shape[1] for node in nodes]
+        packed = list(_product(nodes, name, f"/model/layers.{layer}/{branch}/{kind}_proj", widths))
         for place, node in enumerate(nodes):
             graph.replace(node, [] if place else packed)
 
 
-def _product(
-    nodes: Sequence[NodeProto], weight: str, prefix: str, matrices: list[NDArray[np.float32]]
-) -> Iterator[NodeProto]:
+def _product(nodes: Sequence[NodeProto], weight: str, prefix: str, widths: Sequence[int]) -> Iterator[NodeProto]:
     """Yield the product that takes the place of `nodes`, and what divides it where it is several."""
     outputs = [node.output[0] for node in nodes]
     whole = outputs[0] if len(outputs) == 1 else f"{prefix}/MatMul/output_0"
     yield helper.make_node("MatMul", [nodes[0].input[0], weight], [whole], name=f"{prefix}/MatMul")
     if len(outputs) > 1:
-        sizes = integers([matrix.shape[1] for matrix in matrices], f"{prefix}/sizes")
+        sizes = integers(list(widths), f"{prefix}/sizes")
         yield sizes
         yield helper.make_node("Split", [whole, sizes.output[0]], outputs, name=f"{prefix}/Split", axis=-1)
 
 
-def _words_share(graph: PlainGraph, tensors: Matrices) -> None:
+def _words_share(graph: PlainGraph) -> None:
     """Let the embedding read the head's weights, turned, where they are its own."""
     head, gather = graph.named(HEAD_NODE), graph.named(GATHER)
     if head is None or gather is None:
         raise GraphUnexpected(expected=f"{HEAD_NODE} and {GATHER}", found=None)
     columns, table = graph.weights(head.input[1]), graph.weights(gather.input[0])
-    tensors[_HEAD_WEIGHT] = [columns]
     graph.replace(head, [helper.make_node("MatMul", [head.input[0], _HEAD_WEIGHT], list(head.output), name=head.name)])
     if np.array_equal(columns.T, table):
         rows = "/model/embed_tokens/Transpose/output_0"
@@ -147,10 +145,10 @@ def _words_share(graph: PlainGraph, tensors: Matrices) -> None:
         graph.replace(gather, [turned, looked_up])
 
 
-def _frequencies_name(graph: PlainGraph, tensors: Matrices) -> None:
+def _frequencies_name(graph: PlainGraph, tensors: Tensors) -> None:
     """Give the rotary frequencies the names by which the trainer knows them."""
     for node_name, name in _ROTARY.items():
         node = graph.named(node_name)
         if node is not None and (values := graph.array(node.input[0])) is not None:
-            tensors[name] = [values]
+            tensors[name] = values
             graph.replace(node, [helper.make_node("Expand", [name, node.input[1]], list(node.output), name=node.name)])

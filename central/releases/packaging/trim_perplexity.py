@@ -142,8 +142,7 @@ def _nats(
     old, new = [whole.embedded(each) for each in ids[0]], [trimmed.embedded(each) for each in ids[1]]
     # The same rows in the same order bring the layers to the same states.
     other = [number for number in range(len(texts)) if not torch.equal(old[number], new[number])]
-    states = whole.states([*old, *(new[number] for number in other)])
-    progress(_BODY)
+    states = whole.states([*old, *(new[number] for number in other)], progress=lambda part: progress(_BODY * part))
     again = dict(zip(other, states[len(texts) :], strict=True))
     before_nats = _text_nats(whole, states[: len(texts)], ids[0])
     progress(_WHOLE_HEAD)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from central.releases.packaging.checkpoint import Progress
+from central.releases.packaging.step_folder import FINISHED, step_clear
 
 _log = logging.getLogger(__name__)
-_STEPS = "3"
-_FINISHED = ".finished"
+_STEPS = "4"
 
 
 @dataclass(frozen=True)
@@ -37,17 +35,14 @@ class Workshop:
         _log.info("package: %s took %.1f s", name, time.monotonic() - started)
 
     def place(self, name: str, *causes: str) -> tuple[Path, bool]:
-        """Return the folder of step `name` for `causes`, and whether it is already finished."""
+        """Return the folder of step `name` for `causes`, and whether it is already finished.
+
+        Of what a cut left of an unfinished step only the states stay that it can go on from.
+        """
         key = hashlib.sha256("\n".join([_STEPS, *causes]).encode()).hexdigest()[:16]
         folder = self.work / f"{name}-{key}"
-        if (folder / _FINISHED).exists():
+        if (folder / FINISHED).exists():
             return folder, True
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        step_clear(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder, False
-
-
-def step_finish(folder: Path) -> None:
-    """Mark a step as finished, once its files are safe on the disk."""
-    os.sync()
-    (folder / _FINISHED).touch()

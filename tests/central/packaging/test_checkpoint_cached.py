@@ -27,7 +27,7 @@ def test_the_same_bytes_are_prepared_once(tmp_path, make):
     before = made_at(first)
     assert cached(source, work, told) == first
     assert made_at(first) == before
-    assert told == [("checkpoint", 1.0)]
+    assert told == [("checkpoint", 0.0), ("checkpoint", 1.0)]
 
 
 def test_other_bytes_or_another_name_are_prepared_beside_the_first(tmp_path):

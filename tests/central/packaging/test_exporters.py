@@ -13,10 +13,12 @@ from central.releases.packaging.checkpoint_card import Checkpoint
 from central.releases.packaging.errors import ExporterRefused, GraphUnexpected
 from central.releases.packaging.export import graph_export
 from central.releases.packaging.graph_rewrite import GRAPH
+from central.releases.packaging.graph_weights import WeightFile
 from central.releases.packaging.optimum_export import optimum_export
-from central.releases.packaging.parts import LAYER_PARTS, part_of
+from central.releases.packaging.parts import HEAD_PART, LAYER_PARTS, part_of
 from central.releases.packaging.scoring import scoring_add
 from central.releases.packaging.serving_graph import serving_graph_write
+from central.releases.packaging.stored_floats import StoredFloats
 from central.releases.recipe import BUILDER, EXPORTERS, OPTIMUM
 from federation.inference.batch import Batch
 from federation.inference.graph_session import GraphSession
@@ -30,6 +32,22 @@ TOLERANCE = 2e-5
 
 def named(folder, architecture):
     return Checkpoint(folder=folder, name="tiny", architecture=architecture, licence="none", digest="sha256:0")
+
+
+def completed(exported, checkpoint):
+    """Put the matrices into the float graph in `exported`, which only names them."""
+    model, stored = onnx.load(exported / GRAPH, load_external_data=False), StoredFloats(checkpoint.folder)
+    with WeightFile(exported / "matrices.data") as weights:
+        for node in model.graph.node:
+            if part := part_of(node.name):
+                matrix = (
+                    stored["lm_head.weight"].numpy()
+                    if "lm_head.weight" in stored and part == HEAD_PART
+                    else (stored.matrix(part))
+                )
+                model.graph.initializer.append(weights.put(node.input[1], matrix.T))
+    onnx.save(model, exported / GRAPH)
+    return model
 
 
 def own_logits(folder, ids):
@@ -70,11 +88,11 @@ def gemma(folder):
 def test_the_exported_graph_has_torchs_logits_within_the_window_and_past_it(tmp_path, exporter):
     checkpoint, exported = gemma(tmp_path / "checkpoint"), tmp_path / "exported"
     graph_export(checkpoint=checkpoint, into=exported, log=tmp_path / "log", context_tokens=64, exporter=exporter)
+    graph = completed(exported, checkpoint).graph
     for length in (WINDOW - 1, 6 * WINDOW):
         ids = [2, *np.random.default_rng(4).integers(6, WORDS, length - 1).tolist()]
         expected = torch_logits(checkpoint.folder, ids)
         np.testing.assert_allclose(own_logits(exported, ids), expected, rtol=0, atol=TOLERANCE * expected.std())
-    graph = onnx.load(exported / GRAPH, load_external_data=False).graph
     parts = [part for node in graph.node if (part := part_of(node.name))]
     assert parts == [f"layers.{layer}.{part}" for layer in range(6) for part in LAYER_PARTS] + ["head"]
     attention = [node for node in graph.node if node.op_type == "GroupQueryAttention"]
@@ -115,7 +133,7 @@ def test_what_only_optimum_knows_is_served_in_rows_of_different_lengths(tmp_path
     checkpoint = olmo(tmp_path / "checkpoint")
     exported = tmp_path / "exported"
     graph_export(checkpoint=checkpoint, into=exported, log=tmp_path / "log", exporter=OPTIMUM)
-    graph = onnx.load(exported / GRAPH, load_external_data=False)
+    graph = completed(exported, checkpoint)
     scoring_add(graph)
     onnx.save(graph, exported / GRAPH)
     session = GraphSession(exported, rows=3, context_tokens=128, threads=1)

@@ -26,7 +26,13 @@ def run(path, ids, **more):
 
 def test_empty_slots_leave_every_bit_of_the_logits(packaged, tmp_path):
     ids = tiny_tokenizer().encode("салом ҷаҳон, дӯст!").ids
-    graph = graph_quantise(source=packaged / "exported", into=tmp_path, rounder=EIGHT, progress=lambda part: None)
+    graph = graph_quantise(
+        source=packaged / "exported",
+        floats=packaged / "checkpoint",
+        into=tmp_path,
+        rounder=EIGHT,
+        progress=lambda part: None,
+    )
     onnx.save(graph, tmp_path / GRAPH)
     without = run(tmp_path / GRAPH, ids)
     slots = slots_add(graph)
@@ -37,7 +43,13 @@ def test_empty_slots_leave_every_bit_of_the_logits(packaged, tmp_path):
 
 def test_a_slot_adds_the_product_of_its_factors(packaged, tmp_path):
     ids = tiny_tokenizer().encode("салом ҷаҳон").ids
-    graph = graph_quantise(source=packaged / "exported", into=tmp_path, rounder=EIGHT, progress=lambda part: None)
+    graph = graph_quantise(
+        source=packaged / "exported",
+        floats=packaged / "checkpoint",
+        into=tmp_path,
+        rounder=EIGHT,
+        progress=lambda part: None,
+    )
     slots_add(graph)
     onnx.save(graph, tmp_path / GRAPH)
     draw = np.random.default_rng(3)
@@ -63,7 +75,13 @@ def test_the_graph_computes_with_exactly_the_rounded_weights(packaged, tmp_path,
         rounded[part] = rounder(part, matrix)
         return rounded[part]
 
-    graph = graph_quantise(source=packaged / "exported", into=tmp_path, rounder=remember, progress=lambda part: None)
+    graph = graph_quantise(
+        source=packaged / "exported",
+        floats=packaged / "checkpoint",
+        into=tmp_path,
+        rounder=remember,
+        progress=lambda part: None,
+    )
     onnx.save(graph, tmp_path / GRAPH)
     model = AutoModelForCausalLM.from_pretrained(packaged / "checkpoint", dtype=torch.float32)
     with torch.no_grad():
@@ -98,7 +116,12 @@ def test_rare_words_may_have_another_form_and_new_ids_and_the_graph_computes_the
     size = tiny_tokenizer().get_vocab_size()
     words = WordOrder(old_ids=draw.permutation(size), common=200)
     graph = graph_quantise(
-        source=packaged / "exported", into=tmp_path, rounder=mixed, progress=lambda part: None, words=words
+        source=packaged / "exported",
+        floats=packaged / "checkpoint",
+        into=tmp_path,
+        rounder=mixed,
+        progress=lambda part: None,
+        words=words,
     )
     slots_add(graph)
     onnx.save(graph, tmp_path / GRAPH)

@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from gguf import GGMLQuantizationType as Kind
@@ -17,11 +16,11 @@ from central.releases.packaging.checkpoint import checkpoint_open, checkpoint_pr
 from central.releases.packaging.checkpoint_card import checkpoint_record
 from central.releases.packaging.checkpoint_weights import float_type, weights_write
 from central.releases.packaging.errors import CheckpointIncomplete, CheckpointMissing, UnsupportedArchitecture
-from central.releases.packaging.export import graph_export
-from central.releases.packaging.graph_weights import weight_read
 from central.releases.packaging.kept_weights import kept_open, kept_trim
 from central.releases.packaging.mixed import MixedRounding
+from central.releases.packaging.parts import HEAD_PART, part_sources, parts_all
 from central.releases.packaging.quantise import nearest
+from central.releases.packaging.stored_floats import StoredFloats
 from central.releases.packaging.text_names import EMBEDDING
 from tests.central.packaging.quantised_checkpoint import (
     NEW_NAMES,
@@ -99,22 +98,16 @@ def test_a_quantised_multimodal_checkpoint_loads_as_a_text_model_with_the_same_w
     assert kept_open(folder).keys() == expected.keys()
 
 
-@pytest.mark.filterwarnings("ignore")  # The exporter warns of its own old calls.
-def test_the_exported_graph_multiplies_by_the_very_integers_that_were_kept(tmp_path):
+def test_the_graphs_matrices_are_the_very_integers_that_were_kept(tmp_path):
     source, expected = quantised_folder(tmp_path / "source", settings=GPTQ)
     made = checkpoint_prepare(source=source, into=tmp_path / "checkpoint", progress=lambda step, part: None)
-    graph_export(checkpoint=made, into=tmp_path / "exported", log=tmp_path / "log")
-    model, kept = onnx.load(tmp_path / "exported" / "model.onnx", load_external_data=False), kept_open(made.folder)
-    matrices = {tensor.name: tensor for tensor in model.graph.initializer}
+    stored, kept = StoredFloats(made.folder), kept_open(made.folder)
     found = 0
-    for node in model.graph.node:
-        if node.op_type != "MatMul" or "layers" not in node.name:
-            continue
-        name = node.name.replace("/attn/", "/self_attn/").strip("/").replace("/", ".").replace(".MatMul", ".weight")
-        names = [name.replace("qkv", part) for part in "qkv"] if "qkv" in name else [name]
-        found += len(names)
-        stored = weight_read(matrices[node.input[1]], folder=tmp_path / "exported")
-        np.testing.assert_array_equal(concatenate([kept[part] for part in names]).dequantise(), stored.T)
+    for part in parts_all(stored):
+        if part != HEAD_PART:
+            names = part_sources(part)
+            found += len(names)
+            np.testing.assert_array_equal(concatenate([kept[name] for name in names]).dequantise(), stored.matrix(part))
     assert found == len(expected)
 
 

@@ -22,14 +22,16 @@ def model(packaged):
 
 
 def test_the_probes_reach_over_the_sliding_window_and_stay_in_the_context(engine):
-    short, long = probes_make(engine.tokenizer, TEXTS, context_tokens=128)
+    short, long = probes_make(engine.tokenizer, TEXTS, context_tokens=128, window_tokens=64)
     assert (len(short.ids), len(long.ids)) == (96, 128)
     assert short.ids == long.ids[:96]
     assert short.ids[0] == engine.tokenizer.bos
+    _, longer = probes_make(engine.tokenizer, TEXTS, context_tokens=4096, window_tokens=20)
+    assert len(longer.ids) == 20 + 128
 
 
 def test_the_package_expects_what_pytorch_expects_and_a_changed_one_does_not(engine, model):
-    probes = probes_make(engine.tokenizer, TEXTS, context_tokens=128)
+    probes = probes_make(engine.tokenizer, TEXTS, context_tokens=128, window_tokens=64)
     with torch.no_grad():
         reference = [log_probabilities(model(torch.tensor([probe.ids])).logits[0, -16:].numpy()) for probe in probes]
     near = parity_measure(probes, reference=reference, shipped=engine.logits)["tg"]
@@ -42,7 +44,7 @@ def test_the_package_expects_what_pytorch_expects_and_a_changed_one_does_not(eng
 
 
 def test_equal_expectations_have_no_divergence(engine):
-    probes = probes_make(engine.tokenizer, TEXTS, context_tokens=64)
+    probes = probes_make(engine.tokenizer, TEXTS, context_tokens=64, window_tokens=64)
     reference = [log_probabilities(engine.logits(probe.ids, 8)) for probe in probes]
     same = parity_measure(probes, reference=reference, shipped=engine.logits)["tg"]
     assert (same.divergence_short, same.divergence_long) == pytest.approx((0, 0), abs=1e-6)
