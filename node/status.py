@@ -9,7 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 from federation.errors import FederationError
+from federation.trust.errors import MetadataExpired
 from federation.trust.fetch import disk_free_bytes
+from federation.trust.tuf_client import trusted_issued_at
 from node.chat.engine_client import engine_status
 from node.installed.models import InstallRecord
 from node.installed.services import active_release
@@ -67,6 +69,10 @@ class NodeStatus:
     refused_code: str
     """Why the release that was assigned last is not in use here; empty when it is, or is still on its way."""
     rounds: tuple[RoundStatus, ...]
+    metadata_at: datetime | None
+    """When the centre signed the list of releases that is trusted here."""
+    is_metadata_expired: bool
+    """Whether it is too old to install anything new by it; what runs is not touched by that."""
 
 
 def status_read(*, root: Path, now: datetime) -> NodeStatus:
@@ -78,6 +84,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
     record = InstallRecord.objects.filter(release=running).first() if running else None
     contact = SyncLog.objects.filter(step="check-in", error_code="").order_by("-started_at").first()
     newest = SyncLog.objects.order_by("-started_at", "-pk").first()
+    metadata = SyncLog.objects.filter(step="metadata").order_by("-started_at", "-pk").first()
     assignment = SeenAssignment.objects.first()
     engine, engine_code = _engine(root)
     return NodeStatus(
@@ -101,6 +108,8 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         can_train=can_train(),
         refused_code=_refused_code(),
         rounds=tuple(_round(update) for update in LocalUpdate.objects.order_by("-counter")[:10]),
+        metadata_at=trusted_issued_at(root / "tuf"),
+        is_metadata_expired=metadata is not None and metadata.error_code == MetadataExpired.code,
     )
 
 
