@@ -197,12 +197,23 @@ def _publish(files: RepositoryFiles, keys: Path, now: datetime) -> bool:
         above, below = next_root or root, next_targets or targets
         if (next_root, next_targets) == (None, None) or above is None or below is None:
             continue
+        if next_root is None and staged_root is not None and _is_the_same(below, targets):
+            # A companion: published without its root it would only be staged again, for ever.
+            continue
         if next_root is not None and not _is_root_signed(next_root, root):
             continue
         if is_signed_for(above.signed, below):
             _published_write(files, keys, now, above=above, below=below, roles=_roles(next_root, next_targets))
             return True
     return False
+
+
+def _is_the_same(staged: Metadata[Targets], published: Metadata[Targets] | None) -> bool:
+    """Tell whether the staged targets say nothing new but their version and expiry."""
+    if published is None:
+        return False
+    one, other = staged.signed, published.signed
+    return (one.targets, one.unrecognized_fields) == (other.targets, other.unrecognized_fields)
 
 
 def _roles(*staged: Metadata[Root] | Metadata[Targets] | None) -> tuple[str, ...]:

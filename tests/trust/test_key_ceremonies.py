@@ -307,6 +307,25 @@ def test_a_release_can_be_published_while_a_new_targets_key_still_waits(ministry
     assert (version_of_root(ministry), node.refresh(now=NOW)) == (2, (digest,))
 
 
+def test_a_trial_becomes_production_key_by_key(centre, safe, client, package, tmp_path):
+    digest = index_digest(centre.release_publish(package))
+    node = centre.node(tmp_path / "node", client)
+    node.refresh(now=NOW)
+    key_rotate(**centre.repository, role="targets", new=key_file_look(safe / "targets.pem").public, now=NOW)
+    assert [each.role for each in changes_waiting(root=centre.root / "tuf")] == ["root", "targets"]
+    assert signed_offline(centre, safe, tmp_path / "stick", "targets") == ()
+    for name in ROOT_KEYS:
+        old = key_file_look(offline_key_path(centre.root / "keys", name)).key_id
+        key_rotate(**centre.repository, role="root", old=old, new=key_file_look(safe / f"{name}.pem").public, now=NOW)
+    assert signed_offline(centre, safe, tmp_path / "stick", "root-2", "root-3") == ()
+    orphans = keys_orphaned(**centre.repository)
+    assert {file.path.parent.name for file in orphans} == {"offline"}
+    assert len(orphans) == 4
+    shutil.rmtree(centre.root / "keys" / "offline")
+    timestamp_refresh(**centre.repository, now=NOW + timedelta(days=1))
+    assert node.refresh(now=NOW + timedelta(days=1)) == (digest,)
+
+
 def test_what_a_revoked_targets_key_signs_is_refused_afterwards(centre, client, package, tmp_path):
     node = centre.node(tmp_path / "node", client)
     thief = tmp_path / "thief"
