@@ -3,6 +3,7 @@
 SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENTRAL_HOSTS (comma-separated names),
 SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
 SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
+SORO_CENTRAL_BLOBS (s3://bucket/prefix), SORO_CENTRAL_S3_ENDPOINT, SORO_CENTRAL_BLOBS_ACCEL (nginx's internal address),
 SORO_CENTRAL_DEBUG,
 SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower).
 """
@@ -116,6 +117,11 @@ BUILD_WORK: Path = Path(os.environ.get("SORO_CENTRAL_BUILD_WORK") or CENTRAL_ROO
 # Beside the shipped suites; None: those alone (docs/suites.md).
 _suites = os.environ.get("SORO_CENTRAL_SUITES", "")
 SUITES: Path | None = Path(_suites).absolute() if _suites else None
+# Empty: under the root. Or s3://bucket/prefix, at S3_ENDPOINT; its credentials come by boto3's own variables.
+BLOBS_ADDRESS: str = os.environ.get("SORO_CENTRAL_BLOBS", "")
+S3_ENDPOINT: str = os.environ.get("SORO_CENTRAL_S3_ENDPOINT", "")
+# The internal address under which nginx finds the blobs' folder, such as /_blobs/; empty: the centre sends the bytes.
+BLOBS_ACCEL: str = os.environ.get("SORO_CENTRAL_BLOBS_ACCEL", "")
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
 LEASE_CAP: int = 100
@@ -164,6 +170,8 @@ LOGGING = {
     "loggers": {
         "httpx": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
+        # It says of each key that has not signed that it has not, also where two of three are enough.
+        "tuf": {"level": "WARNING"},
         # central.http logs each refusal with its code; TUF's clients ask for the next root with every refresh.
         "django.request": {"level": "ERROR"},
         # Ticks every few seconds would bury everything else.
@@ -176,6 +184,7 @@ UNFOLD = {
     "SITE_TITLE": _("Soro: the centre"),
     "SITE_HEADER": _("Soro: the centre"),
     "SITE_SYMBOL": "school",
+    "ENVIRONMENT": "central.releases.metadata_alarm.environment_badge",
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,

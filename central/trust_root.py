@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 from central.disk import centre_disk
 from federation.trust import tuf_publisher
-from federation.trust.keys import DirectorKey, director_key_load
+from federation.trust.key_files import key_file_open, key_files_find
+from federation.trust.keys import DirectorKey, KeyUnreadable, key_id
 
 
-def keys_create(*, now: datetime) -> str:
-    """Leave all keys and an empty TUF repository; return the fingerprint of its root. Safe to repeat."""
+def keys_make(*, now: datetime, public: Path | None = None) -> str:
+    """Leave all keys and an empty TUF repository; return the fingerprint of its root. Safe to repeat.
+
+    With `public`, a folder of public halves, no offline key is made on this machine.
+
+    Raises:
+        SignaturesMissing: the offline keys must sign the first metadata elsewhere.
+        KeyUnreadable: a public half is missing, or a key file is damaged.
+    """
     disk = centre_disk()
-    content = tuf_publisher.repository_create(root=disk.tuf, keys=disk.keys, now=now)
+    content = tuf_publisher.repository_create(root=disk.tuf, keys=disk.keys, now=now, public=public)
     return tuf_publisher.root_fingerprint(content)
 
 
@@ -35,9 +44,17 @@ def root_fingerprint() -> str:
 
 
 def director_key() -> DirectorKey:
-    """Return the key that signs assignments and round plans.
+    """Return the key that signs assignments and round plans: the one that the published targets name.
+
+    A new director's key is used once the targets key has signed for it, and not before: nodes would refuse it.
 
     Raises:
-        KeyUnreadable: the keys were not created yet.
+        RepositoryMissing: the keys were not created yet.
+        KeyUnreadable: the key that schools believe does not lie here.
     """
-    return director_key_load(tuf_publisher.director_key_path(centre_disk().keys))
+    disk = centre_disk()
+    wanted = key_id(tuf_publisher.director_public(disk.tuf))
+    for file in key_files_find(disk.keys):
+        if file.key_id == wanted and not file.is_encrypted:
+            return key_file_open(file, passphrase=lambda _path: "")
+    raise KeyUnreadable(path=str(disk.director_key), problem="not the key that the targets metadata names")

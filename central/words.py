@@ -70,10 +70,23 @@ SENTENCES: Mapping[str, str] = {
     # The machine and its files.
     "port_in_use": _("Port %(port)s is taken by another program; end that program or choose another with %(option)s."),
     "storage_unwritable": _("The centre cannot write under %(root)s; check the disk and the folder's owner."),
+    "storage_away": _("The storage of release files does not answer (%(problem)s); check its address and keys."),
+    "storage_misnamed": _("«%(value)s» names no storage; write SORO_CENTRAL_BLOBS=s3://bucket/prefix."),
+    "blob_damaged": _("The storage holds other bytes under %(sha256)s; restore it or build the release again."),
     "disk_full": _("The disk is full: %(needed_bytes)s bytes are needed, %(free_bytes)s are free; make room."),
-    "repository_missing": _("The centre has no keys yet; run: manage.py central keys_create."),
-    "key_unreadable": _("The key %(path)s is missing or damaged; run keys_create or restore the centre's backup."),
+    "repository_missing": _("The centre has no keys yet; run: manage.py central keys make."),
+    "key_unreadable": _(
+        "The key %(path)s is missing or damaged; restore the centre's backup, or rotate it: keys rotate."
+    ),
     "key_exists": _("A key is already at %(path)s; keep it."),
+    "passphrase_wrong": _("This passphrase does not open %(path)s; type it again."),
+    "signatures_missing": _("It is staged (%(roles)s) and waits for the offline keys to sign it; see: keys show."),
+    "key_not_in_force": _("No role has the key %(key)s, or several begin so; take its id from: keys show."),
+    "key_not_needed": _("The key %(path)s counts for nothing in this request; take a key that keys show names."),
+    "role_unknown": _("There is no role %(role)s that this could be done to; see: keys show."),
+    "keys_too_few": _("The role %(role)s needs %(threshold)s keys; give a new one with --public."),
+    "request_unreadable": _("There is no signing request in %(path)s; export it again."),
+    "request_outdated": _("Nothing, or something else by now, waits for this signature; export a new request."),
     "suite_invalid": _(
         "The suite %(path)s cannot be used: line %(line)s: %(problem)s; mend it and check it with suite_check."
     ),

@@ -9,8 +9,10 @@ from datetime import datetime
 from pathlib import Path
 
 from federation.errors import FederationError
+from federation.trust.errors import MetadataExpired
 from federation.trust.fetch import disk_free_bytes
 from federation.trust.release_bytes import variant_read
+from federation.trust.tuf_client import trusted_issued_at
 from node.chat.engine_client import engine_status
 from node.installed.models import InstallRecord
 from node.installed.services import active_release
@@ -70,6 +72,10 @@ class NodeStatus:
     rounds: tuple[RoundStatus, ...]
     variant: str
     """The form of the base that runs; empty where it has but one."""
+    metadata_at: datetime | None
+    """When the centre signed the list of releases that is trusted here."""
+    is_metadata_expired: bool
+    """Whether it is too old to install anything new by it; what runs is not touched by that."""
 
 
 def status_read(*, root: Path, now: datetime) -> NodeStatus:
@@ -81,6 +87,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
     record = InstallRecord.objects.filter(release=running).first() if running else None
     contact = SyncLog.objects.filter(step="check-in", error_code="").order_by("-started_at").first()
     newest = SyncLog.objects.order_by("-started_at", "-pk").first()
+    metadata = SyncLog.objects.filter(step="metadata").order_by("-started_at", "-pk").first()
     assignment = SeenAssignment.objects.first()
     engine, engine_code = _engine(root)
     return NodeStatus(
@@ -105,6 +112,8 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         refused_code=_refused_code(),
         rounds=tuple(_round(update) for update in LocalUpdate.objects.order_by("-counter")[:10]),
         variant=variant,
+        metadata_at=trusted_issued_at(root / "tuf"),
+        is_metadata_expired=metadata is not None and metadata.error_code == MetadataExpired.code,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -64,6 +65,12 @@ class CentreSimulator:
     round_plan: bytes | None = None
     update_receipts: tuple[UpdateReceipt, ...] = ()
     requests: list[str] = field(default_factory=list)
+    endless: str = ""
+    """Requests whose path begins so are answered with bytes that never end."""
+    lease_seconds: float = 0.0
+    """How long a node may keep a SuperNode open; 0: no lease."""
+    check_ins_until_revoked: int | None = None
+    """After so many more check-ins the centre shuts all its doors to every node."""
 
     def __post_init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -72,6 +79,7 @@ class CentreSimulator:
         self.fingerprint = root_fingerprint(self.root_metadata)
         self.director = director_key_load(director_key_path(self.keys))
         self.nonces: set[str] = set()
+        self.endless_bytes = 0
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -140,7 +148,9 @@ class CentreSimulator:
 
     def _lease(self, body: bytes) -> Lease:
         plan_id = json.loads(body)["plan_id"]
-        return Lease(plan_id=plan_id, granted=False, expires_at=datetime.now(UTC), retry_after_seconds=7)
+        expires_at = datetime.now(UTC) + timedelta(seconds=self.lease_seconds)
+        is_granted = self.lease_seconds > 0
+        return Lease(plan_id=plan_id, granted=is_granted, expires_at=expires_at, retry_after_seconds=7)
 
     def _enrol(self, body: bytes) -> EnrolmentAnswer:
         request = parse(EnrolmentRequest, envelope_payload_unverified(body, kind=ENROLMENT))
@@ -172,6 +182,11 @@ class CentreSimulator:
     def _check_in(self, body: bytes) -> CheckInAnswer:
         check_in = parse(CheckIn, body)
         self.check_ins.append(check_in)
+        if self.check_ins_until_revoked is not None:
+            self.check_ins_until_revoked -= 1
+            if self.check_ins_until_revoked < 0:
+                self.node_keys.clear()
+                raise Refusal(401, "session_unknown")
         known = self.parcels.get((check_in.node_id, check_in.epoch), {})
         return CheckInAnswer(
             server_time=datetime.now(UTC),
@@ -222,6 +237,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.simulator.requests.append(f"GET {self.path}")
+        if self._is_endless():
+            return
         if self.path.startswith("/tuf/"):
             self._file(self.simulator.tuf / self.path.removeprefix("/tuf/"))
         elif self.path.startswith("/blobs/"):
@@ -232,6 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.simulator.requests.append(f"POST {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self._is_endless():
+            return
         is_compressed = self.headers.get("Content-Encoding") == "deflate"
         self._api(zlib.decompress(body) if is_compressed else body)
 
@@ -245,6 +264,23 @@ class _Handler(BaseHTTPRequestHandler):
         except ReceiptLost:
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _is_endless(self) -> bool:
+        """Send until the other side hangs up, where the test wants that."""
+        if not self.simulator.endless or not self.path.startswith(self.simulator.endless):
+            return False
+        asked = self.headers.get("Range", "").removeprefix("bytes=")
+        self.send_response(206 if asked else 200)
+        if asked:
+            self.send_header("Content-Range", f"bytes {asked}/*")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(bytes(64 * 1024))
+                self.simulator.endless_bytes += 64 * 1024
+        return True
 
     def _file(self, path: Path) -> None:
         if path.is_file():

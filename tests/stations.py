@@ -30,7 +30,7 @@ def centre_run(root: Path) -> Iterator[tuple[CommandLine, str]]:
     port, fleet_port = free_port(), free_port()
     address = f"http://127.0.0.1:{port}"
     commands = CommandLine(project="central", root=root, environment=EMBEDDED)
-    commands.run("start", "keys_create")
+    commands.run("start", "keys", "make")
     arguments = ("--port", str(port), "--fleet-port", str(fleet_port))
     with _run(commands, arguments, lambda: _answers(f"{address}/healthz")):
         yield commands, address

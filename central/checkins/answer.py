@@ -30,7 +30,7 @@ def checkin_take(
         server_time=now,
         next_checkin_seconds=next_checkin_seconds,
         assignment=assignment_for(node=node, key=key, now=now),
-        round_plan=plan_envelope_for(node=node, now=now),
+        round_plan=plan_envelope_for(node=node, key=key, now=now),
         acknowledged_seq=acknowledged_seq(node=node, epoch=checkin.epoch),
         update_receipts=receipts_for(node=node),
     )

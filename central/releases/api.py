@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.negotiation import BaseContentNegotiation
@@ -17,8 +18,8 @@ from rest_framework.views import APIView
 
 from central.disk import centre_disk
 from central.http import IsNode, NodeAuthentication
+from central.releases.blob_store import blob_store
 from central.releases.blobs import blob_response
-from central.releases.storage import blob_path
 
 _METADATA_NAME = re.compile(r"([0-9]{1,9}\.)?(root|targets|snapshot|timestamp)\.json")
 _TARGET_PATH = re.compile(r"(releases|verdicts)/[0-9a-f]{64}\.[0-9a-f]{64}\.json")
@@ -75,6 +76,6 @@ class BlobView(APIView):
     def get(self, request: Request, sha256: str) -> HttpResponseBase:
         """Answer a blob or a range of it."""
         http_request: HttpRequest = request._request  # noqa: SLF001 - the blob door is plain Django
-        return blob_response(http_request, blob_path(root=centre_disk().blobs, sha256=sha256), sha256)
+        return blob_response(http_request, blob_store(centre_disk()), sha256, accel=settings.BLOBS_ACCEL)
 
     head = get

@@ -1,7 +1,9 @@
 """Answer GET and HEAD for a blob, with what a download needs to resume after any cut.
 
 A blob never changes under its name, so its SHA-256 is its strong ETag. One byte range is answered with 206; several in
-one request are answered with the whole, as the RFC allows. Source: RFC 9110, §8.8.3, §13.1 and §14.
+one request are answered with the whole, as the RFC allows: a node never asks so, and no list of small overlapping
+ranges can cost more than the blob. Preconditions come in the RFC's order: If-Match, If-None-Match, then If-Range.
+Source: RFC 9110, §8.8.3, §13.1, §13.2.2 and §14.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import (
@@ -23,38 +23,29 @@ from django.http import (
     StreamingHttpResponse,
 )
 
-PIECE_BYTES = 64 * 1024
-ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+from central.releases.blob_store import BlobStore, Window
+
+ONE_RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII | re.IGNORECASE)
 LONGEST_NUMBER = 18
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The bytes from `start` up to and not including `end`."""
-
-    start: int
-    end: int
+BYTES_TYPE = "application/octet-stream"
 
 
 class Unsatisfiable(ValueError):
     """The range begins behind the blob's last byte."""
 
 
-def blob_response(request: HttpRequest, path: Path, sha256: str) -> HttpResponseBase:
-    """Return the answer to `request` for the blob at `path` whose SHA-256 is `sha256`."""
+def blob_response(request: HttpRequest, store: BlobStore, sha256: str, *, accel: str = "") -> HttpResponseBase:
+    """Return the answer to `request` for the blob of `store` whose SHA-256 is `sha256`.
+
+    `accel` is the internal address under which a web server in front finds the same files, and then sends the bytes,
+    ranges included, by itself. Source: nginx, X-Accel-Redirect.
+    """
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
-    etag = f'"{sha256}"'
-    try:
-        size_bytes = path.stat().st_size
-        if _names(request.headers.get("If-None-Match", ""), etag):
-            return _with_headers(HttpResponseNotModified(), etag)
-        window = window_read(_range_header(request, etag), size_bytes)
-        return _with_headers(_window_response(request, path, window, size_bytes), etag)
-    except FileNotFoundError:
+    size_bytes = store.size_bytes(sha256)
+    if size_bytes is None:
         return HttpResponseNotFound()
-    except Unsatisfiable:
-        return _with_headers(HttpResponse(status=416, headers={"Content-Range": f"bytes */{size_bytes}"}), etag)
+    return _with_headers(_conditional_response(request, store, sha256, size_bytes, accel), f'"{sha256}"')
 
 
 def window_read(header: str, size_bytes: int) -> Window | None:
@@ -70,6 +61,9 @@ def window_read(header: str, size_bytes: int) -> Window | None:
     if not first and not last:
         return None
     if not first:
+        if size_bytes == 0 and int(last) > 0:
+            # The end of nothing is satisfiable, and no Content-Range can say so: the whole, which is empty.
+            return None
         window = Window(max(size_bytes - int(last), 0), size_bytes)
     else:
         if last and int(last) < int(first):
@@ -80,6 +74,24 @@ def window_read(header: str, size_bytes: int) -> Window | None:
     return window
 
 
+def _conditional_response(
+    request: HttpRequest, store: BlobStore, sha256: str, size_bytes: int, accel: str
+) -> HttpResponseBase:
+    etag = f'"{sha256}"'
+    wanted = request.headers.get("If-Match")
+    if wanted is not None and not _names(wanted, etag, is_weak_enough=False):
+        return HttpResponse(status=412)
+    if _names(request.headers.get("If-None-Match", ""), etag, is_weak_enough=True):
+        return HttpResponseNotModified()
+    if accel:
+        return HttpResponse(headers={"X-Accel-Redirect": f"{accel}{sha256[:2]}/{sha256}"}, content_type=BYTES_TYPE)
+    try:
+        window = window_read(_range_header(request, etag), size_bytes)
+    except Unsatisfiable:
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size_bytes}"})
+    return _window_response(request, store, sha256, window, size_bytes)
+
+
 def _range_header(request: HttpRequest, etag: str) -> str:
     if request.method != "GET":
         return ""
@@ -87,31 +99,26 @@ def _range_header(request: HttpRequest, etag: str) -> str:
     return request.headers.get("Range", "") if condition in (None, etag) else ""
 
 
-def _window_response(request: HttpRequest, path: Path, window: Window | None, size_bytes: int) -> HttpResponseBase:
+def _window_response(
+    request: HttpRequest, store: BlobStore, sha256: str, window: Window | None, size_bytes: int
+) -> HttpResponseBase:
     shown = window or Window(0, size_bytes)
     headers = {"Content-Length": str(shown.end - shown.start)}
     if window is not None:
         headers["Content-Range"] = f"bytes {window.start}-{window.end - 1}/{size_bytes}"
     if request.method == "HEAD":
-        return HttpResponse(headers=headers, content_type="application/octet-stream")
+        return HttpResponse(headers=headers, content_type=BYTES_TYPE)
+    pieces = store.pieces(sha256, shown)
     # Django gathers a plain iterator whole in memory under ASGI, and cannot take an asynchronous one under WSGI.
-    pieces = _pieces_async(path, shown) if isinstance(request, ASGIRequest) else _pieces(path, shown)
     return StreamingHttpResponse(
-        pieces, status=200 if window is None else 206, headers=headers, content_type="application/octet-stream"
+        _pieces_async(pieces) if isinstance(request, ASGIRequest) else pieces,
+        status=200 if window is None else 206,
+        headers=headers,
+        content_type=BYTES_TYPE,
     )
 
 
-def _pieces(path: Path, window: Window) -> Iterator[bytes]:
-    length = window.end - window.start
-    with path.open("rb") as stream:
-        stream.seek(window.start)
-        while length and (piece := stream.read(min(PIECE_BYTES, length))):
-            length -= len(piece)
-            yield piece
-
-
-async def _pieces_async(path: Path, window: Window) -> AsyncIterator[bytes]:
-    pieces = _pieces(path, window)
+async def _pieces_async(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     while piece := await asyncio.to_thread(next, pieces, b""):
         yield piece
 
@@ -123,6 +130,9 @@ def _with_headers(answer: HttpResponseBase, etag: str) -> HttpResponseBase:
     return answer
 
 
-def _names(header: str, etag: str) -> bool:
-    named = [name.strip().removeprefix("W/") for name in header.split(",")]
+def _names(header: str, etag: str, *, is_weak_enough: bool) -> bool:
+    """Tell whether the list of entity tags holds `etag`, compared weakly or strongly."""
+    named = [name.strip() for name in header.split(",")]
+    if is_weak_enough:
+        named = [name.removeprefix("W/") for name in named]
     return etag in named or "*" in named

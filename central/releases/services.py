@@ -16,18 +16,19 @@ from django.db import transaction
 from django.db.models import Max
 
 from central.disk import CentreDisk
+from central.releases.blob_store import blob_store
 from central.releases.errors import BaseNotReady, BuildInterrupted, ReleaseUnknown
 from central.releases.judgement import Judgement, by_variant, reasons_of
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
 from central.releases.recipe import Recipe
-from central.releases.storage import blob_path, blob_put
 from central.releases.variants import BuiltPackage, variants_list
 from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
 from federation.trust.fetch import files_size_bytes
 from federation.trust.release_bytes import index_build, index_digest, index_files
-from federation.trust.tuf_publisher import target_publish, targets_withdraw
+from federation.trust.tuf_publisher import signatures_missing, target_publish, targets_read, targets_withdraw
+from federation.trust.tuf_roles import changes_waiting
 from federation.wire.canonical import canonical_bytes, to_plain
 from federation.wire.releases import ReleaseIndex, ReleaseKind
 
@@ -128,9 +129,10 @@ def release_built(
     """
     index = _index_build(release, packages, contributions)
     files = {package.variant: index_files(index, package.variant) for package in packages}
+    store = blob_store(disk)
     for package in packages:
         for entry in files[package.variant]:
-            blob_put(root=disk.blobs, source=package.folder / entry.path)
+            store.put(package.folder / entry.path)
     first = packages[0]
     with transaction.atomic():
         status_move(
@@ -227,7 +229,8 @@ def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetim
     Raises:
         StatusMoveIllegal: the gate has not passed it.
         BaseNotReady: an adapter's base was withdrawn.
-        RepositoryMissing, KeyUnreadable: the keys are not on this machine.
+        SignaturesMissing: the targets key is elsewhere; the release becomes ready once it has signed.
+        RepositoryMissing, KeyUnreadable: the online keys are not on this machine.
     """
     if release.status == ReleaseStatus.READY:
         return
@@ -236,9 +239,27 @@ def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetim
     if release.may_become(ReleaseStatus.READY):
         # Published first: a cut before the status leaves a target that nobody is assigned, and signing can be
         # repeated. The verdict comes before the index, so that whoever trusts an index finds its verdict.
-        for path, content in _targets(release):
+        are_in_force = [
             target_publish(root=disk.tuf, keys=disk.keys, path=path, content=content, now=now)
+            for path, content in _targets(release)
+        ]
+        if not all(are_in_force):
+            raise signatures_missing(changes_waiting(root=disk.tuf))
     status_move(release, to=ReleaseStatus.READY, actor=actor, now=now, published_at=now)
+
+
+def releases_signed_finish(*, disk: CentreDisk, now: datetime) -> int:
+    """Make ready what the targets key has signed elsewhere since; return how many releases."""
+    waiting = Release.objects.filter(status=ReleaseStatus.AWAITING_SIGNATURE).select_related("base")
+    if not waiting.exists():
+        return 0
+    published = frozenset(targets_read(root=disk.tuf))
+    signed = [
+        each for each in waiting if each.target_path in published and (each.base is None or each.base.is_in_force)
+    ]
+    for release in signed:
+        status_move(release, to=ReleaseStatus.READY, actor="targets key", now=now, published_at=now)
+    return len(signed)
 
 
 def release_deprecate(*, release: Release, actor: str, now: datetime) -> None:
@@ -249,7 +270,8 @@ def release_deprecate(*, release: Release, actor: str, now: datetime) -> None:
 def release_revoke(*, release: Release, disk: CentreDisk, actor: str, reason: str, now: datetime) -> None:
     """Withdraw the release, and with a base its adapters, and their verdicts from TUF's targets.
 
-    No school installs them any more.
+    No school installs them any more: the director names them no longer at once, and TUF refuses them as soon as the
+    targets key has signed, which may be elsewhere and later.
     """
     with transaction.atomic():
         adapters = list(release.adapters.in_force())
@@ -275,11 +297,11 @@ def _targets(release: Release) -> list[tuple[str, bytes]]:
 
 
 def release_folder(*, release: Release, disk: CentreDisk, variant: str = "") -> Path:
-    """Return a folder with the files of the release, or of one of its variants, under their names, linked to blobs."""
-    folder = disk.builds / "released" / release.digest / variant
+    """Return a folder with the release's files, or of one variant, by their names, linked to blobs or fetched."""
+    folder, store = disk.builds / "released" / release.digest / variant, blob_store(disk)
     for entry in release.files.filter(variant=variant):
-        path, blob = folder / entry.path, blob_path(root=disk.blobs, sha256=entry.sha256)
+        path = folder / entry.path
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.hardlink_to(blob)
+            store.take(entry.sha256, path)
     return folder

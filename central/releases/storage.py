@@ -18,11 +18,10 @@ _DEAD_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBlob:
-    """A blob that is safe on the disk."""
+    """A blob that is safely kept."""
 
     sha256: str
     size_bytes: int
-    path: Path
 
 
 def blob_path(*, root: Path, sha256: str) -> Path:
@@ -37,7 +36,7 @@ def blob_put(*, root: Path, source: Path) -> StoredBlob:
     path = blob_path(root=root, sha256=sha256)
     size_bytes = source.stat().st_size
     if path.exists() and path.stat().st_size == size_bytes:
-        return StoredBlob(sha256=sha256, size_bytes=size_bytes, path=path)
+        return StoredBlob(sha256=sha256, size_bytes=size_bytes)
     return _copy_durably(source, root)
 
 
@@ -70,4 +69,4 @@ def _copy_durably(source: Path, root: Path) -> StoredBlob:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    return StoredBlob(sha256=digest.hexdigest(), size_bytes=size_bytes, path=path)
+    return StoredBlob(sha256=digest.hexdigest(), size_bytes=size_bytes)

@@ -1,4 +1,7 @@
-"""Says to each node, signed, what it should run; a new word gets a higher sequence, the same word the same bytes."""
+"""Says to each node, signed, what it should run; a new word gets a higher sequence, the same word the same bytes.
+
+A word that an earlier director's key has signed is said anew: nodes believe the key in force alone.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,8 @@ from central.rollouts.models import (
 from central.rollouts.variants import variant_for
 from central.schools.models import Node
 from central.schools.transitions import status_move
-from federation.trust.envelopes import ASSIGNMENT, envelope_seal
-from federation.trust.keys import DirectorKey
+from federation.trust.envelopes import ASSIGNMENT, envelope_key_ids, envelope_seal
+from federation.trust.keys import DirectorKey, key_id
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import Assignment as AssignmentDocument
 
@@ -116,7 +119,7 @@ def _why_nothing_newer(node: Node, after: int) -> str:
 
 def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime) -> Directive:
     held = Directive.objects.filter(node=node).first()
-    if held is not None and word == _word_of(held):
+    if held is not None and word == _word_of(held) and key_id(key) in envelope_key_ids(bytes(held.envelope)):
         return held
     sequence = held.sequence + 1 if held else 1
     document = AssignmentDocument(

@@ -31,3 +31,8 @@ def lease_grant(*, node: Node, round_: Round, cap: int, now: datetime) -> LeaseD
         expires_at=expires_at,
         retry_after_seconds=0 if is_granted else RETRY_SECONDS,
     )
+
+
+def lease_withdraw(*, node: Node) -> None:
+    """Take the node's lease back, so that another school gets its place."""
+    Lease.objects.filter(node=node).delete()

@@ -6,20 +6,22 @@ from datetime import datetime
 
 from central.schools.models import Node
 from central.training.models import Round, RoundStatus, Update, UpdateStatus
+from central.training.services import plan_envelope
+from federation.trust.keys import DirectorKey
 from federation.wire.releases import UpdateReceipt
 
 CAN_TRAIN = "train"
 RECEIPTS = 20
 
 
-def plan_envelope_for(*, node: Node, now: datetime) -> bytes | None:
-    """Return the signed plan of the newest round that the node can still take part in, or None."""
+def plan_envelope_for(*, node: Node, key: DirectorKey, now: datetime) -> bytes | None:
+    """Return the plan, signed by `key`, of the newest round that the node can still take part in, or None."""
     if CAN_TRAIN not in node.capabilities:
         return None
     done = Update.objects.filter(node=node, status=UpdateStatus.ACCEPTED).values("round")
     open_rounds = Round.objects.filter(status=RoundStatus.COLLECTING, closes_at__gt=now).exclude(pk__in=done)
     round_ = open_rounds.order_by("-pk").first()
-    return bytes(round_.plan_envelope) if round_ is not None else None
+    return plan_envelope(round_=round_, key=key) if round_ is not None else None
 
 
 def receipts_for(*, node: Node) -> tuple[UpdateReceipt, ...]:

@@ -21,8 +21,8 @@ from federation.errors import FederationError
 from federation.learning.update import Update as ReadUpdate
 from federation.learning.update import update_read, update_verify
 from federation.trust.durable import durable_write
-from federation.trust.envelopes import ROUND_PLAN, envelope_payload_unverified, envelope_seal
-from federation.trust.keys import DirectorKey, public_key_load
+from federation.trust.envelopes import ROUND_PLAN, envelope_key_ids, envelope_payload_unverified, envelope_seal
+from federation.trust.keys import DirectorKey, key_id, public_key_load
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
 from federation.wire.rounds import RoundPlan, UpdateHeader
 
@@ -96,6 +96,16 @@ def _plan(base: Release, slots: tuple[str, ...], settings: PlanSettings, now: da
         issued_at=now,
         closes_at=now + settings.life,
     )
+
+
+def plan_envelope(*, round_: Round, key: DirectorKey) -> bytes:
+    """Return the round's plan as `key` has signed it; after a change of the director's key it is signed anew."""
+    held = bytes(round_.plan_envelope)
+    if key_id(key) in envelope_key_ids(held):
+        return held
+    sealed = envelope_seal(payload=envelope_payload_unverified(held, kind=ROUND_PLAN), kind=ROUND_PLAN, key=key)
+    Round.objects.filter(pk=round_.pk).update(plan_envelope=sealed)
+    return sealed
 
 
 def plan_of(round_: Round) -> RoundPlan:

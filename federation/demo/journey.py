@@ -62,7 +62,7 @@ class Journey:
 
     def _centre_start(self) -> None:
         with self._step("centre", "The centre starts") as show:
-            self.centre.commands.run("centre", "keys_create")
+            self.centre.commands.run("centre", "keys", "make")
             show("processes", 0.2)
             self.centre.start("centre", self.ending)
             show("accounts", 0.9)

@@ -99,3 +99,45 @@ class RepositoryMissing(CapacityError):
     """There is no TUF repository at `root` yet."""
 
     code = "repository_missing"
+
+
+class SignaturesMissing(CapacityError):
+    """A change is staged and in force only when more of the offline keys have signed it; `roles` says which wait."""
+
+    code = "signatures_missing"
+
+
+class KeyNotInForce(CapacityError):
+    """No role of the repository has a key with the id `key`, or more than one key begins so."""
+
+    code = "key_not_in_force"
+
+
+class KeyNotNeeded(CapacityError):
+    """The signature of the key at `path` counts for nothing in this signing request."""
+
+    code = "key_not_needed"
+
+
+class RoleUnknown(CapacityError):
+    """There is no role called `role`."""
+
+    code = "role_unknown"
+
+
+class KeysTooFew(CapacityError):
+    """Without that key the role `role` could not reach its threshold of `threshold` any more."""
+
+    code = "keys_too_few"
+
+
+class RequestUnreadable(CapacityError):
+    """There is no usable signing request in the folder `path`."""
+
+    code = "request_unreadable"
+
+
+class RequestOutdated(CapacityError):
+    """The signatures in the folder are for another change of `role` than the one that waits now, or nothing waits."""
+
+    code = "request_outdated"

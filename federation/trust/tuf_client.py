@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx
 from tuf.api import exceptions
-from tuf.api.metadata import Targets, Timestamp
+from tuf.api.metadata import TargetFile, Targets, Timestamp
 from tuf.ngclient import FetcherInterface, Updater
 
 from federation.errors import FederationError
@@ -33,7 +33,8 @@ from federation.trust.errors import (
 )
 from federation.trust.keys import UnsuitableKey, VerifyingKey, public_key_load
 from federation.trust.release_bytes import index_parse
-from federation.trust.tuf_publisher import DIRECTOR_KEY_FIELD, ISSUED_AT_FIELD, root_fingerprint
+from federation.trust.tuf_changes import ISSUED_AT_FIELD
+from federation.trust.tuf_publisher import DIRECTOR_KEY_FIELD, root_fingerprint
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
 from federation.wire.releases import ReleaseIndex
 
@@ -70,6 +71,12 @@ def root_accept(*, root: Path, metadata: bytes, fingerprint: str) -> None:
         raise WrongRoot(expected=fingerprint.strip().lower(), found=found)
     root.mkdir(parents=True, exist_ok=True)
     durable_write(_bootstrap_path(root), metadata)
+
+
+def trusted_issued_at(root: Path) -> datetime | None:
+    """Return when the centre signed the newest metadata that is trusted under `root`; None before a first refresh."""
+    floor = _trusted_read(root).time_floor
+    return floor if floor > EPOCH else None
 
 
 class TrustedReleases:
@@ -196,10 +203,11 @@ class _HttpxFetcher(FetcherInterface):
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
-            with self._client.stream("GET", url) as answer:
+            # Raw bytes, so that what python-tuf counts against a file's allowed length is what crosses the link.
+            with self._client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
                 if answer.status_code != httpx.codes.OK:
                     raise exceptions.DownloadHTTPError(url, answer.status_code)
-                yield from answer.iter_bytes()
+                yield from answer.iter_raw()
         except httpx.HTTPError as error:
             raise exceptions.DownloadError(url) from error
 
@@ -217,7 +225,6 @@ def _trusted_read(root: Path) -> Trusted:
 
 def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
     targets = updater.targets()
-    paths = (path for path in targets.targets if path.startswith(TARGET_PREFIX) and path.endswith(TARGET_SUFFIX))
     director_key = targets.unrecognized_fields.get(DIRECTOR_KEY_FIELD)
     try:
         public_key_load(str(director_key))
@@ -225,9 +232,20 @@ def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
         raise MetadataDamaged(problem="targets name no director key") from error
     return Trusted(
         time_floor=max(time_floor, _issued_at(updater.timestamp())),
-        releases=tuple(sorted(path.removeprefix(TARGET_PREFIX).removesuffix(TARGET_SUFFIX) for path in paths)),
+        releases=tuple(sorted(filter(None, (_release(path, entry) for path, entry in targets.targets.items())))),
         director_key=str(director_key),
     )
+
+
+def _release(path: str, entry: TargetFile) -> str:
+    """Return the digest of the release whose index this target is, or nothing.
+
+    A target under a release's name with another hash is not that release, whoever signed it.
+    """
+    if not (path.startswith(TARGET_PREFIX) and path.endswith(TARGET_SUFFIX)):
+        return ""
+    digest = path.removeprefix(TARGET_PREFIX).removesuffix(TARGET_SUFFIX)
+    return digest if entry.hashes.get("sha256") == digest else ""
 
 
 def _issued_at(timestamp: Timestamp) -> datetime:
@@ -241,10 +259,9 @@ def _issued_at(timestamp: Timestamp) -> datetime:
 
 def _refusal(error: Exception, reference_time: datetime | None) -> FederationError:
     problem = str(error)[:200]
-    if isinstance(error, exceptions.DownloadHTTPError):
-        return MetadataUnreachable(status=error.status_code)
-    if isinstance(error, exceptions.DownloadError):
-        return MetadataUnreachable(status=0)
+    if isinstance(error, exceptions.DownloadError) and not isinstance(error, exceptions.DownloadLengthMismatchError):
+        # Longer than it may be is an attack or a fault of the centre's, and no link that is away: damaged, below.
+        return MetadataUnreachable(status=error.status_code if isinstance(error, exceptions.DownloadHTTPError) else 0)
     if isinstance(error, exceptions.ExpiredMetadataError):
         return MetadataExpired(problem=problem, at=reference_time.isoformat() if reference_time else "")
     if isinstance(error, exceptions.BadVersionNumberError):

@@ -1,70 +1,86 @@
 """Publish releases as TUF targets: create the repository, publish, withdraw, keep it fresh.
 
-Root is 2-of-3 and, like targets, signed with keys under `keys/offline`, which leave the machine once signing is done
-elsewhere; snapshot and timestamp are signed with keys under `keys/online`. Files are written so that a client meets
-the old state or the new one: targets, then snapshot, then the timestamp that points at both.
+Root is 2-of-3 and, like targets, signed with keys that in production never lie on this machine; snapshot and timestamp
+are signed with keys under `keys/online`. Without its key at hand a change is staged and waits (`tuf_changes`).
 Source: TUF specification 1.0.33, §4 (formats) and §6.2 (writing consistent snapshots).
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from collections.abc import Collection
+from datetime import datetime
+from pathlib import Path
 
-from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Key, Metadata, MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import Root, Snapshot, TargetFile, Targets, Timestamp
 
-from federation.trust.durable import durable_write
-from federation.trust.errors import RepositoryMissing
-from federation.trust.keys import director_key_create, director_key_load, public_pem
+from federation.trust.errors import RepositoryMissing, SignaturesMissing
+from federation.trust.key_files import (
+    PUBLIC_SUFFIX,
+    PublicKey,
+    key_file_create,
+    key_file_look,
+    public_file_read,
+)
+from federation.trust.keys import KeyUnreadable, key_id, public_key_load, public_pem
+from federation.trust.tuf_changes import (
+    ISSUED_AT_FIELD,
+    ONLINE_LIFETIME,
+    Waiting,
+    changes_settle,
+    expiry,
+    is_signed_for,
+    online_write,
+    root_stage,
+    targets_stage,
+    targets_view,
+    timestamp_write,
+)
+from federation.trust.tuf_files import ONLINE_ROLES, RepositoryFiles, tuf_key
 
-SignedT = TypeVar("SignedT", Targets, Snapshot, Timestamp)
-ROOT_LIFETIME = timedelta(days=3650)
-TARGETS_LIFETIME = timedelta(days=730)
-ONLINE_LIFETIME = timedelta(days=30)
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD = 2
 DIRECTOR_KEY_FIELD = "x_director_key"
-ISSUED_AT_FIELD = "x_issued_at"
 
 
 def offline_key_path(keys: Path, name: str) -> Path:
-    """Return where the key of `root-1`, `root-2`, `root-3` or `targets` lies under `keys`."""
+    """Return where the key of `root-1`, `root-2`, `root-3` or `targets` lies under `keys`, if it does."""
     return keys / "offline" / f"{name}.pem"
 
 
 def online_key_path(keys: Path, name: str) -> Path:
-    """Return where the key of `snapshot` or `timestamp` lies under `keys`."""
+    """Return where the first key of `snapshot` or `timestamp` lies under `keys`."""
     return keys / "online" / f"{name}.pem"
 
 
 def director_key_path(keys: Path) -> Path:
-    """Return where the director's key lies under `keys`; targets metadata vouches for it."""
+    """Return where the first director's key lies under `keys`; targets metadata vouches for the one in force."""
     return keys / "director.pem"
 
 
-def repository_create(*, root: Path, keys: Path, now: datetime) -> bytes:
+def repository_create(*, root: Path, keys: Path, now: datetime, public: Path | None = None) -> bytes:
     """Leave keys under `keys` and an empty signed repository under `root`; return its root metadata.
 
-    What is there already stays as it is, so that a creation that was cut can be repeated.
+    With `public`, a folder of public halves (`root-1.pub.pem` and so on), no private offline key is made here, and the
+    first metadata waits until they have signed. What is there already stays, so that a cut creation can be repeated.
 
     Raises:
-        KeyUnreadable: a key file is there and damaged.
+        KeyUnreadable: a key file is there and damaged, or a public half is missing.
+        SignaturesMissing: the offline keys have to sign first.
     """
-    _keys_create(keys)
-    with _locked(root):
-        if not _versions(root, Root.type):
-            _write(root, f"1.{Root.type}.json", _root_signed(keys, now))
-        if not _versions(root, Targets.type):
-            targets = Targets(version=1, expires=_expiry(now, TARGETS_LIFETIME))
-            _targets_write(root, keys, targets)
-        if not (root / "metadata" / "timestamp.json").exists():
-            _snapshot_and_timestamp_write(root, keys, now, targets_version=_newest(root, Targets.type))
+    files = RepositoryFiles(root)
+    with files.locked():
+        if not files.versions(Root.type) and files.staged_root() is None:
+            online = {role: _key_make(online_key_path(keys, role)) for role in ONLINE_ROLES}
+            offline = {name: _offline_public(keys, name, public) for name in (*ROOT_KEYS, Targets.type)}
+            root_stage(files, _first_root(offline, online, now), now)
+        if not files.is_published() and files.staged_targets() is None:
+            targets = Targets(version=1, expires=now)
+            targets.unrecognized_fields[DIRECTOR_KEY_FIELD] = public_pem(_key_make(director_key_path(keys)))
+            targets_stage(files, targets, now)
+        waiting = changes_settle(files, keys, now)
+        if not files.is_published():
+            raise signatures_missing(waiting)
     return root_metadata_read(root)
 
 
@@ -74,7 +90,7 @@ def root_metadata_read(root: Path) -> bytes:
     Raises:
         RepositoryMissing: nothing was created under `root`.
     """
-    return (root / "metadata" / f"{_newest(root, Root.type)}.{Root.type}.json").read_bytes()
+    return RepositoryFiles(root).root_bytes()
 
 
 def root_fingerprint(content: bytes) -> str:
@@ -82,37 +98,56 @@ def root_fingerprint(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def target_publish(*, root: Path, keys: Path, path: str, content: bytes, now: datetime) -> None:
-    """Let clients that refresh from now on trust and fetch `content` as the target `path`.
+def director_public(root: Path) -> PublicKey:
+    """Return the public half of the director's key in force, which the published targets name.
+
+    Raises:
+        RepositoryMissing: nothing is published under `root`.
+    """
+    pem = str(RepositoryFiles(root).published_targets().signed.unrecognized_fields.get(DIRECTOR_KEY_FIELD))
+    public = public_key_load(pem)
+    if not isinstance(public, PublicKey):
+        raise RepositoryMissing(root=str(root))
+    return public
+
+
+def target_publish(*, root: Path, keys: Path, path: str, content: bytes, now: datetime) -> bool:
+    """Let clients that refresh from now on trust and fetch `content` as the target `path`; tell whether they do yet.
+
+    Where the targets key is elsewhere, the change is staged and False is returned until it has signed.
 
     Raises:
         RepositoryMissing: nothing was created under `root`.
-        KeyUnreadable: the targets key or an online key is not on this machine.
+        KeyUnreadable: an online key is not on this machine.
     """
-    with _locked(root):
-        targets = _published_targets(root)
-        entry = TargetFile.from_data(path, content, ["sha256"])
+    files = RepositoryFiles(root)
+    with files.locked():
+        targets, entry = targets_view(files), TargetFile.from_data(path, content, ["sha256"])
         if targets.targets.get(path) != entry:
-            pure = PurePosixPath(path)
-            file = root / "targets" / pure.parent / f"{entry.hashes['sha256']}.{pure.name}"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            durable_write(file, content)
+            files.target_write(path, entry, content)
             targets.targets[path] = entry
-            _targets_advance(root, keys, targets, now)
+            targets_stage(files, targets, now)
+        changes_settle(files, keys, now)
+        return files.published_targets().signed.targets.get(path) == entry
 
 
-def targets_withdraw(*, root: Path, keys: Path, paths: Collection[str], now: datetime) -> None:
-    """Let clients that refresh from now on refuse the targets `paths`; ones that were not published are no matter.
+def targets_withdraw(*, root: Path, keys: Path, paths: Collection[str], now: datetime) -> bool:
+    """Let clients that refresh from now on refuse the targets `paths`; tell whether they do yet.
+
+    Ones that were not published are no matter. Without the targets key at hand the withdrawal is staged.
 
     Raises:
         RepositoryMissing: nothing was created under `root`.
-        KeyUnreadable: the targets key or an online key is not on this machine.
+        KeyUnreadable: an online key is not on this machine.
     """
-    with _locked(root):
-        targets = _published_targets(root)
+    files = RepositoryFiles(root)
+    with files.locked():
+        targets = targets_view(files)
         if not targets.targets.keys().isdisjoint(paths):
             targets.targets = {path: entry for path, entry in targets.targets.items() if path not in paths}
-            _targets_advance(root, keys, targets, now)
+            targets_stage(files, targets, now)
+        changes_settle(files, keys, now)
+        return files.published_targets().signed.targets.keys().isdisjoint(paths)
 
 
 def targets_read(*, root: Path) -> tuple[str, ...]:
@@ -121,145 +156,69 @@ def targets_read(*, root: Path) -> tuple[str, ...]:
     Raises:
         RepositoryMissing: nothing was created under `root`.
     """
-    return tuple(sorted(_published_targets(root).targets))
+    return tuple(sorted(RepositoryFiles(root).published_targets().signed.targets))
 
 
 def timestamp_refresh(*, root: Path, keys: Path, now: datetime) -> datetime:
     """Sign a new timestamp that says it is `now`, and the snapshot too when half its life is over; return its expiry.
 
+    A publication that a cut has left half done is finished first.
+
     Raises:
         RepositoryMissing: nothing was created under `root`.
         KeyUnreadable: an online key is not on this machine.
     """
-    with _locked(root):
-        snapshot = _published_snapshot(root)
-        if snapshot.expires - now < ONLINE_LIFETIME / 2:
-            version = snapshot.meta["targets.json"].version
-            _snapshot_and_timestamp_write(root, keys, now, targets_version=version)
+    files = RepositoryFiles(root)
+    with files.locked():
+        if not files.is_published():
+            raise RepositoryMissing(root=str(root))
+        changes_settle(files, keys, now)
+        trusted = files.published_root()
+        if trusted is None:
+            raise RepositoryMissing(root=str(root))
+        snapshot = files.published_snapshot()
+        is_old = snapshot.signed.expires - now < ONLINE_LIFETIME / 2
+        if is_old or not is_signed_for(trusted.signed, snapshot):
+            version = snapshot.signed.meta["targets.json"].version
+            online_write(files, keys, now, root=trusted.signed, targets_version=version)
         else:
-            _timestamp_write(root, keys, now, snapshot_version=snapshot.version)
-        return _timestamp_read(root).expires
+            timestamp_write(files, keys, now, root=trusted.signed, snapshot_version=snapshot.signed.version)
+        return files.published_timestamp().signed.expires
 
 
-def _keys_create(keys: Path) -> None:
-    wanted = [offline_key_path(keys, name) for name in (*ROOT_KEYS, Targets.type)]
-    wanted += [online_key_path(keys, name) for name in (Snapshot.type, Timestamp.type)]
-    for path in (*wanted, director_key_path(keys)):
-        if not path.exists():
-            director_key_create(path)
+def timestamp_issued_at(*, root: Path) -> datetime:
+    """Return when the published timestamp was signed.
+
+    Raises:
+        RepositoryMissing: nothing was created under `root`.
+    """
+    signed = RepositoryFiles(root).published_timestamp().signed
+    return datetime.fromisoformat(str(signed.unrecognized_fields[ISSUED_AT_FIELD]))
 
 
-def _signer(path: Path) -> CryptoSigner:
-    return CryptoSigner(director_key_load(path))
+def signatures_missing(waiting: tuple[Waiting, ...]) -> SignaturesMissing:
+    """Return the error that says which staged changes wait for whom."""
+    return SignaturesMissing(roles=", ".join(f"{each.role} {each.version}" for each in waiting))
 
 
-def _role_signer(keys: Path, role: str) -> CryptoSigner:
-    return _signer((offline_key_path if role == Targets.type else online_key_path)(keys, role))
+def _key_make(path: Path) -> PublicKey:
+    return (key_file_look(path) if path.exists() else key_file_create(path)).public
 
 
-def _root_signed(keys: Path, now: datetime) -> bytes:
-    signed = Root(version=1, expires=_expiry(now, ROOT_LIFETIME), consistent_snapshot=True)
-    signers = [_signer(offline_key_path(keys, name)) for name in ROOT_KEYS]
-    for signer in signers:
-        signed.add_key(_public(signer), Root.type)
-    signed.roles[Root.type].threshold = ROOT_THRESHOLD
-    for role in (Targets.type, Snapshot.type, Timestamp.type):
-        signed.add_key(_public(_role_signer(keys, role)), role)
-    metadata = Metadata(signed)
-    for signer in signers:
-        metadata.sign(signer, append=True)
-    return metadata.to_bytes()
+def _offline_public(keys: Path, name: str, public: Path | None) -> PublicKey:
+    if public is None:
+        return _key_make(offline_key_path(keys, name))
+    return public_file_read(public / f"{name}{PUBLIC_SUFFIX}")
 
 
-def _public(signer: CryptoSigner) -> Key:
-    return signer.public_key
-
-
-def _targets_advance(root: Path, keys: Path, targets: Targets, now: datetime) -> None:
-    # A publication that was cut may have left the next number behind; a number is never written twice.
-    targets.version = _newest(root, Targets.type) + 1
-    targets.expires = _expiry(now, TARGETS_LIFETIME)
-    _targets_write(root, keys, targets)
-    _snapshot_and_timestamp_write(root, keys, now, targets_version=targets.version)
-
-
-def _targets_write(root: Path, keys: Path, targets: Targets) -> None:
-    director = director_key_load(director_key_path(keys))
-    targets.unrecognized_fields[DIRECTOR_KEY_FIELD] = public_pem(director)
-    _sign_and_write(root, keys, targets, f"{targets.version}.targets.json")
-
-
-def _snapshot_and_timestamp_write(root: Path, keys: Path, now: datetime, *, targets_version: int) -> None:
-    meta = {"targets.json": MetaFile(version=targets_version)}
-    version = max(_versions(root, Snapshot.type), default=0) + 1
-    snapshot = Snapshot(version=version, expires=_expiry(now, ONLINE_LIFETIME), meta=meta)
-    _sign_and_write(root, keys, snapshot, f"{version}.snapshot.json")
-    _timestamp_write(root, keys, now, snapshot_version=version)
-
-
-def _timestamp_write(root: Path, keys: Path, now: datetime, *, snapshot_version: int) -> None:
-    is_first = not (root / "metadata" / "timestamp.json").exists()
-    timestamp = Timestamp(
-        version=1 if is_first else _timestamp_read(root).version + 1,
-        expires=_expiry(now, ONLINE_LIFETIME),
-        snapshot_meta=MetaFile(version=snapshot_version),
-        unrecognized_fields={ISSUED_AT_FIELD: now.astimezone(UTC).isoformat(timespec="seconds")},
-    )
-    _sign_and_write(root, keys, timestamp, "timestamp.json")
-
-
-def _sign_and_write(root: Path, keys: Path, signed: SignedT, name: str) -> None:
-    metadata = Metadata(signed)
-    metadata.sign(_role_signer(keys, signed.type))
-    _write(root, name, metadata.to_bytes())
-
-
-def _write(root: Path, name: str, content: bytes) -> None:
-    durable_write(root / "metadata" / name, content)
-
-
-def _published_targets(root: Path) -> Targets:
-    version = _published_snapshot(root).meta["targets.json"].version
-    return Metadata[Targets].from_bytes(_metadata_read(root, f"{version}.targets.json")).signed
-
-
-def _published_snapshot(root: Path) -> Snapshot:
-    version = _timestamp_read(root).snapshot_meta.version
-    return Metadata[Snapshot].from_bytes(_metadata_read(root, f"{version}.snapshot.json")).signed
-
-
-def _timestamp_read(root: Path) -> Timestamp:
-    return Metadata[Timestamp].from_bytes(_metadata_read(root, "timestamp.json")).signed
-
-
-def _metadata_read(root: Path, name: str) -> bytes:
-    try:
-        return (root / "metadata" / name).read_bytes()
-    except FileNotFoundError as error:
-        raise RepositoryMissing(root=str(root)) from error
-
-
-def _newest(root: Path, role: str) -> int:
-    versions = _versions(root, role)
-    if not versions:
-        raise RepositoryMissing(root=str(root))
-    return max(versions)
-
-
-def _versions(root: Path, role: str) -> list[int]:
-    names = (path.name.split(".")[0] for path in (root / "metadata").glob(f"[0-9]*.{role}.json"))
-    return [int(name) for name in names]
-
-
-def _expiry(now: datetime, lifetime: timedelta) -> datetime:
-    # TUF times have whole seconds.
-    return (now.astimezone(UTC) + lifetime).replace(microsecond=0)
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Hold the repository: the web process and the worker both publish and refresh."""
-    (root / "metadata").mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
+def _first_root(offline: dict[str, PublicKey], online: dict[str, PublicKey], now: datetime) -> Root:
+    root = Root(version=1, expires=expiry(now, ONLINE_LIFETIME), consistent_snapshot=True)
+    if len({key_id(public) for public in offline.values()}) < len(offline):
+        raise KeyUnreadable(path=", ".join(offline), problem="one key under two names")
+    for name in ROOT_KEYS:
+        root.add_key(tuf_key(offline[name]), Root.type)
+    root.roles[Root.type].threshold = ROOT_THRESHOLD
+    root.add_key(tuf_key(offline[Targets.type]), Targets.type)
+    for role in (Snapshot.type, Timestamp.type):
+        root.add_key(tuf_key(online[role]), role)
+    return root

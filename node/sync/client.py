@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import httpx
 
-from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.canonical import MAX_DOCUMENT_BYTES, canonical_bytes, parse
 from federation.wire.enrolment import EnrolmentAnswer, Nonce, NonceRequest, Session
 from federation.wire.feedback import BatchReceipt
 from federation.wire.releases import CheckIn, CheckInAnswer
@@ -89,22 +89,37 @@ class CentreClient:
         content: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> DocumentT:
+        request = self.http.build_request(
+            method,
+            f"{self.base_url}/api/v1/{path}",
+            content=content,
+            headers={"Content-Type": "application/json"} | (headers or {}),
+        )
         try:
-            answer = self.http.request(
-                method,
-                f"{self.base_url}/api/v1/{path}",
-                content=content,
-                headers={"Content-Type": "application/json"} | (headers or {}),
-            )
+            answer = self.http.send(request, stream=True)
+            try:
+                body = _body_read(answer)
+            finally:
+                answer.close()
         except httpx.HTTPError as error:
             raise CentreUnreachable(url=self.base_url, problem=type(error).__name__) from error
         if answer.is_success:
-            return parse(kind, answer.content)
-        raise _refusal(answer, path)
+            return parse(kind, body)
+        raise _refusal(answer, body, path)
 
 
-def _refusal(answer: httpx.Response, path: str) -> CentreBusy | CentreRefused | SessionRefused:
-    reason = _reason(answer)
+def _body_read(answer: httpx.Response) -> bytes:
+    """Return the answer's body, or the beginning of one that is longer than any document may be."""
+    body = bytearray()
+    for piece in answer.iter_bytes():
+        body += piece
+        if len(body) > MAX_DOCUMENT_BYTES:
+            break
+    return bytes(body)
+
+
+def _refusal(answer: httpx.Response, body: bytes, path: str) -> CentreBusy | CentreRefused | SessionRefused:
+    reason = _reason(body)
     if answer.status_code == httpx.codes.UNAUTHORIZED and path not in ("sessions", "enrolments"):
         return SessionRefused(reason=reason)
     if answer.is_server_error or answer.status_code in (408, 425, 429):
@@ -112,9 +127,9 @@ def _refusal(answer: httpx.Response, path: str) -> CentreBusy | CentreRefused | 
     return CentreRefused(status=answer.status_code, reason=reason)
 
 
-def _reason(answer: httpx.Response) -> str:
+def _reason(body: bytes) -> str:
     try:
-        plain = json.loads(answer.content)
-    except ValueError:
+        plain = json.loads(body)
+    except (ValueError, RecursionError):
         return ""
     return str(plain.get("code", ""))[:64] if isinstance(plain, dict) else ""

@@ -14,6 +14,7 @@ from node.rounds.services import outbox_path
 from node.rounds.supernode import Contact, contact_hold
 from node.sync.client import CentreClient
 from node.sync.enrol import Enrolment
+from node.sync.errors import SessionRefused
 
 
 def update_deliver(
@@ -66,6 +67,9 @@ def _contact(root: Path, address: str, ca_certificate: str) -> Contact:
 def _is_received(update: LocalUpdate, check_in: Callable[[], CheckInAnswer]) -> bool:
     try:
         check_in()
+    except SessionRefused:
+        # The centre has shut its doors to this node, and the SuperNode must not stay a moment longer.
+        raise
     except TransportError:
         # The link may have dropped for a moment; the lease bounds how long this is hoped for.
         return False

@@ -19,8 +19,9 @@ from django.db import transaction
 
 from federation.errors import FederationError
 from federation.trust.blob_sources import HttpBlobSource
-from federation.trust.envelopes import PARCELS, SESSION, envelope_seal
+from federation.trust.envelopes import PARCELS, SESSION, envelope_key_ids, envelope_seal
 from federation.trust.fetch import disk_free_bytes
+from federation.trust.keys import VerifyingKey, key_id
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import canonical_bytes
 from federation.wire.enrolment import SessionRequest
@@ -195,7 +196,7 @@ class Contact:
                 answer.assignment,
                 director_key=self.trusted.director_key,
                 node_id=self.enrolment.node_id,
-                seen_sequence=seen_sequence(),
+                seen_sequence=seen_sequence(self.trusted.director_key),
                 trusted=self.trusted.trusted.releases,
             )
             assignment_keep(assignment=assignment, envelope=answer.assignment, now=self.clock())
@@ -262,9 +263,15 @@ def capabilities(root: Path) -> tuple[str, ...]:
     return tuple(name for name, is_able in able.items() if is_able)
 
 
-def seen_sequence() -> int:
-    """Return the highest sequence of an assignment that was accepted; 0 before the first."""
-    return SeenAssignment.objects.values_list("sequence", flat=True).first() or 0
+def seen_sequence(director_key: VerifyingKey) -> int:
+    """Return the sequence of the last assignment that was accepted from the director with this key; 0 before the first.
+
+    A director whose key was revoked may have counted as high as it liked; its successor begins anew.
+    """
+    seen = SeenAssignment.objects.first()
+    if seen is None or key_id(director_key) not in envelope_key_ids(bytes(seen.envelope)):
+        return 0
+    return seen.sequence
 
 
 @transaction.atomic

@@ -25,7 +25,7 @@ def disk(settings, tmp_path):
 
 @pytest.fixture
 def keys(disk, now):
-    return trust_root.keys_create(now=now)
+    return trust_root.keys_make(now=now)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The centre's blobs: stored once under their own digest, served in any part."""
 
 import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
@@ -8,21 +10,34 @@ from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.releases.blobs import Unsatisfiable, Window, blob_response, window_read
+from central.releases.blob_store import DiskStore, Window
+from central.releases.blobs import Unsatisfiable, blob_response, window_read
 from central.releases.storage import blob_path, blob_put
 from federation.wire.canonical import sha256_hex
 
 CONTENT = bytes(range(256)) * 1000
 
 
+@dataclass
+class Blob:
+    """A blob on a disk, as the tests look at it."""
+
+    store: DiskStore
+    sha256: str
+    path: Path
+
+
 @pytest.fixture
 def blob(tmp_path):
     (tmp_path / "source").write_bytes(CONTENT)
-    return blob_put(root=tmp_path / "blobs", source=tmp_path / "source")
+    stored = blob_put(root=tmp_path / "blobs", source=tmp_path / "source")
+    path = blob_path(root=tmp_path / "blobs", sha256=stored.sha256)
+    return Blob(DiskStore(tmp_path / "blobs"), stored.sha256, path)
 
 
-def _ask(blob, method="GET", **headers):
-    return blob_response(RequestFactory().generic(method, "/", headers=headers), blob.path, blob.sha256)
+def _ask(blob, method="GET", *, accel="", **headers):
+    request = RequestFactory().generic(method, "/", headers=headers)
+    return blob_response(request, blob.store, blob.sha256, accel=accel)
 
 
 def _body(answer):
@@ -31,9 +46,8 @@ def _body(answer):
 
 def test_a_blob_lies_under_its_digest_and_is_written_once(blob, tmp_path):
     assert blob.sha256 == sha256_hex(CONTENT)
-    assert blob.path == blob_path(root=tmp_path / "blobs", sha256=blob.sha256)
     written_at = blob.path.stat().st_mtime_ns
-    assert blob_put(root=tmp_path / "blobs", source=tmp_path / "source") == blob
+    assert blob_put(root=tmp_path / "blobs", source=tmp_path / "source").sha256 == blob.sha256
     assert blob.path.stat().st_mtime_ns == written_at
     assert [path.name for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == [blob.sha256]
 
@@ -60,6 +74,7 @@ def test_the_whole_blob_comes_with_its_etag_and_says_that_it_can_be_resumed(blob
         ("bytes=255999-", 255999, 256000),
         ("bytes=100-999999999", 100, 256000),
         ("bytes=-10", 255990, 256000),
+        ("BYTES=5-6", 5, 7),
         ("bytes=-999999999", 0, 256000),
     ],
 )
@@ -101,6 +116,33 @@ def test_a_blob_that_the_asker_has_is_not_sent_again(blob):
     assert (answer.status_code, _body(answer), answer["ETag"]) == (304, b"", f'"{blob.sha256}"')
 
 
+def test_a_request_about_another_blob_is_refused_and_answered_with_nothing(blob):
+    for condition, status in (('"other"', 412), (f'W/"{blob.sha256}"', 412), (f'"{blob.sha256}"', 206), ("*", 206)):
+        answer = _ask(blob, Range="bytes=0-9", **{"If-Match": condition})
+        assert (answer.status_code, len(_body(answer))) == (status, 0 if status == 412 else 10)
+    weak = _ask(blob, **{"If-None-Match": f'W/"{blob.sha256}"'})
+    assert weak.status_code == 304
+
+
+def test_the_end_of_an_empty_blob_is_empty_and_its_beginning_is_behind_the_end(tmp_path):
+    (tmp_path / "source").write_bytes(b"")
+    stored = blob_put(root=tmp_path / "blobs", source=tmp_path / "source")
+    empty = Blob(DiskStore(tmp_path / "blobs"), stored.sha256, tmp_path)
+    for asked, status in (("bytes=-5", 200), ("bytes=0-", 416), ("bytes=-0", 416)):
+        answer = _ask(empty, Range=asked)
+        assert (answer.status_code, _body(answer)) == (status, b"")
+
+
+def test_behind_nginx_the_centre_decides_and_nginx_sends(blob):
+    answer = _ask(blob, accel="/_blobs/", Range="bytes=0-9")
+    assert (answer.status_code, _body(answer)) == (200, b"")
+    assert answer["X-Accel-Redirect"] == f"/_blobs/{blob.sha256[:2]}/{blob.sha256}"
+    not_changed = _ask(blob, accel="/_blobs/", **{"If-None-Match": f'"{blob.sha256}"'})
+    assert (not_changed.status_code, "X-Accel-Redirect" in not_changed) == (304, False)
+    blob.path.unlink()
+    assert "X-Accel-Redirect" not in _ask(blob, accel="/_blobs/")
+
+
 def test_other_methods_and_missing_blobs_are_refused(blob):
     assert _ask(blob, method="POST").status_code == 405
     blob.path.unlink()
@@ -109,7 +151,7 @@ def test_other_methods_and_missing_blobs_are_refused(blob):
 
 def test_under_asgi_the_blob_comes_in_pieces_and_not_all_at_once(blob):
     scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"range", b"bytes=1-200000")]}
-    answer = blob_response(ASGIRequest(scope, None), blob.path, blob.sha256)
+    answer = blob_response(ASGIRequest(scope, None), blob.store, blob.sha256)
 
     async def pieces():
         return [piece async for piece in answer.streaming_content]

@@ -244,6 +244,27 @@ def test_a_supernode_ends_when_the_process_that_opened_it_is_killed(superlink, t
     assert b"terminated gracefully" in contact.log_path.read_bytes()
 
 
+def test_a_key_that_is_unregistered_in_mid_session_hands_nothing_in(superlink, tmp_path):
+    school = School.make("school-r", tmp_path / "r")
+    flower_node_id = superlink.register(school)
+    school.finish_update("plan-r")
+    inbox, reports = tmp_path / "inbox", []
+    landed = inbox / "plan-r" / "school-r-1.update"
+    meeting = threading.Thread(target=lambda: reports.append(school.meet(superlink, landed, lease_seconds=20)))
+    meeting.start()
+    log = school.contact(superlink).log_path
+    _until(lambda: log.exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
+    node_unregister(root=superlink.root, port=superlink.port, flower_node_id=flower_node_id)
+    superlink.start("plan-r", inbox, wanted=1, duration_seconds=8)
+    meeting.join()
+    assert reports[0].end is not ContactEnd.RECEIVED
+    assert not landed.exists()
+    assert school.processes() == []
+    _until((inbox / "plan-r" / "run.json").exists, seconds=30)
+    record = json.loads((inbox / "plan-r" / "run.json").read_text())
+    assert record["collected"] == []
+
+
 def test_the_same_key_registers_to_the_same_id_until_it_is_unregistered_for_good(superlink, tmp_path):
     school = School.make("school-c", tmp_path)
     flower_node_id = superlink.register(school)

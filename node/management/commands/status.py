@@ -37,6 +37,14 @@ def _words(status: NodeStatus) -> str:
         (_("Engine"), _("answers") if status.engine is EngineState.ANSWERS else _("does not answer")),
         (_("Waiting parcels"), str(status.outbox_depth)),
         (_("Last contact"), status.last_contact_at.isoformat() if status.last_contact_at else _("never")),
+        (_("Centre's list of releases"), _metadata_words(status)),
         (_("Can learn"), _("yes") if status.can_train else _("no")),
     ]
     return "\n".join(f"{name}: {value}" for name, value in lines)
+
+
+def _metadata_words(status: NodeStatus) -> str:
+    if status.metadata_at is None:
+        return _("none")
+    signed = _("signed on %(date)s") % {"date": status.metadata_at.date().isoformat()}
+    return signed + " · " + _("too old to install anything new") if status.is_metadata_expired else signed
