@@ -6,11 +6,15 @@ from typing import Any
 
 from django.dispatch import receiver
 
+from central.schools.models import Node, NodeStatus
 from central.schools.signals import node_status_changed
+from central.training.leases import leases_end
 from central.training.tasks import fleet_sweep
 
 
 @receiver(node_status_changed)
-def node_fleet_follow(**_signal: Any) -> None:  # noqa: ANN401 - Django's signals name no types
-    """Ask for a sweep now; should the broker be away, the periodic one does the same."""
+def node_fleet_follow(node: Node, **_signal: Any) -> None:  # noqa: ANN401 - Django's signals name no types
+    """End the lease of a node that is shut out, and ask for a sweep now; the periodic one does the same later."""
+    if node.status != NodeStatus.ACTIVE:
+        leases_end(node=node)
     fleet_sweep.delay()

@@ -31,3 +31,8 @@ def lease_grant(*, node: Node, round_: Round, cap: int, now: datetime) -> LeaseD
         expires_at=expires_at,
         retry_after_seconds=0 if is_granted else RETRY_SECONDS,
     )
+
+
+def leases_end(*, node: Node) -> None:
+    """Take back what was granted to a node that may no longer connect."""
+    Lease.objects.filter(node=node).delete()

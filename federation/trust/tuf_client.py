@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +47,7 @@ class Trusted:
     """What the last successful refresh vouched for."""
 
     time_floor: datetime
-    """The real time is not before this: the newest `x_issued_at` that was seen signed."""
+    """The real time is not before this: the newest `x_issued_at` or session time that was seen signed."""
     releases: tuple[str, ...]
     """Digests of the releases in TUF's targets, in order."""
     director_key: str
@@ -70,6 +70,11 @@ def root_accept(*, root: Path, metadata: bytes, fingerprint: str) -> None:
         raise WrongRoot(expected=fingerprint.strip().lower(), found=found)
     root.mkdir(parents=True, exist_ok=True)
     durable_write(_bootstrap_path(root), metadata)
+
+
+def time_floor(root: Path) -> datetime:
+    """Return the moment before which it cannot be now, by all that was seen signed under `root`."""
+    return _trusted_read(root).time_floor
 
 
 class TrustedReleases:
@@ -98,6 +103,12 @@ class TrustedReleases:
         if not self._trusted.director_key:
             raise DirectorUnknown
         return public_key_load(self._trusted.director_key)
+
+    def time_hear(self, said: datetime) -> None:
+        """Raise the floor of time to `said`, which the director has signed."""
+        if said > self._trusted.time_floor:
+            self._trusted = replace(self._trusted, time_floor=said)
+            durable_write(self._root / "trusted.json", canonical_bytes(self._trusted))
 
     def refresh(self, *, now: datetime) -> tuple[str, ...]:
         """Bring the trusted metadata up to date and return the digests of the releases that it holds.
