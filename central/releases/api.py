@@ -75,6 +75,9 @@ class BlobView(APIView):
     def get(self, request: Request, sha256: str) -> HttpResponseBase:
         """Answer a blob or a range of it."""
         http_request: HttpRequest = request._request  # noqa: SLF001 - the blob door is plain Django
-        return blob_response(http_request, blob_path(root=centre_disk().blobs, sha256=sha256), sha256)
+        path = blob_path(root=centre_disk().blobs, sha256=sha256)
+        if not path.is_file():
+            raise Http404
+        return blob_response(http_request, path, sha256)
 
     head = get

@@ -20,6 +20,7 @@ OPEN_DOORS = {
     "HealthView",
     "KeyView",
     "NonceView",
+    "OpenApiView",
     "SessionView",
     "TimeView",
     "TufView",
