@@ -9,13 +9,13 @@ a code is drawn is the only one in which it can be printed. The rules that follo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from central.schools.audit import audit_record
+from central.schools.audit import audit_record_all
 from central.schools.claim_codes import LIFE_DAYS, claim_code_digest, claim_code_draw
 from central.schools.errors import NoSchoolWaits
 from central.schools.models import ClaimCode, Node, NodeStatus, School
@@ -49,7 +49,7 @@ def school_invite(*, name: str, region: str, actor: str, now: datetime) -> Invit
     with transaction.atomic():
         school, _ = School.objects.get_or_create(name=name, defaults={"region": region, "created_at": now})
         node = Node.objects.create(school=school, created_at=now)
-        _code_write(node, code, actor, now)
+        _codes_write({node: code}, actor, now)
     return Invitation(school=school, node=node, code=code)
 
 
@@ -68,8 +68,8 @@ def sheets_print(*, schools: Iterable[School], render: Render, actor: str, now: 
         raise NoSchoolWaits(region="")
     sheets = render(drawn)
     with transaction.atomic():
-        for each in drawn:
-            _code_write(_expected_node(each.school, now), each.code, actor, now)
+        codes = dict(zip(_expected_nodes(drawn, now), (each.code for each in drawn), strict=True))
+        _codes_write(codes, actor, now)
     return sheets
 
 
@@ -84,24 +84,40 @@ def node_reinvite(*, node: Node, render: Render, actor: str, reason: str, now: d
     sheet = render([drawn])
     with transaction.atomic():
         node_key_withdraw(node=node, actor=actor, reason=reason, now=now)
-        _code_write(node, drawn.code, actor, now)
+        _codes_write({node: drawn.code}, actor, now)
     return sheet
 
 
-def _expected_node(school: School, now: datetime) -> Node:
-    waiting = Node.objects.filter(school=school, status=NodeStatus.INVITED).order_by("created_at").first()
-    return waiting or Node.objects.create(school=school, created_at=now)
+def _expected_nodes(drawn: Sequence[DrawnCode], now: datetime) -> list[Node]:
+    """Return the node that each school waits for, in order, made where it waits for none."""
+    # A statement a school would hold the one writer that SQLite has for a minute.
+    schools = [each.school for each in drawn]
+    invited = Node.objects.select_for_update().filter(status=NodeStatus.INVITED, school__in=schools)
+    waiting = {node.school_id: node for node in invited.order_by("-created_at")}
+    new = [Node(school=school, created_at=now) for school in schools if school.pk not in waiting]
+    Node.objects.bulk_create(new, batch_size=500)
+    waiting |= {node.school_id: node for node in new}
+    return [waiting[school.pk] for school in schools]
 
 
-def _code_write(node: Node, code: str, actor: str, now: datetime) -> None:
-    fresh = {
-        "digest": claim_code_digest(code),
-        "created_by": actor,
-        "created_at": now,
-        "expires_at": now + timedelta(days=LIFE_DAYS),
-        "used_at": None,
-    }
-    _, is_new = ClaimCode.objects.update_or_create(node=node, defaults=fresh)
-    if not is_new:
-        entity = f"schools.node {node.pk}"
-        audit_record(actor=actor, entity=entity, old="", new="code_renewed", reason="sheet printed again", now=now)
+def _codes_write(codes: Mapping[Node, str], actor: str, now: datetime) -> None:
+    """Make each node's code the only one by which it can be claimed."""
+    held = {code.node_id: code for code in ClaimCode.objects.filter(node__in=codes)}
+    fresh = [
+        ClaimCode(
+            pk=held[node.pk].pk if node.pk in held else None,
+            node=node,
+            digest=claim_code_digest(code),
+            created_by=actor,
+            created_at=now,
+            expires_at=now + timedelta(days=LIFE_DAYS),
+        )
+        for node, code in codes.items()
+    ]
+    ClaimCode.objects.bulk_create([code for code in fresh if code.pk is None], batch_size=500)
+    renewed = [code for code in fresh if code.node_id in held]
+    ClaimCode.objects.bulk_update(
+        renewed, ["digest", "created_by", "created_at", "expires_at", "used_at"], batch_size=100
+    )
+    entities = [f"schools.node {code.node_id}" for code in renewed]
+    audit_record_all(actor=actor, entities=entities, new="code_renewed", reason="sheet printed again", now=now)

@@ -156,6 +156,18 @@ def test_only_who_may_make_codes_prints_them_and_no_cache_keeps_the_sheet(school
     assert _pages(answer.content) == 3
 
 
+def test_a_person_finds_the_schools_whose_pc_has_not_come(schools, client, keys):
+    here = Drawer()
+    sheets_print(schools=schools[:1], render=here, actor="admin", now=timezone.now())
+    SimulatedSchool(client, here.codes[0]).enrol()
+    client.force_login(get_user_model().objects.create_superuser("admin", password="x"))
+    found = {}
+    for choice in ("awaited", "here"):
+        page = client.get("/admin/schools/school/", {"pc": choice, "region": "Хатлон"})
+        found[choice] = [school.name for school in page.context["cl"].result_list]
+    assert found == {"awaited": ["Мактаби №2"], "here": ["Мактаби №1"]}
+
+
 def _pages(pdf):
     return len(re.findall(rb"/Type /Page\b", pdf))
 
