@@ -102,10 +102,9 @@ def _expected_nodes(drawn: Sequence[DrawnCode], now: datetime) -> list[Node]:
 
 def _codes_write(codes: Mapping[Node, str], actor: str, now: datetime) -> None:
     """Make each node's code the only one by which it can be claimed."""
-    held = {code.node_id: code for code in ClaimCode.objects.filter(node__in=codes)}
+    renewed = list(ClaimCode.objects.filter(node__in=codes).values_list("node_id", flat=True))
     fresh = [
         ClaimCode(
-            pk=held[node.pk].pk if node.pk in held else None,
             node=node,
             digest=claim_code_digest(code),
             created_by=actor,
@@ -114,10 +113,12 @@ def _codes_write(codes: Mapping[Node, str], actor: str, now: datetime) -> None:
         )
         for node, code in codes.items()
     ]
-    ClaimCode.objects.bulk_create([code for code in fresh if code.pk is None], batch_size=500)
-    renewed = [code for code in fresh if code.node_id in held]
-    ClaimCode.objects.bulk_update(
-        renewed, ["digest", "created_by", "created_at", "expires_at", "used_at"], batch_size=100
+    ClaimCode.objects.bulk_create(
+        fresh,
+        batch_size=500,
+        update_conflicts=True,
+        unique_fields=["node"],
+        update_fields=["digest", "created_by", "created_at", "expires_at", "used_at"],
     )
-    entities = [f"schools.node {code.node_id}" for code in renewed]
+    entities = [f"schools.node {node_id}" for node_id in renewed]
     audit_record_all(actor=actor, entities=entities, new="code_renewed", reason="sheet printed again", now=now)
