@@ -18,8 +18,8 @@ from central.rollouts.models import Assignment
 from central.rollouts.services import DEFAULT_RULES, rollout_approve, rollout_create, rollout_submit
 from central.rollouts.tick import rollout_tick
 from central.rollouts.wave_spec import wave_spec_read
+from central.schools.invitations import school_invite
 from central.schools.models import Node
-from central.schools.services import school_invite
 from central.training.candidate import candidate_make
 from central.training.plan_settings import PlanSettings
 from central.training.rounds import round_advance, round_aggregate
