@@ -91,6 +91,7 @@ class CentreSimulator:
 
     def __post_init__(self) -> None:
         self.now = datetime.now(UTC)
+        self.clock = lambda: datetime.now(UTC)
         self.tuf, self.keys, self.blobs = self.scratch / "tuf", self.scratch / "keys", self.scratch / "blobs"
         self.root_metadata = repository_create(root=self.tuf, keys=self.keys, now=self.now)
         self.fingerprint = root_fingerprint(self.root_metadata)
@@ -171,7 +172,7 @@ class CentreSimulator:
         return {"check-ins": self._check_in, "parcels": self._parcels, "leases": self._lease}[path](body)
 
     def _time(self, _body: bytes) -> object:
-        return {"server_time": datetime.now(UTC)}
+        return {"server_time": self.clock()}
 
     def _authority(self, _body: bytes) -> Authority:
         return Authority(certificates=self.authority)
@@ -179,11 +180,11 @@ class CentreSimulator:
     def _nonce(self, body: bytes) -> Nonce:
         nonce = f"nonce-{len(self.requests)}-{parse(NonceRequest, body).node_id}"
         self.nonces.add(nonce)
-        return Nonce(nonce=nonce, server_time=datetime.now(UTC))
+        return Nonce(nonce=nonce, server_time=self.clock())
 
     def _lease(self, body: bytes) -> Lease:
         plan_id = json.loads(body)["plan_id"]
-        expires_at = datetime.now(UTC) + timedelta(seconds=self.lease_seconds)
+        expires_at = self.clock() + timedelta(seconds=self.lease_seconds)
         is_granted = self.lease_seconds > 0
         return Lease(plan_id=plan_id, granted=is_granted, expires_at=expires_at, retry_after_seconds=7)
 
@@ -201,7 +202,7 @@ class CentreSimulator:
             school=self.claim_codes[request.code],
             root_metadata=self.root_metadata,
             fleet=None,
-            server_time=datetime.now(UTC),
+            server_time=self.clock(),
             status="active",
         )
 
@@ -215,7 +216,7 @@ class CentreSimulator:
         if request.nonce not in self.nonces:
             raise Refusal(403, "nonce_unknown")
         self.nonces.remove(request.nonce)
-        said = SignedTime(node_id=request.node_id, nonce=request.nonce, server_time=datetime.now(UTC))
+        said = SignedTime(node_id=request.node_id, nonce=request.nonce, server_time=self.clock())
         return Session(
             token=f"token-{request.node_id}",
             expires_in_seconds=600,
@@ -244,7 +245,7 @@ class CentreSimulator:
         known = self.parcels.get((check_in.node_id, check_in.epoch), {})
         newest = max(known, default=0)
         return CheckInAnswer(
-            server_time=datetime.now(UTC),
+            server_time=self.clock(),
             next_checkin_seconds=3600,
             assignment=self.assignment,
             round_plan=self.round_plan,

@@ -32,14 +32,14 @@ from federation.learning.school_update import TrainingTask, update_learn
 from federation.trust.fetch import files_size_bytes
 from federation.trust.release_bytes import index_files, index_parse, variant_read
 from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.sheet import Sheet
 from federation.wire.verdicts import ReleaseVerdict
 from node.chat.serving import Serving
 from node.installed.disk import release_path
 from node.installed.hardware import Gauges, hardware_measure
 from node.installed.models import InstallRecord
 from node.installed.services import active_release
-from node.sync.client import CentreClient
-from node.sync.enrol import enrolment_read, node_enrol
+from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.models import SeenAssignment
 from node.sync.services import Contact, ContactTimes
 from node.sync.transport import http_client
@@ -61,10 +61,9 @@ class Pc:
         self.root.mkdir()
         self.gauges = Gauges(hardware=lambda path: replace(hardware_measure(path), gpu_memory_bytes=gpu_memory_bytes))
         invitation = school_invite(name=root.name, region="", actor="t", now=timezone.now())
-        http, _ = http_client()
-        with http:
-            client = CentreClient(http=http, base_url=url)
-            node_enrol(root=root, client=client, code=invitation.code, root_sha256=trust_root.root_fingerprint())
+        fingerprint = trust_root.root_fingerprint()
+        sheet = Sheet(code=invitation.code, root_sha256=fingerprint, authority_sha256="", address=url)
+        sheet_enrol(root=root, sheet=sheet)
 
     @property
     def node(self):
@@ -106,7 +105,7 @@ def disk(settings, tmp_path, transactional_db):
     settings.CENTRAL_ROOT = tmp_path / "central"
     settings.BUILD_WORK = tmp_path / "work"
     settings.CENTRAL_ROOT.mkdir()
-    trust_root.keys_create(now=timezone.now())
+    trust_root.keys_make(now=timezone.now())
     return CentreDisk(settings.CENTRAL_ROOT)
 
 
