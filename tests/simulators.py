@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import zlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,23 +14,27 @@ from typing import Any
 from federation.trust.envelopes import (
     ASSIGNMENT,
     ENROLMENT,
+    PACKED_TYPE,
     PARCELS,
     ROUND_PLAN,
     SESSION,
     envelope_open,
     envelope_payload_unverified,
     envelope_seal,
+    envelope_unpack,
 )
 from federation.trust.keys import director_key_load, public_key_load
 from federation.trust.release_bytes import index_build, index_digest
 from federation.trust.tuf_publisher import (
     director_key_path,
+    metadata_version_read,
     repository_create,
     root_fingerprint,
     target_publish,
     targets_withdraw,
 )
-from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.canonical import MAX_DOCUMENT_BYTES, canonical_bytes, parse, sha256_hex
+from federation.wire.compression import body_inflate
 from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, Nonce, NonceRequest, Session, SessionRequest
 from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, Quarantined
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, ReleaseIndex, ReleaseKind, UpdateReceipt
@@ -172,13 +175,17 @@ class CentreSimulator:
         check_in = parse(CheckIn, body)
         self.check_ins.append(check_in)
         known = self.parcels.get((check_in.node_id, check_in.epoch), {})
+        has_assignment = self.assignment is not None and sha256_hex(self.assignment) == check_in.assignment_sha256
         return CheckInAnswer(
             server_time=datetime.now(UTC),
             next_checkin_seconds=3600,
-            assignment=self.assignment,
+            assignment=None if has_assignment else self.assignment,
             round_plan=self.round_plan,
             acknowledged_seq=max(known, default=0),
             update_receipts=self.update_receipts,
+            acknowledged_event=known[max(known)].event_id if known else "",
+            metadata_version=metadata_version_read(self.tuf),
+            next_checkin_spread_seconds=600,
         )
 
     def _parcels(self, body: bytes) -> BatchReceipt:
@@ -196,6 +203,7 @@ class CentreSimulator:
             epoch=batch.epoch,
             acknowledged_seq=max(kept),
             quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
+            acknowledged_event=kept[max(kept)].event_id,
         )
 
 
@@ -231,8 +239,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.simulator.requests.append(f"POST {self.path}")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        is_compressed = self.headers.get("Content-Encoding") == "deflate"
-        self._api(zlib.decompress(body) if is_compressed else body)
+        coding = self.headers.get("Content-Encoding", "")
+        body = body_inflate(body, coding=coding, limit_bytes=MAX_DOCUMENT_BYTES)
+        self._api(envelope_unpack(body) if self.headers.get("Content-Type") == PACKED_TYPE else body)
 
     def _api(self, body: bytes) -> None:
         path = self.path.removeprefix("/api/v1/")

@@ -1,13 +1,15 @@
 """Takes parcels in; the only writer of parcels, cursors, alarms and ratings.
 
 A parcel that was received once changes nothing when it comes again. A bad one is kept aside with its code and counts as
-received. A tombstone wins over every revision of its record, whichever came first.
+received. Of a record's revisions the highest of the newest epoch counts: a restored PC speaks for its school again. A
+tombstone wins over every revision of its record, whichever came first.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
@@ -18,10 +20,17 @@ from central.schools.models import Node
 from central.schools.sessions import node_expect
 from federation.errors import WireError
 from federation.wire.canonical import from_plain, to_plain
-from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, ParcelKind, Quarantined, RatingBody
+from federation.wire.feedback import (
+    CLONE_SUSPECTED,
+    BatchReceipt,
+    Parcel,
+    ParcelBatch,
+    ParcelKind,
+    Quarantined,
+    RatingBody,
+)
 
 LOGGER = logging.getLogger(__name__)
-CLONE_SUSPECTED = "clone_suspected"
 TEXT_UNSTORABLE = "text_unstorable"
 MAX_NAME = 64
 MAX_SEQ = 2**62
@@ -51,21 +60,34 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
     _judge_names(batch)
     with transaction.atomic():
         cursor, _ = OutboxCursor.objects.select_for_update().get_or_create(node=node, epoch=batch.epoch)
-        found = [_parcel_take_in(node, batch.epoch, parcel, now) for parcel in batch.parcels]
+        held = _held(cursor, batch)
+        found = [_parcel_take_in(cursor, held, parcel, now) for parcel in batch.parcels]
         _cursor_advance(cursor)
-    quarantined = tuple(entry for entry in found if entry is not None)
+    safe = acknowledgement(node=node, epoch=batch.epoch)
     return BatchReceipt(
         node_id=batch.node_id,
         epoch=batch.epoch,
-        acknowledged_seq=cursor.acknowledged_seq,
-        quarantined=quarantined,
+        acknowledged_seq=safe.seq,
+        quarantined=tuple(entry for entry in found if entry is not None),
+        acknowledged_event=safe.event_id,
     )
 
 
-def acknowledged_seq(*, node: Node, epoch: str) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledgement:
+    """All of an epoch up to the parcel `seq`, which is the event `event_id`, are safe; 0 and empty before the first."""
+
+    seq: int
+    event_id: str
+
+
+def acknowledgement(*, node: Node, epoch: str) -> Acknowledgement:
     """Return up to which parcel all of this epoch are safe."""
     cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
-    return cursor.acknowledged_seq if cursor else 0
+    if cursor is None or cursor.acknowledged_seq == 0:
+        return Acknowledgement(seq=0, event_id="")
+    newest = ReceivedParcel.objects.get(node=node, epoch=epoch, seq=cursor.acknowledged_seq)
+    return Acknowledgement(seq=newest.seq, event_id=newest.event_id)
 
 
 def _judge_names(batch: ParcelBatch) -> None:
@@ -77,25 +99,35 @@ def _judge_names(batch: ParcelBatch) -> None:
             raise ParcelNumberInvalid(seq=parcel.seq)
 
 
-def _parcel_take_in(node: Node, epoch: str, parcel: Parcel, now: datetime) -> Quarantined | None:
-    """Keep one parcel and say whether it was quarantined."""
-    held = ReceivedParcel.objects.filter(node=node, epoch=epoch, seq=parcel.seq).first()
-    if held is not None and held.event_id != parcel.event_id:
-        _clone_alarm(held, parcel, now)
+def _held(cursor: OutboxCursor, batch: ParcelBatch) -> dict[int, ReceivedParcel]:
+    """Return those that came before, by number."""
+    numbers = [parcel.seq for parcel in batch.parcels]
+    rows = ReceivedParcel.objects.filter(node=cursor.node, epoch=cursor.epoch, seq__in=numbers).defer("body")
+    return {row.seq: row for row in rows}
+
+
+def _parcel_take_in(
+    cursor: OutboxCursor, held: dict[int, ReceivedParcel], parcel: Parcel, now: datetime
+) -> Quarantined | None:
+    """Keep one parcel, also among those `held`, and say whether it was quarantined."""
+    row = held.get(parcel.seq)
+    if row is not None and row.event_id != parcel.event_id:
+        _clone_alarm(row, parcel, now)
         return Quarantined(seq=parcel.seq, code=CLONE_SUSPECTED)
-    if held is None:
-        held = _parcel_keep(node, epoch, parcel, now)
-    return Quarantined(seq=held.seq, code=held.code) if held.code else None
+    if row is None:
+        row = held[parcel.seq] = _parcel_keep(cursor, parcel, now)
+    return Quarantined(seq=row.seq, code=row.code) if row.code else None
 
 
-def _parcel_keep(node: Node, epoch: str, parcel: Parcel, now: datetime) -> ReceivedParcel:
+def _parcel_keep(cursor: OutboxCursor, parcel: Parcel, now: datetime) -> ReceivedParcel:
     body = to_plain(parcel.body)
     rating, code = _rating_body(parcel)
     if not _is_storable(body):
         rating, code, body = None, TEXT_UNSTORABLE, {"escaped": json.dumps(body)}
+    node = cursor.node
     held = ReceivedParcel.objects.create(
         node=node,
-        epoch=epoch,
+        epoch=cursor.epoch,
         seq=parcel.seq,
         event_id=parcel.event_id,
         record_id=parcel.record_id,
@@ -109,9 +141,9 @@ def _parcel_keep(node: Node, epoch: str, parcel: Parcel, now: datetime) -> Recei
     if code:
         LOGGER.warning("parcel %s of node %s is quarantined: %s", parcel.seq, node.pk, code)
     elif parcel.kind is ParcelKind.TOMBSTONE:
-        _record_erase(node, parcel, now)
+        _record_erase(cursor, parcel, now)
     elif rating is not None:
-        _rating_project(node, parcel, rating, now)
+        _rating_project(cursor, parcel, rating, now)
     return held
 
 
@@ -132,15 +164,15 @@ def _is_storable(body: object) -> bool:
         return False
 
 
-def _rating_project(node: Node, parcel: Parcel, body: RatingBody, now: datetime) -> None:
+def _rating_project(cursor: OutboxCursor, parcel: Parcel, body: RatingBody, now: datetime) -> None:
+    node = cursor.node
     rating = Rating.objects.select_for_update().filter(node=node, record_id=parcel.record_id).first()
     if rating is not None and rating.is_deleted:
         # The words came after the wish to delete them.
         _parcels_erase(node, parcel.record_id)
-    elif rating is None or parcel.revision > rating.revision:
-        Rating.objects.update_or_create(
-            node=node, record_id=parcel.record_id, defaults=_rating_fields(parcel, body) | {"received_at": now}
-        )
+    elif rating is None or (cursor.pk, parcel.revision) > (rating.cursor_id or 0, rating.revision):
+        fields = _rating_fields(parcel, body) | {"received_at": now, "cursor": cursor}
+        Rating.objects.update_or_create(node=node, record_id=parcel.record_id, defaults=fields)
 
 
 def _rating_fields(parcel: Parcel, body: RatingBody) -> dict[str, object]:
@@ -159,7 +191,7 @@ def _rating_fields(parcel: Parcel, body: RatingBody) -> dict[str, object]:
     }
 
 
-def _record_erase(node: Node, parcel: Parcel, now: datetime) -> None:
+def _record_erase(cursor: OutboxCursor, parcel: Parcel, now: datetime) -> None:
     erased: dict[str, object] = {
         "question": "",
         "answer": "",
@@ -168,13 +200,11 @@ def _record_erase(node: Node, parcel: Parcel, now: datetime) -> None:
         "reasons": [],
         "subject": "",
         "grade": 0,
+        "teacher": "",
     }
-    Rating.objects.update_or_create(
-        node=node,
-        record_id=parcel.record_id,
-        defaults={**erased, "teacher": "", "is_deleted": True, "revision": parcel.revision, "received_at": now},
-    )
-    _parcels_erase(node, parcel.record_id)
+    said = {"is_deleted": True, "revision": parcel.revision, "cursor": cursor, "received_at": now}
+    Rating.objects.update_or_create(node=cursor.node, record_id=parcel.record_id, defaults={**erased, **said})
+    _parcels_erase(cursor.node, parcel.record_id)
 
 
 def _parcels_erase(node: Node, record_id: str) -> None:

@@ -79,6 +79,8 @@ class Node(HasStatus):
     disk_free_bytes = models.BigIntegerField(_("free disk, bytes"), null=True, blank=True)
     outbox_depth = models.PositiveIntegerField(_("waiting parcels"), default=0)
     capabilities = models.JSONField(_("capabilities"), default=list, blank=True)
+    problems = models.JSONField(_("problems there"), default=list, blank=True)
+    clock_ahead_seconds = models.BigIntegerField(_("clock ahead, seconds"), null=True, blank=True)
 
     objects = NodeQuerySet.as_manager()
 

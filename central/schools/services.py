@@ -17,6 +17,17 @@ from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.releases import CheckIn
 
 NODE_ACTOR = "node"
+MAX_PROBLEMS = 20
+CHECKIN_FIELDS = (
+    "last_contact_at",
+    "epoch",
+    "running",
+    "disk_free_bytes",
+    "outbox_depth",
+    "capabilities",
+    "problems",
+    "clock_ahead_seconds",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,4 +150,6 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     node.disk_free_bytes = checkin.disk_free_bytes
     node.outbox_depth = max(checkin.outbox_depth, 0)
     node.capabilities = sorted(checkin.capabilities)
-    node.save(update_fields=["last_contact_at", "epoch", "running", "disk_free_bytes", "outbox_depth", "capabilities"])
+    node.problems = sorted({code[:64] for code in checkin.problems[:MAX_PROBLEMS]})
+    node.clock_ahead_seconds = round((checkin.sent_at - now).total_seconds())
+    node.save(update_fields=CHECKIN_FIELDS)

@@ -77,6 +77,17 @@ def root_metadata_read(root: Path) -> bytes:
     return (root / "metadata" / f"{_newest(root, Root.type)}.{Root.type}.json").read_bytes()
 
 
+def metadata_version_read(root: Path) -> str:
+    """Return the versions of the newest root and timestamp, such as `1.17`: equal ones mean that nothing is new.
+
+    Raises:
+        RepositoryMissing: nothing was created under `root`.
+    """
+    newest_root = _newest(root, Root.type)
+    timestamp = Metadata[Timestamp].from_file(str(root / "metadata" / f"{Timestamp.type}.json")).signed
+    return f"{newest_root}.{timestamp.version}"
+
+
 def root_fingerprint(content: bytes) -> str:
     """Return what is printed with a claim code: the SHA-256 of the root metadata in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

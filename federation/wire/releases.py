@@ -97,6 +97,16 @@ class CheckIn:
     outbox_depth: int
     capabilities: tuple[str, ...]
     """`train` where the node can learn; `chat` where an engine answers."""
+    problems: tuple[str, ...]
+    """Codes of what a person at the school should mend; empty where all is well."""
+    assignment_sequence: int
+    """Of the newest assignment that the node has; 0 before the first."""
+    assignment_sha256: str
+    """Of that assignment's envelope; empty before the first. What the node has is not sent again."""
+    plan_id: str
+    """Of the newest round plan that the node has; empty before the first."""
+    updates_waiting: tuple[str, ...]
+    """SHA-256 of the updates on which the node still needs the centre's word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,9 +126,16 @@ class CheckInAnswer:
     server_time: datetime
     next_checkin_seconds: int
     assignment: bytes | None
-    """A signed envelope that holds an Assignment."""
+    """A signed envelope that holds an Assignment; None: the one that the node has still holds."""
     round_plan: bytes | None
-    """A signed envelope that holds a RoundPlan."""
+    """A signed envelope that holds a RoundPlan; None: there is none, or the node has it."""
     acknowledged_seq: int
     """For the check-in's epoch."""
     update_receipts: tuple[UpdateReceipt, ...]
+    """Of the updates that the check-in named, as far as the centre has judged them."""
+    acknowledged_event: str
+    """The event id of the parcel `acknowledged_seq`; empty where that is 0."""
+    metadata_version: str
+    """Of the newest TUF root and timestamp, such as `1.17`: who has both need not ask; a revocation raises it."""
+    next_checkin_spread_seconds: int
+    """The node adds a random part of this to `next_checkin_seconds`, so that schools do not come all at once."""

@@ -1,23 +1,28 @@
 """The only writer of the outbox: append in the caller's transaction, list what is due, mark what is safe.
 
 Rules, in order (protocol §4): events are numbered by this database alone; acknowledgement is cumulative within an
-epoch; an acknowledgement beyond the newest event proves that the database was restored, and starts a new epoch.
+epoch and names the event that it reaches to; one of an event that is not the one here proves that the database was
+restored, and starts a new epoch; what a teacher takes back is said no more, not even late.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import Max
 
 from federation.errors import CapacityError
 from federation.wire import feedback
+from federation.wire.canonical import canonical_bytes
 from node.outbox.models import Epoch, Parcel
 
+BATCH_BYTES = 256 * 1024
+EVENT_BYTES = 8
+"""An event's name tells two databases under one number apart; random digits do not compress."""
 _log = logging.getLogger(__name__)
 
 
@@ -38,7 +43,7 @@ def parcel_append(
     if not connection.in_atomic_block:
         raise OutboxOutsideTransaction(record_id=record_id)
     return Parcel.objects.create(
-        event_id=uuid.uuid4().hex,
+        event_id=secrets.token_hex(EVENT_BYTES),
         record_id=record_id,
         revision=revision,
         kind=kind.value,
@@ -47,34 +52,48 @@ def parcel_append(
     )
 
 
-def parcels_due(*, limit: int) -> tuple[feedback.Parcel, ...]:
-    """Return the oldest events that the centre has not acknowledged, at most `limit`, in order."""
-    return tuple(
-        feedback.Parcel(
-            seq=row.seq,
-            event_id=row.event_id,
-            record_id=row.record_id,
-            revision=row.revision,
-            kind=feedback.ParcelKind(row.kind),
-            body=row.body,
-        )
-        for row in Parcel.objects.waiting()[:limit]
-    )
+def parcels_due(*, limit: int, limit_bytes: int = BATCH_BYTES) -> tuple[feedback.Parcel, ...]:
+    """Return the oldest events that the centre has not acknowledged, in order.
+
+    At most `limit`, and no more than `limit_bytes` on the wire, but always one where one is due.
+    """
+    due: list[feedback.Parcel] = []
+    size_bytes = 0
+    for row in Parcel.objects.waiting()[:limit]:
+        parcel = _on_the_wire(row)
+        size_bytes += len(canonical_bytes(parcel))
+        if due and size_bytes > limit_bytes:
+            break
+        due.append(parcel)
+    return tuple(due)
+
+
+def parcels_erase(*, record_id: str) -> int:
+    """Take the words out of every event of a record that was withdrawn, and return in how many there were any.
+
+    Each keeps its number and becomes a tombstone, so that those which had not left yet never say them.
+    """
+    spoken = Parcel.objects.filter(record_id=record_id).exclude(kind=Parcel.Kind.TOMBSTONE)
+    return spoken.update(kind=Parcel.Kind.TOMBSTONE, body={})
 
 
 @transaction.atomic
 def parcels_acknowledge(
-    *, epoch: str, acknowledged_seq: int, quarantined: tuple[feedback.Quarantined, ...] = ()
+    *,
+    epoch: str,
+    acknowledged_seq: int,
+    acknowledged_event: str,
+    quarantined: tuple[feedback.Quarantined, ...] = (),
 ) -> int:
     """Return how many events became safe at the centre; those it put aside for a human carry its code.
 
-    A word for another epoch than the present one changes nothing.
+    A word for another epoch than the present one changes nothing. Where the centre holds another event than this
+    database under one number, the database was restored or copied: a new epoch begins, and nothing counts as safe.
     """
     if epoch != epoch_name():
         return 0
-    newest = Parcel.objects.aggregate(newest=Max("seq"))["newest"] or 0
-    if acknowledged_seq > newest:
-        _log.warning("outbox: the centre knows parcel %d, newest here is %d", acknowledged_seq, newest)
+    if _is_forked(acknowledged_seq, acknowledged_event, quarantined):
+        _log.warning("outbox: the centre holds another parcel %d than this PC", acknowledged_seq)
         epoch_renew()
         return 0
     for entry in quarantined:
@@ -94,8 +113,26 @@ def epoch_name() -> str:
 
 @transaction.atomic
 def epoch_renew() -> str:
-    """Return the name of a new numbering, under which every event is due again; the centre drops what it knows."""
+    """Return the name of a new numbering, under which every event is due again; the centre knows each by its record."""
     name = uuid.uuid4().hex
     Epoch.objects.update_or_create(is_only=True, defaults={"name": name})
     Parcel.objects.update(is_acknowledged=False)
     return name
+
+
+def _on_the_wire(row: Parcel) -> feedback.Parcel:
+    return feedback.Parcel(
+        seq=row.seq,
+        event_id=row.event_id,
+        record_id=row.record_id,
+        revision=row.revision,
+        kind=feedback.ParcelKind(row.kind),
+        body=row.body,
+    )
+
+
+def _is_forked(seq: int, event_id: str, quarantined: tuple[feedback.Quarantined, ...]) -> bool:
+    """Tell whether the centre's numbering of this epoch is another database's."""
+    if any(entry.code == feedback.CLONE_SUSPECTED for entry in quarantined):
+        return True
+    return seq > 0 and not Parcel.objects.filter(seq=seq, event_id=event_id).exists()

@@ -1,15 +1,16 @@
-"""One contact with the centre, from asking the time to reporting what was installed.
+"""One contact with the centre, from the check-in to reporting what was installed.
 
-The steps, in order: time, session, check-in, parcels, metadata, round plan, assignment, install, report, update. The
-first three carry the rest; after them a step that fails is written down and the next is tried all the same, so that an
-expired timestamp holds up an install and not a teacher's correction.
+The steps, in order: time and session where none is open, check-in, parcels, metadata, round plan, assignment, install,
+report, update. The first three carry the rest; after them a step that fails is written down and the next is tried all
+the same, so that an expired timestamp holds up an install and not a teacher's correction. Where nothing is new, the
+check-in is all.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,25 +21,35 @@ from django.db import transaction
 from federation.errors import FederationError
 from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.envelopes import PARCELS, SESSION, envelope_seal
-from federation.trust.fetch import disk_free_bytes
+from federation.trust.errors import DiskFull
+from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes
 from federation.trust.tuf_client import TrustedReleases
-from federation.wire.canonical import canonical_bytes
+from federation.wire.canonical import MalformedDocument, canonical_bytes, sha256_hex
 from federation.wire.enrolment import SessionRequest
-from federation.wire.feedback import ParcelBatch
+from federation.wire.feedback import Parcel, ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
-from node.installed.services import install_reports, release_install, superseded_remove
+from node.installed.services import (
+    active_release,
+    install_is_settled,
+    install_reports,
+    install_reports_heard,
+    release_install,
+    superseded_remove,
+)
 from node.installed.state import Phase, Slots, slots_read
 from node.outbox.services import epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
 from node.root import engine_socket_path
-from node.rounds.services import plan_receive, update_receive_receipt
+from node.rounds.services import plan_newest_id, plan_receive, update_receive_receipt, updates_waiting
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
+from node.sync.errors import CentreBusy, CentreUnreachable, SessionRefused
 from node.sync.journal import Journal
 from node.sync.models import SeenAssignment
+from node.sync.session_token import session_token_forget, session_token_keep, session_token_read
 from node.sync.transport import CountingTransport
 
 PARCELS_IN_A_BATCH = 100
@@ -51,6 +62,7 @@ class ContactReport:
     """How a contact went."""
 
     next_seconds: float
+    spread_seconds: float
     failures: Mapping[str, FederationError]
     """Of the steps that failed while the rest of the contact went on, by step."""
     bytes_up: int
@@ -98,19 +110,16 @@ class Contact:
             TransportError: there was none.
             WireError, TrustError: the centre does not take this node.
         """
-        self._time_compare()
-        self._session_open()
-        answer = self._check_in("check-in")
+        answer = self._greet()
         self._parcels_send()
-        is_fresh = self._metadata_refresh()
-        self._plan_take(answer)
-        assignment = self._assignment_take(answer) if is_fresh else None
-        if assignment is not None and self._install(assignment):
-            answer = self._check_in("report")
+        if self._is_something_new(answer):
+            answer = self._follow(answer)
         retry_seconds = self._update_deliver()
         self.journal.prune()
+        next_seconds = min(answer.next_checkin_seconds, retry_seconds or answer.next_checkin_seconds)
         return ContactReport(
-            next_seconds=min(answer.next_checkin_seconds, retry_seconds or answer.next_checkin_seconds),
+            next_seconds=max(next_seconds, retry_after_seconds(self.journal.failures.values())),
+            spread_seconds=answer.next_checkin_spread_seconds,
             failures=self.journal.failures,
             bytes_up=self.counter.bytes_up,
             bytes_down=self.counter.bytes_down,
@@ -119,11 +128,46 @@ class Contact:
     def check_in(self) -> CheckInAnswer:
         """Return the centre's answer to one check-in, with what it says of parcels and updates taken in."""
         epoch = epoch_name()
-        answer = self.client.check_in(self._check_in_document(epoch))
-        parcels_acknowledge(epoch=epoch, acknowledged_seq=answer.acknowledged_seq)
+        document = self._check_in_document(epoch)
+        answer = self.client.check_in(document)
+        install_reports_heard(reports=document.installs)
+        parcels_acknowledge(
+            epoch=epoch, acknowledged_seq=answer.acknowledged_seq, acknowledged_event=answer.acknowledged_event
+        )
         for receipt in answer.update_receipts:
             update_receive_receipt(receipt=receipt, root=self.root)
         return answer
+
+    def _greet(self) -> CheckInAnswer:
+        """Check in under the session that is still open, or under a new one."""
+        token = session_token_read(self.root)
+        if token:
+            self.client.session_resume(token)
+            try:
+                return self._check_in("check-in", over=SessionRefused)
+            except SessionRefused:
+                session_token_forget(self.root)
+        self._time_compare()
+        self._session_open()
+        return self._check_in("check-in")
+
+    def _follow(self, answer: CheckInAnswer) -> CheckInAnswer:
+        """Do what the centre says, and return its answer to the report on it where there was one."""
+        is_fresh = self._metadata_refresh()
+        self._plan_take(answer)
+        assignment = self._assignment_take(answer.assignment or envelope_seen()) if is_fresh else None
+        if assignment is not None and self._install(assignment):
+            return self._check_in("report")
+        return answer
+
+    def _is_something_new(self, answer: CheckInAnswer) -> bool:
+        if answer.assignment is not None or answer.round_plan is not None:
+            return True
+        seen = SeenAssignment.objects.first()
+        is_under_way = bool(seen and seen.release) and not install_is_settled(
+            root=self.root, digest=seen.release, sequence=seen.sequence
+        )
+        return is_under_way or not self.trusted.is_current(version=answer.metadata_version, now=self.clock())
 
     def _time_compare(self) -> None:
         with self.journal.step("time") as detail:
@@ -136,13 +180,17 @@ class Contact:
         with self.journal.step("session"):
             nonce = self.client.nonce(node_id=self.enrolment.node_id)
             request = SessionRequest(node_id=self.enrolment.node_id, nonce=nonce.nonce)
-            self.client.session_open(envelope_seal(payload=canonical_bytes(request), kind=SESSION, key=self.key))
+            session = self.client.session_open(
+                envelope_seal(payload=canonical_bytes(request), kind=SESSION, key=self.key)
+            )
+            session_token_keep(self.root, session.token)
 
-    def _check_in(self, name: str) -> CheckInAnswer:
-        with self.journal.step(name):
+    def _check_in(self, name: str, *, over: type[FederationError] | None = None) -> CheckInAnswer:
+        with self.journal.step(name, over=over):
             return self.check_in()
 
     def _check_in_document(self, epoch: str) -> CheckIn:
+        seen = envelope_seen()
         return CheckIn(
             node_id=self.enrolment.node_id,
             epoch=epoch,
@@ -152,22 +200,43 @@ class Contact:
             disk_free_bytes=disk_free_bytes(self.root),
             outbox_depth=parcels_waiting(),
             capabilities=capabilities(self.root),
+            problems=problems_find(self.root),
+            assignment_sequence=seen_sequence(),
+            assignment_sha256=sha256_hex(seen) if seen else "",
+            plan_id=plan_newest_id(),
+            updates_waiting=updates_waiting(),
         )
 
     def _parcels_send(self) -> None:
         with self.journal.step("parcels", may_fail=True) as detail:
-            epoch = epoch_name()
-            while due := parcels_due(limit=PARCELS_IN_A_BATCH):
-                batch = ParcelBatch(node_id=self.enrolment.node_id, epoch=epoch, parcels=due)
-                receipt = self.client.parcels_send(
-                    envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=self.key)
-                )
-                safe = parcels_acknowledge(
-                    epoch=receipt.epoch, acknowledged_seq=receipt.acknowledged_seq, quarantined=receipt.quarantined
-                )
+            limit, epoch = PARCELS_IN_A_BATCH, epoch_name()
+            while due := parcels_due(limit=limit):
+                try:
+                    safe = self._batch_send(due)
+                except CentreUnreachable:
+                    # A link that cuts every few thousand bytes takes a small batch where it never takes a large one.
+                    if len(due) == 1:
+                        raise
+                    limit = max(1, len(due) // 4)
+                    continue
                 detail.append(f"{safe} of {len(due)} safe")
-                if safe == 0:
+                limit = min(2 * limit, PARCELS_IN_A_BATCH)
+                if safe == 0 and epoch_name() == epoch:
                     break
+                epoch = epoch_name()
+
+    def _batch_send(self, due: tuple[Parcel, ...]) -> int:
+        """Return how many events are safe that were not before."""
+        batch = ParcelBatch(node_id=self.enrolment.node_id, epoch=epoch_name(), parcels=due)
+        receipt = self.client.parcels_send(envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=self.key))
+        if receipt.node_id != self.enrolment.node_id:
+            raise MalformedDocument(document="BatchReceipt", field="node_id", problem="of another node")
+        return parcels_acknowledge(
+            epoch=receipt.epoch,
+            acknowledged_seq=receipt.acknowledged_seq,
+            acknowledged_event=receipt.acknowledged_event,
+            quarantined=receipt.quarantined,
+        )
 
     def _metadata_refresh(self) -> bool:
         with self.journal.step("metadata", may_fail=True) as detail:
@@ -180,19 +249,19 @@ class Contact:
         with self.journal.step("plan", may_fail=True):
             plan_receive(envelope=answer.round_plan, director_key=self.trusted.director_key, now=self.clock())
 
-    def _assignment_take(self, answer: CheckInAnswer) -> Assignment | None:
+    def _assignment_take(self, envelope: bytes) -> Assignment | None:
         assignment: Assignment | None = None
-        if answer.assignment is None:
+        if not envelope:
             return assignment
         with self.journal.step("assignment", may_fail=True):
             assignment = assignment_verify(
-                answer.assignment,
+                envelope,
                 director_key=self.trusted.director_key,
                 node_id=self.enrolment.node_id,
                 seen_sequence=seen_sequence(),
                 trusted=self.trusted.trusted.releases,
             )
-            assignment_keep(assignment=assignment, envelope=answer.assignment, now=self.clock())
+            assignment_keep(assignment=assignment, envelope=envelope, now=self.clock())
         return assignment
 
     def _install(self, assignment: Assignment) -> bool:
@@ -252,6 +321,33 @@ def capabilities(root: Path) -> tuple[str, ...]:
     engine = engine_status(socket_path=engine_socket_path(root))
     able = {"chat": engine is not None and bool(engine.release), "train": can_train()}
     return tuple(name for name, is_able in able.items() if is_able)
+
+
+def problems_find(root: Path) -> tuple[str, ...]:
+    """Return the codes of what a person at the school should mend, in order, each once."""
+    found: list[str] = []
+    engine = engine_status(socket_path=engine_socket_path(root))
+    if engine is not None and engine.code:
+        found.append(engine.code)
+    try:
+        active_release(root=root)
+    except FederationError as error:
+        found.append(error.code)
+    if disk_free_bytes(root) < RESERVE_BYTES:
+        found.append(DiskFull.code)
+    return tuple(dict.fromkeys(found))
+
+
+def retry_after_seconds(errors: Collection[FederationError]) -> int:
+    """Return for how long a centre that was busy wants to be left alone; 0 where it did not say."""
+    asked = [error.fields["retry_after_seconds"] for error in errors if isinstance(error, CentreBusy)]
+    return max((seconds for seconds in asked if isinstance(seconds, int)), default=0)
+
+
+def envelope_seen() -> bytes:
+    """Return the newest assignment that was accepted, as it was signed; empty before the first."""
+    seen = SeenAssignment.objects.first()
+    return bytes(seen.envelope) if seen else b""
 
 
 def seen_sequence() -> int:

@@ -60,6 +60,7 @@ class SimulatedSchool:
         self.epoch = "epoch-1"
         self.running = None
         self.capabilities = ("chat", "train")
+        self.updates_waiting = ()
 
     @classmethod
     def enrolled(cls, client, *, name):
@@ -110,6 +111,11 @@ class SimulatedSchool:
             disk_free_bytes=10**10,
             outbox_depth=0,
             capabilities=self.capabilities,
+            problems=(),
+            assignment_sequence=0,
+            assignment_sha256="",
+            plan_id="",
+            updates_waiting=self.updates_waiting,
         )
         answer = self.post("check-ins", canonical_bytes(document))
         assert answer.status_code == 200, answer.content
