@@ -33,8 +33,8 @@ from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex
 RUN_BYTES = 4 * 1024 * 1024
 RESERVE_BYTES = 64 * 1024 * 1024
 FLUSH_SECONDS = 1.0
-WORTH_ANOTHER_TRY_BYTES = 16 * 1024
-"""A link that brought less before it ended is left alone for a while: each try costs a request."""
+WORTH_ANOTHER_TRY_BYTES = 1024
+"""A link that brought less before it ended is left alone for a while; another request costs about as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ from node.installed.services import (
     release_install,
     superseded_remove,
 )
+from node.installed.self_test import SelfTest, self_test_run
 from node.installed.state import Phase, Slots, slots_read
 from node.outbox.services import epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
 from node.root import engine_socket_path
@@ -89,6 +90,7 @@ class Contact:
         counter: CountingTransport,
         clock: Callable[[], datetime],
         times: ContactTimes,
+        self_test: SelfTest = self_test_run,
     ) -> None:
         """Prepare a contact.
 
@@ -97,6 +99,7 @@ class Contact:
             KeyUnreadable: its key is gone.
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
+        self.self_test = self_test
         self.enrolment = enrolment_read(root)
         self.key = node_key(root)
         self.client = CentreClient(http=http, base_url=self.enrolment.central_url)
@@ -163,11 +166,7 @@ class Contact:
     def _is_something_new(self, answer: CheckInAnswer) -> bool:
         if answer.assignment is not None or answer.round_plan is not None:
             return True
-        seen = SeenAssignment.objects.first()
-        is_under_way = bool(seen and seen.release) and not install_is_settled(
-            root=self.root, digest=seen.release, sequence=seen.sequence
-        )
-        return is_under_way or not self.trusted.is_current(version=answer.metadata_version, now=self.clock())
+        return _is_under_way(self.root) or not self.trusted.is_current(version=answer.metadata_version, now=self.clock())
 
     def _time_compare(self) -> None:
         with self.journal.step("time") as detail:
@@ -278,6 +277,7 @@ class Contact:
                 sequence=assignment.sequence,
                 source=HttpBlobSource(client=self.http, base_url=self.enrolment.central_url),
                 clock=self.clock,
+                self_test=self.self_test,
             )
             detail.append(state.value)
             if state is InstallState.TRIAL:
@@ -309,6 +309,14 @@ class Contact:
             )
             detail.append(word)
         return retry_seconds
+
+
+def _is_under_way(root: Path) -> bool:
+    """Tell whether the newest assignment has not come to its end here."""
+    seen = SeenAssignment.objects.first()
+    if seen is None or not seen.release:
+        return False
+    return not install_is_settled(root=root, digest=seen.release, sequence=seen.sequence)
 
 
 def running_digest(slots: Slots) -> str | None:
