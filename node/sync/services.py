@@ -29,6 +29,7 @@ from federation.wire.enrolment import SessionRequest
 from federation.wire.feedback import Parcel, ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
+from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import (
     active_release,
     install_is_settled,
@@ -37,7 +38,6 @@ from node.installed.services import (
     release_install,
     superseded_remove,
 )
-from node.installed.self_test import SelfTest, self_test_run
 from node.installed.state import Phase, Slots, slots_read
 from node.outbox.services import epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
 from node.root import engine_socket_path
@@ -166,7 +166,9 @@ class Contact:
     def _is_something_new(self, answer: CheckInAnswer) -> bool:
         if answer.assignment is not None or answer.round_plan is not None:
             return True
-        return _is_under_way(self.root) or not self.trusted.is_current(version=answer.metadata_version, now=self.clock())
+        return _is_under_way(self.root) or not self.trusted.is_current(
+            version=answer.metadata_version, now=self.clock()
+        )
 
     def _time_compare(self) -> None:
         with self.journal.step("time") as detail:

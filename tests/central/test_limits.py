@@ -15,9 +15,8 @@ from federation.wire.feedback import MAX_BATCH_BYTES, BatchReceipt, ParcelBatch,
 from tests.central.school import rating_parcel
 
 pytestmark = pytest.mark.django_db
-RATES = {
-    "addresses": "8/min", "enrolments": None, "sessions": None, "check-ins": "2/min", "parcels": "2/min", "leases": None,
-}  # fmt: skip
+UNLIMITED = dict.fromkeys(("enrolments", "sessions", "leases"))
+RATES = UNLIMITED | {"addresses": "8/min", "check-ins": "2/min", "parcels": "2/min"}
 
 
 @pytest.fixture
