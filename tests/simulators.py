@@ -186,6 +186,7 @@ class CentreSimulator:
             acknowledged_event=known[max(known)].event_id if known else "",
             metadata_version=metadata_version_read(self.tuf),
             next_checkin_spread_seconds=600,
+            quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
         )
 
     def _parcels(self, body: bytes) -> BatchReceipt:

@@ -27,6 +27,7 @@ from central.schools.services import school_invite
 from federation.wire.feedback import ParcelBatch, ParcelKind
 from node.outbox.models import Epoch, Parcel
 from node.outbox.services import (
+    acknowledged_seq,
     epoch_name,
     parcel_append,
     parcels_acknowledge,
@@ -100,8 +101,13 @@ class Outbox(RuleBasedStateMachine):
 
     @rule()
     def check_in(self):
-        safe = acknowledgement(node=self.node, epoch=epoch_name())
-        parcels_acknowledge(epoch=epoch_name(), acknowledged_seq=safe.seq, acknowledged_event=safe.event_id)
+        safe = acknowledgement(node=self.node, epoch=epoch_name(), heard_seq=acknowledged_seq())
+        parcels_acknowledge(
+            epoch=epoch_name(),
+            acknowledged_seq=safe.seq,
+            acknowledged_event=safe.event_id,
+            quarantined=safe.quarantined,
+        )
 
     @rule()
     def back_up(self):

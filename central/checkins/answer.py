@@ -32,7 +32,7 @@ def checkin_take(
     install_reports_take_in(node=node, reports=checkin.installs, now=now)
     late_node_join(node=node, now=now)
     assignment = assignment_for(node=node, key=key, now=now, seen_sequence=checkin.assignment_sequence)
-    safe = acknowledgement(node=node, epoch=checkin.epoch)
+    safe = acknowledgement(node=node, epoch=checkin.epoch, heard_seq=checkin.acknowledged_seq)
     return CheckInAnswer(
         server_time=now,
         next_checkin_seconds=next_checkin_seconds,
@@ -43,4 +43,5 @@ def checkin_take(
         acknowledged_event=safe.event_id,
         metadata_version=metadata_version(),
         next_checkin_spread_seconds=next_checkin_seconds // SPREAD_PART,
+        quarantined=safe.quarantined,
     )

@@ -32,6 +32,7 @@ from federation.wire.feedback import (
 
 LOGGER = logging.getLogger(__name__)
 TEXT_UNSTORABLE = "text_unstorable"
+MAX_QUARANTINED = 200
 MAX_NAME = 64
 MAX_SEQ = 2**62
 MAX_REVISION = 2**30
@@ -63,7 +64,7 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
         held = _held(cursor, batch)
         found = [_parcel_take_in(cursor, held, parcel, now) for parcel in batch.parcels]
         _cursor_advance(cursor)
-    safe = acknowledgement(node=node, epoch=batch.epoch)
+    safe = acknowledgement(node=node, epoch=batch.epoch, heard_seq=MAX_SEQ)
     return BatchReceipt(
         node_id=batch.node_id,
         epoch=batch.epoch,
@@ -75,19 +76,30 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
-    """All of an epoch up to the parcel `seq`, which is the event `event_id`, are safe; 0 and empty before the first."""
+    """All of an epoch up to the parcel `seq`, which is the event `event_id`, are safe; 0 and empty before the first.
+
+    `quarantined` are those of them that a human must look at, above the one up to which the node has heard.
+    """
 
     seq: int
     event_id: str
+    quarantined: tuple[Quarantined, ...] = ()
 
 
-def acknowledgement(*, node: Node, epoch: str) -> Acknowledgement:
-    """Return up to which parcel all of this epoch are safe."""
+def acknowledgement(*, node: Node, epoch: str, heard_seq: int) -> Acknowledgement:
+    """Return up to which parcel all of this epoch are safe, for a node that knows it up to `heard_seq`."""
     cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
     if cursor is None or cursor.acknowledged_seq == 0:
         return Acknowledgement(seq=0, event_id="")
-    newest = ReceivedParcel.objects.get(node=node, epoch=epoch, seq=cursor.acknowledged_seq)
-    return Acknowledgement(seq=newest.seq, event_id=newest.event_id)
+    received = ReceivedParcel.objects.filter(node=node, epoch=epoch)
+    newest = received.get(seq=cursor.acknowledged_seq)
+    bad = received.filter(seq__gt=min(heard_seq, MAX_SEQ), seq__lte=newest.seq, status=ParcelStatus.QUARANTINED)
+    said = bad.order_by("seq").values_list("seq", "code")[:MAX_QUARANTINED]
+    return Acknowledgement(
+        seq=newest.seq,
+        event_id=newest.event_id,
+        quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in said),
+    )
 
 
 def _judge_names(batch: ParcelBatch) -> None:

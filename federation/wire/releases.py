@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from federation.wire.feedback import Quarantined
+
 CHUNK_BYTES = 256 * 1024
 
 
@@ -107,6 +109,8 @@ class CheckIn:
     """Of the newest round plan that the node has; empty before the first."""
     updates_waiting: tuple[str, ...]
     """SHA-256 of the updates on which the node still needs the centre's word."""
+    acknowledged_seq: int
+    """Up to which parcel of the epoch the node knows that all are safe; 0 before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,3 +143,5 @@ class CheckInAnswer:
     """Of the newest TUF root and timestamp, such as `1.17`: who has both need not ask; a revocation raises it."""
     next_checkin_spread_seconds: int
     """The node adds a random part of this to `next_checkin_seconds`, so that schools do not come all at once."""
+    quarantined: tuple[Quarantined, ...]
+    """Of the parcels above the check-in's `acknowledged_seq`: their receipt may have been lost."""

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import Max
 
 from federation.errors import CapacityError
 from federation.wire import feedback
@@ -99,6 +100,15 @@ def parcels_acknowledge(
     for entry in quarantined:
         Parcel.objects.filter(seq=entry.seq).update(quarantine_code=entry.code[:64])
     return Parcel.objects.filter(seq__lte=acknowledged_seq, is_acknowledged=False).update(is_acknowledged=True)
+
+
+def acknowledged_seq() -> int:
+    """Return up to which event of the present epoch all are safe; 0 before the first."""
+    first_waiting = Parcel.objects.waiting().values_list("seq", flat=True).first()
+    safe = Parcel.objects.filter(is_acknowledged=True)
+    return (safe if first_waiting is None else safe.filter(seq__lt=first_waiting)).aggregate(newest=Max("seq"))[
+        "newest"
+    ] or 0
 
 
 def parcels_waiting() -> int:

@@ -39,7 +39,7 @@ from node.installed.services import (
     superseded_remove,
 )
 from node.installed.state import Phase, Slots, slots_read
-from node.outbox.services import epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
+from node.outbox.services import acknowledged_seq, epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
 from node.root import engine_socket_path
 from node.rounds.services import plan_newest_id, plan_receive, update_receive_receipt, updates_waiting
 from node.rounds.training import can_train
@@ -135,7 +135,10 @@ class Contact:
         answer = self.client.check_in(document)
         install_reports_heard(reports=document.installs)
         parcels_acknowledge(
-            epoch=epoch, acknowledged_seq=answer.acknowledged_seq, acknowledged_event=answer.acknowledged_event
+            epoch=epoch,
+            acknowledged_seq=answer.acknowledged_seq,
+            acknowledged_event=answer.acknowledged_event,
+            quarantined=answer.quarantined,
         )
         for receipt in answer.update_receipts:
             update_receive_receipt(receipt=receipt, root=self.root)
@@ -206,6 +209,7 @@ class Contact:
             assignment_sha256=sha256_hex(seen) if seen else "",
             plan_id=plan_newest_id(),
             updates_waiting=updates_waiting(),
+            acknowledged_seq=acknowledged_seq(),
         )
 
     def _parcels_send(self) -> None:

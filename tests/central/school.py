@@ -101,7 +101,7 @@ class SimulatedSchool:
     def receipt(self, *parcels):
         return parse(BatchReceipt, self.send_parcels(*parcels).content)
 
-    def check_in(self, *reports):
+    def check_in(self, *reports, **said):
         document = CheckIn(
             node_id=self.node_id,
             epoch=self.epoch,
@@ -116,8 +116,9 @@ class SimulatedSchool:
             assignment_sha256="",
             plan_id="",
             updates_waiting=self.updates_waiting,
+            acknowledged_seq=0,
         )
-        answer = self.post("check-ins", canonical_bytes(document))
+        answer = self.post("check-ins", canonical_bytes(replace(document, **said)))
         assert answer.status_code == 200, answer.content
         return parse(CheckInAnswer, answer.content)
 
