@@ -62,6 +62,7 @@ class CentreSimulator:
     parcels: dict[tuple[str, str], dict[int, Parcel]] = field(default_factory=dict)
     check_ins: list[CheckIn] = field(default_factory=list)
     receipts_to_lose: int = 0
+    receipt_node_id: str = ""
     quarantine: dict[int, str] = field(default_factory=dict)
     assignment: bytes | None = None
     round_plan: bytes | None = None
@@ -200,7 +201,7 @@ class CentreSimulator:
             self.receipts_to_lose -= 1
             raise ReceiptLost
         return BatchReceipt(
-            node_id=node_id,
+            node_id=self.receipt_node_id or node_id,
             epoch=batch.epoch,
             acknowledged_seq=max(kept),
             quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
