@@ -213,6 +213,8 @@ class _Fetch:
                 if self._should_stop():
                     break
         except LinkLost:
+            if chunk > run.last:
+                return
             self._beginning.keep(ChunkPlace(run.file, chunk), bytes(held))
             raise
         if self._should_stop():
