@@ -233,12 +233,25 @@ class _Fetch:
         entry = self._index.files[place.file]
         if _is_chunk(content, entry, place):
             return content
-        again = b"".join(self._source.read_range(entry.sha256, place.chunk * CHUNK_BYTES, self._size_bytes(place)))
-        if len(again) < self._size_bytes(place):
-            raise LinkLost(sha256=entry.sha256, problem="short")
+        again = self._once_more(place)
         if not _is_chunk(again, entry, place):
             raise ChunkMismatch(release=index_digest(self._index), path=entry.path, chunk=place.chunk)
         return again
+
+    def _once_more(self, place: ChunkPlace) -> bytes:
+        """Return a chunk asked for by itself; what came before a cut takes the place of the false beginning."""
+        sha256, size_bytes = self._index.files[place.file].sha256, self._size_bytes(place)
+        came = bytearray()
+        try:
+            for piece in self._source.read_range(sha256, place.chunk * CHUNK_BYTES, size_bytes):
+                came += piece
+        except LinkLost:
+            self._beginning.keep(place, bytes(came))
+            raise
+        if len(came) < size_bytes:
+            self._beginning.keep(place, bytes(came))
+            raise LinkLost(sha256=sha256, problem="short")
+        return bytes(came)
 
     def _take_over(self, number: int, held: Path) -> None:
         """Take a file from another release on this disk; if it turns out damaged there, it is fetched after all."""

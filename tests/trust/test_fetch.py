@@ -104,6 +104,22 @@ def test_a_link_that_never_carries_a_whole_chunk_brings_a_release_in_the_end(cen
     assert _same(package, places["into"])
 
 
+def test_a_false_beginning_is_overcome_by_a_link_that_never_carries_a_whole_chunk(
+    centre, index, package, source, places
+):
+    for tries in range(100):
+        beginning = places["partial"] / "beginning"
+        if tries == 3:
+            place, _, content = beginning.read_bytes().partition(b"\n")
+            beginning.write_bytes(place + b"\n" + bytes(len(content)))
+        centre.cut_after_bytes[:] = [CHUNK_BYTES // 3, CHUNK_BYTES // 3, 0]
+        with contextlib.suppress(LinkLost):
+            release_fetch(index=index, source=source, **places)
+        if places["into"].exists():
+            break
+    assert _same(package, places["into"])
+
+
 def test_a_false_beginning_of_a_chunk_is_found_and_costs_that_chunk_alone(centre, index, package, source, places):
     centre.cut_after_bytes[:] = [5 * CHUNK_BYTES + 1000, 0]
     with pytest.raises(LinkLost):
