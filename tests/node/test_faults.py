@@ -34,8 +34,8 @@ LINKS = {
     "swapped bodies": Link(swap_share=0.3),
     "stale caches": Link(stale_share=0.5),
     "all at once": Link(
-        cut_every_bytes=100_003, request_loss=0.04, answer_loss=0.04, busy_share=0.04, truncate_share=0.04,
-        swap_share=0.04, stale_share=0.04,
+        cut_every_bytes=60_013, request_loss=0.1, answer_loss=0.1, busy_share=0.1, truncate_share=0.1, swap_share=0.1,
+        stale_share=0.1,
     ),
 }  # fmt: skip
 
