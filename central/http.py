@@ -6,7 +6,7 @@ A refusal is answered as {"code", "fields", "message"}, the message in the langu
 from __future__ import annotations
 
 import logging
-import zlib
+import math
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import RequestDataTooBig
@@ -22,7 +22,9 @@ from central.schools.models import Node
 from central.schools.sessions import session_node
 from central.words import sentence
 from federation.errors import CapacityError, FederationError, TransportError, TrustError, WireError
+from federation.trust.envelopes import PACKED_TYPE, envelope_unpack
 from federation.wire.canonical import MAX_DOCUMENT_BYTES, parse, to_plain
+from federation.wire.compression import BodyTooLarge, body_inflate
 
 if TYPE_CHECKING:
     # rest_framework.views reads the settings, and those name this module.
@@ -46,18 +48,6 @@ _CODE_STATUS = {
     "round_unknown": 404,
     "body_too_large": 413,
 }
-
-
-class BodyTooLarge(WireError):
-    """A request's body is longer than `limit_bytes`, or would be once inflated."""
-
-    code = "body_too_large"
-
-
-class BodyDamaged(WireError):
-    """A request's body says that it is deflated and is not."""
-
-    code = "body_damaged"
 
 
 class NodeAuthentication(BaseAuthentication):
@@ -88,29 +78,29 @@ class IsNode(BasePermission):
         return isinstance(request.user, Node)
 
 
-def body_read(request: Request) -> bytes:
-    """Return the request's body, inflated where its Content-Encoding is `deflate` (zlib).
+def body_read(request: Request, *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return the request's body, inflated where its Content-Encoding is `deflate` or `bzip2`.
 
     Raises:
-        BodyTooLarge: it is longer than a document may be.
+        BodyTooLarge: it is longer than `limit_bytes`, as it came or inflated.
         BodyDamaged: it cannot be inflated.
     """
     try:
-        body = request._request.body  # noqa: SLF001 - DRF's own way to the raw body would parse it first
+        body = bytes(request._request.body)  # noqa: SLF001 - DRF's own way to the raw body would parse it first
     except RequestDataTooBig as error:
-        raise BodyTooLarge(limit_bytes=MAX_DOCUMENT_BYTES) from error
-    if request.headers.get("Content-Encoding", "") != "deflate":
-        return bytes(body)
-    inflater = zlib.decompressobj()
-    try:
-        content = inflater.decompress(body, MAX_DOCUMENT_BYTES)
-    except zlib.error as error:
-        raise BodyDamaged from error
-    if inflater.unconsumed_tail:
-        raise BodyTooLarge(limit_bytes=MAX_DOCUMENT_BYTES)
-    if not inflater.eof:
-        raise BodyDamaged
-    return content
+        raise BodyTooLarge(limit_bytes=limit_bytes) from error
+    return body_inflate(body, coding=request.headers.get("Content-Encoding", ""), limit_bytes=limit_bytes)
+
+
+def envelope_read(request: Request, *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> bytes:
+    """Return the envelope that is the request's body, unpacked where its Content-Type says that it is packed.
+
+    Raises:
+        BodyTooLarge, BodyDamaged: as `body_read`.
+        MalformedDocument: it is no packed envelope.
+    """
+    body = body_read(request, limit_bytes=limit_bytes)
+    return envelope_unpack(body) if request.content_type == PACKED_TYPE else body
 
 
 def document_read(kind: type[DocumentT], request: Request) -> DocumentT:
@@ -163,6 +153,6 @@ def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:
         return None
     code = {401: "session_missing", 403: "session_missing"}.get(error.status_code, str(error.default_code))
     wait = getattr(error, "wait", None)
-    headers = {"Retry-After": str(int(wait))} if wait else None
+    headers = {"Retry-After": str(math.ceil(wait))} if wait else None
     body = {"code": code, "fields": {}, "message": sentence(code, {})}
     return Response(body, status=error.status_code, headers=headers)

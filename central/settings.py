@@ -4,7 +4,7 @@ SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENT
 SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
 SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
 SORO_CENTRAL_BLOBS (s3://bucket/prefix), SORO_CENTRAL_S3_ENDPOINT, SORO_CENTRAL_BLOBS_ACCEL (nginx's internal address),
-SORO_CENTRAL_DEBUG,
+SORO_CENTRAL_DEBUG, SORO_CENTRAL_PROXIES (how many proxies in front name the client's address; default 0),
 SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower), SORO_CENTRAL_ADDRESS (under which
 schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the private authority that vouches for
 the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid claim code is enough; `manual`:
@@ -82,7 +82,14 @@ DATABASES = {
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+# Only counters of requests are in it. On SQLite there is one web process; on PostgreSQL several share a table.
+_LOCAL_CACHE = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+_TABLE_CACHE = {
+    "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+    "LOCATION": "central_cache",
+    "OPTIONS": {"MAX_ENTRIES": 20_000},
+}
+CACHES = {"default": _LOCAL_CACHE if DATABASES["default"]["ENGINE"].endswith("sqlite3") else _TABLE_CACHE}
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -111,8 +118,18 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PARSER_CLASSES": [],
     "EXCEPTION_HANDLER": "central.http.error_answer",
     "UNAUTHENTICATED_USER": None,
-    # Many schools may share one public address, so these only stop guessing, not use.
-    "DEFAULT_THROTTLE_RATES": {"enrolments": "60/min", "sessions": "1200/min"},
+    # Many schools may share one public address, so the first three, by address, only stop guessing.
+    # The others are a node's.
+    "DEFAULT_THROTTLE_RATES": {
+        "addresses": "100/sec",
+        "enrolments": "60/min",
+        "sessions": "1200/min",
+        "check-ins": "60/min",
+        "parcels": "120/min",
+        "leases": "30/min",
+    },
+    # Proxies in front whose X-Forwarded-For is believed; with none the header is anybody's word.
+    "NUM_PROXIES": int(os.environ.get("SORO_CENTRAL_PROXIES", "0")),
 }
 
 # Finished steps of release builds are kept here, so that a build that was cut goes on where it was.

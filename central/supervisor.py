@@ -62,6 +62,7 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
     if has_flower:
         port_check(host=plan.host, port=plan.fleet_port, option="--fleet-port")
     call_command("migrate", interactive=False, verbosity=0)
+    call_command("createcachetable", verbosity=0)
     disk = CentreDisk(plan.root)
     specs = web_specs(plan, disk, has_flower=has_flower)
     if has_flower:

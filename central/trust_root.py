@@ -43,6 +43,15 @@ def root_fingerprint() -> str:
     return tuf_publisher.root_fingerprint(root_metadata_read())
 
 
+def metadata_version() -> str:
+    """Return the versions of the root and the timestamp that are published now, such as `1.17`.
+
+    Raises:
+        RepositoryMissing: the keys were not created yet.
+    """
+    return tuf_publisher.metadata_version_read(centre_disk().tuf)
+
+
 def director_key() -> DirectorKey:
     """Return the key that signs assignments and round plans: the one that the published targets name.
 

@@ -36,7 +36,7 @@ LOCALE_PATHS = [*central_settings.LOCALE_PATHS, *node_settings.LOCALE_PATHS]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 REST_FRAMEWORK = {
     **central_settings.REST_FRAMEWORK,
-    "DEFAULT_THROTTLE_RATES": dict.fromkeys(("enrolments", "sessions")),
+    "DEFAULT_THROTTLE_RATES": dict.fromkeys(central_settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]),
 }
 # Otherwise each test client would first look up every static file of both projects.
 WHITENOISE_AUTOREFRESH = True

@@ -7,7 +7,6 @@ import json
 import socket
 import ssl
 import threading
-import zlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +17,7 @@ from federation.trust.envelopes import (
     ASSIGNMENT,
     ENROLMENT,
     KEY_ROTATION,
+    PACKED_TYPE,
     PARCELS,
     ROUND_PLAN,
     SESSION,
@@ -25,18 +25,21 @@ from federation.trust.envelopes import (
     envelope_open,
     envelope_payload_unverified,
     envelope_seal,
+    envelope_unpack,
     signature_make,
 )
 from federation.trust.keys import director_key_load, key_id, public_key_load
 from federation.trust.release_bytes import index_build, index_digest
 from federation.trust.tuf_publisher import (
     director_key_path,
+    metadata_version_read,
     repository_create,
     root_fingerprint,
     target_publish,
     targets_withdraw,
 )
-from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.canonical import MAX_DOCUMENT_BYTES, canonical_bytes, parse, sha256_hex
+from federation.wire.compression import body_inflate
 from federation.wire.enrolment import (
     Authority,
     EnrolmentAnswer,
@@ -75,6 +78,7 @@ class CentreSimulator:
     parcels: dict[tuple[str, str], dict[int, Parcel]] = field(default_factory=dict)
     check_ins: list[CheckIn] = field(default_factory=list)
     receipts_to_lose: int = 0
+    receipt_node_id: str = ""
     quarantine: dict[int, str] = field(default_factory=dict)
     assignment: bytes | None = None
     round_plan: bytes | None = None
@@ -243,15 +247,18 @@ class CentreSimulator:
                 self.node_keys.clear()
                 raise Refusal(401, "session_unknown")
         known = self.parcels.get((check_in.node_id, check_in.epoch), {})
-        newest = max(known, default=0)
+        has_assignment = self.assignment is not None and sha256_hex(self.assignment) == check_in.assignment_sha256
         return CheckInAnswer(
             server_time=self.clock(),
             next_checkin_seconds=3600,
-            assignment=self.assignment,
+            assignment=None if has_assignment else self.assignment,
             round_plan=self.round_plan,
-            acknowledged_seq=newest,
+            acknowledged_seq=max(known, default=0),
             update_receipts=self.update_receipts,
-            acknowledged_event_id=known[newest].event_id if newest else "",
+            acknowledged_event=known[max(known)].event_id if known else "",
+            metadata_version=metadata_version_read(self.tuf),
+            next_checkin_spread_seconds=600,
+            quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
         )
 
     def _parcels(self, body: bytes) -> BatchReceipt:
@@ -265,10 +272,11 @@ class CentreSimulator:
             self.receipts_to_lose -= 1
             raise ReceiptLost
         return BatchReceipt(
-            node_id=node_id,
+            node_id=self.receipt_node_id or node_id,
             epoch=batch.epoch,
             acknowledged_seq=max(kept),
             quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
+            acknowledged_event=kept[max(kept)].event_id,
         )
 
 
@@ -311,8 +319,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self._is_endless():
             return
-        is_compressed = self.headers.get("Content-Encoding") == "deflate"
-        self._api(zlib.decompress(body) if is_compressed else body)
+        coding = self.headers.get("Content-Encoding", "")
+        body = body_inflate(body, coding=coding, limit_bytes=MAX_DOCUMENT_BYTES)
+        self._api(envelope_unpack(body) if self.headers.get("Content-Type") == PACKED_TYPE else body)
 
     def _api(self, body: bytes) -> None:
         path = self.path.removeprefix("/api/v1/")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from central.feedback.clones import epoch_hear
-from central.feedback.services import acknowledged_of
+from central.feedback.services import acknowledgement
 from central.rollouts.director import assignment_for
 from central.rollouts.reports import install_reports_take_in
 from central.rollouts.tick import late_node_join
@@ -13,14 +13,19 @@ from central.schools.models import Node
 from central.schools.services import node_touch
 from central.schools.sessions import node_expect
 from central.training.offers import plan_envelope_for, receipts_for
+from central.trust_root import metadata_version
 from federation.trust.keys import DirectorKey
+from federation.wire.canonical import sha256_hex
 from federation.wire.releases import CheckIn, CheckInAnswer
+
+SPREAD_PART = 2
+"""Schools come back within this part of the pause more, so that those who lost the centre together part again."""
 
 
 def checkin_take(
     *, node: Node, checkin: CheckIn, key: DirectorKey, next_checkin_seconds: int, now: datetime
 ) -> CheckInAnswer:
-    """Record all that `checkin` says and return all that the centre has to say to `node`.
+    """Record all that `checkin` says and return all that the centre has to say to `node` and that it does not know.
 
     Raises:
         NodeMismatch: the check-in names another node; nothing is recorded.
@@ -30,13 +35,17 @@ def checkin_take(
     node_touch(node=node, checkin=checkin, now=now)
     install_reports_take_in(node=node, reports=checkin.installs, now=now)
     late_node_join(node=node, now=now)
-    acknowledged = acknowledged_of(node=node, epoch=checkin.epoch)
+    assignment = assignment_for(node=node, key=key, now=now, seen_sequence=checkin.assignment_sequence)
+    safe = acknowledgement(node=node, epoch=checkin.epoch, heard_seq=checkin.acknowledged_seq)
     return CheckInAnswer(
         server_time=now,
         next_checkin_seconds=next_checkin_seconds,
-        assignment=assignment_for(node=node, key=key, now=now),
-        round_plan=plan_envelope_for(node=node, key=key, now=now),
-        acknowledged_seq=acknowledged.seq,
-        update_receipts=receipts_for(node=node),
-        acknowledged_event_id=acknowledged.event_id,
+        assignment=None if sha256_hex(assignment) == checkin.assignment_sha256 else assignment,
+        round_plan=plan_envelope_for(node=node, key=key, now=now, held_plan_id=checkin.plan_id),
+        acknowledged_seq=safe.seq,
+        update_receipts=receipts_for(node=node, digests=checkin.updates_waiting),
+        acknowledged_event=safe.event_id,
+        metadata_version=metadata_version(),
+        next_checkin_spread_seconds=next_checkin_seconds // SPREAD_PART,
+        quarantined=safe.quarantined,
     )

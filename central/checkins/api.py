@@ -6,19 +6,18 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from central.checkins.answer import checkin_take
-from central.http import IsNode, NodeAuthentication, asking_node, document_answer, document_read
+from central.http import asking_node, document_answer, document_read
+from central.node_doors import NodeView
 from central.trust_root import director_key
 from federation.wire.releases import CheckIn
 
 
-class CheckInView(APIView):
+class CheckInView(NodeView):
     """POST /api/v1/check-ins."""
 
-    authentication_classes = (NodeAuthentication,)
-    permission_classes = (IsNode,)
+    throttle_scope = "check-ins"
 
     def post(self, request: Request) -> Response:
         """Hear a node out and answer it."""

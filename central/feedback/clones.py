@@ -20,8 +20,7 @@ from central.schools.audit import audit_record
 from central.schools.errors import StatusConflict
 from central.schools.invitations import Render, node_reinvite
 from central.schools.models import Node
-
-CLONE_SUSPECTED = "clone_suspected"
+from federation.wire.feedback import CLONE_SUSPECTED
 
 
 def epoch_hear(*, node: Node, epoch: str, now: datetime) -> None:

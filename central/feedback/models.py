@@ -144,6 +144,8 @@ class Rating(models.Model):
     teacher = models.CharField(_("teacher's pseudonym"), max_length=64, blank=True)
     rated_at = models.DateTimeField(_("rated"), null=True)
     received_at = models.DateTimeField(_("received"))
+    # Which of the node's epochs said so: they are numbered in the order in which they began here.
+    cursor = models.ForeignKey(OutboxCursor, on_delete=models.PROTECT, null=True, editable=False, related_name="+")
 
     objects = RatingQuerySet.as_manager()
 

@@ -1,7 +1,8 @@
 """Takes parcels in; with `clones` the only writer of parcels, cursors, alarms and ratings.
 
 A parcel that was received once changes nothing when it comes again. A bad one is kept aside with its code and counts as
-received. A tombstone wins over every revision of its record, whichever came first.
+received. Of a record's revisions the highest of the newest epoch counts: a restored PC speaks for its school again. A
+tombstone wins over every revision of its record, whichever came first.
 """
 
 from __future__ import annotations
@@ -13,16 +14,25 @@ from datetime import datetime
 
 from django.db import transaction
 
-from central.feedback.clones import CLONE_SUSPECTED, alarm_raise
+from central.feedback.clones import alarm_raise
 from central.feedback.models import CloneAlarm, CloneSign, OutboxCursor, ParcelStatus, Rating, ReceivedParcel
 from central.schools.models import Node
 from central.schools.sessions import node_expect
 from federation.errors import WireError
 from federation.wire.canonical import from_plain, to_plain
-from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, ParcelKind, Quarantined, RatingBody
+from federation.wire.feedback import (
+    CLONE_SUSPECTED,
+    BatchReceipt,
+    Parcel,
+    ParcelBatch,
+    ParcelKind,
+    Quarantined,
+    RatingBody,
+)
 
 LOGGER = logging.getLogger(__name__)
 TEXT_UNSTORABLE = "text_unstorable"
+MAX_QUARANTINED = 200
 MAX_NAME = 64
 MAX_SEQ = 2**62
 MAX_REVISION = 2**30
@@ -51,31 +61,45 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
     _judge_names(batch)
     with transaction.atomic():
         cursor, _ = OutboxCursor.objects.select_for_update().get_or_create(node=node, epoch=batch.epoch)
-        found = [_parcel_take_in(node, batch.epoch, parcel, now) for parcel in batch.parcels]
+        held = _held(cursor, batch)
+        found = [_parcel_take_in(cursor, held, parcel, now) for parcel in batch.parcels]
         _cursor_advance(cursor)
-    quarantined = tuple(entry for entry in found if entry is not None)
+    safe = acknowledgement(node=node, epoch=batch.epoch, heard_seq=MAX_SEQ)
     return BatchReceipt(
         node_id=batch.node_id,
         epoch=batch.epoch,
-        acknowledged_seq=cursor.acknowledged_seq,
-        quarantined=quarantined,
+        acknowledged_seq=safe.seq,
+        quarantined=tuple(entry for entry in found if entry is not None),
+        acknowledged_event=safe.event_id,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledged:
-    """Up to which parcel all of an epoch are safe, and which event that one is: 0 and empty before the first."""
+class Acknowledgement:
+    """All of an epoch up to the parcel `seq`, which is the event `event_id`, are safe; 0 and empty before the first.
+
+    `quarantined` are those of them that a human must look at, above the one up to which the node has heard.
+    """
 
     seq: int
     event_id: str
+    quarantined: tuple[Quarantined, ...] = ()
 
 
-def acknowledged_of(*, node: Node, epoch: str) -> Acknowledged:
-    """Return where the centre stands with this epoch of the node."""
+def acknowledgement(*, node: Node, epoch: str, heard_seq: int) -> Acknowledgement:
+    """Return up to which parcel all of this epoch are safe, for a node that knows it up to `heard_seq`."""
     cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
-    seq = cursor.acknowledged_seq if cursor else 0
-    newest = ReceivedParcel.objects.filter(node=node, epoch=epoch, seq=seq).first()
-    return Acknowledged(seq=seq, event_id=newest.event_id if newest else "")
+    if cursor is None or cursor.acknowledged_seq == 0:
+        return Acknowledgement(seq=0, event_id="")
+    received = ReceivedParcel.objects.filter(node=node, epoch=epoch)
+    newest = received.get(seq=cursor.acknowledged_seq)
+    bad = received.filter(seq__gt=min(heard_seq, MAX_SEQ), seq__lte=newest.seq, status=ParcelStatus.QUARANTINED)
+    said = bad.order_by("seq").values_list("seq", "code")[:MAX_QUARANTINED]
+    return Acknowledgement(
+        seq=newest.seq,
+        event_id=newest.event_id,
+        quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in said),
+    )
 
 
 def _judge_names(batch: ParcelBatch) -> None:
@@ -87,25 +111,35 @@ def _judge_names(batch: ParcelBatch) -> None:
             raise ParcelNumberInvalid(seq=parcel.seq)
 
 
-def _parcel_take_in(node: Node, epoch: str, parcel: Parcel, now: datetime) -> Quarantined | None:
-    """Keep one parcel and say whether it was quarantined."""
-    held = ReceivedParcel.objects.filter(node=node, epoch=epoch, seq=parcel.seq).first()
-    if held is not None and held.event_id != parcel.event_id:
-        _clone_alarm(held, parcel, now)
+def _held(cursor: OutboxCursor, batch: ParcelBatch) -> dict[int, ReceivedParcel]:
+    """Return those that came before, by number."""
+    numbers = [parcel.seq for parcel in batch.parcels]
+    rows = ReceivedParcel.objects.filter(node=cursor.node, epoch=cursor.epoch, seq__in=numbers).defer("body")
+    return {row.seq: row for row in rows}
+
+
+def _parcel_take_in(
+    cursor: OutboxCursor, held: dict[int, ReceivedParcel], parcel: Parcel, now: datetime
+) -> Quarantined | None:
+    """Keep one parcel, also among those `held`, and say whether it was quarantined."""
+    row = held.get(parcel.seq)
+    if row is not None and row.event_id != parcel.event_id:
+        _clone_alarm(row, parcel, now)
         return Quarantined(seq=parcel.seq, code=CLONE_SUSPECTED)
-    if held is None:
-        held = _parcel_keep(node, epoch, parcel, now)
-    return Quarantined(seq=held.seq, code=held.code) if held.code else None
+    if row is None:
+        row = held[parcel.seq] = _parcel_keep(cursor, parcel, now)
+    return Quarantined(seq=row.seq, code=row.code) if row.code else None
 
 
-def _parcel_keep(node: Node, epoch: str, parcel: Parcel, now: datetime) -> ReceivedParcel:
+def _parcel_keep(cursor: OutboxCursor, parcel: Parcel, now: datetime) -> ReceivedParcel:
     body = to_plain(parcel.body)
     rating, code = _rating_body(parcel)
     if not _is_storable(body):
         rating, code, body = None, TEXT_UNSTORABLE, {"escaped": json.dumps(body)}
+    node = cursor.node
     held = ReceivedParcel.objects.create(
         node=node,
-        epoch=epoch,
+        epoch=cursor.epoch,
         seq=parcel.seq,
         event_id=parcel.event_id,
         record_id=parcel.record_id,
@@ -119,9 +153,9 @@ def _parcel_keep(node: Node, epoch: str, parcel: Parcel, now: datetime) -> Recei
     if code:
         LOGGER.warning("parcel %s of node %s is quarantined: %s", parcel.seq, node.pk, code)
     elif parcel.kind is ParcelKind.TOMBSTONE:
-        _record_erase(node, parcel, now)
+        _record_erase(cursor, parcel, now)
     elif rating is not None:
-        _rating_project(node, parcel, rating, now)
+        _rating_project(cursor, parcel, rating, now)
     return held
 
 
@@ -142,7 +176,8 @@ def _is_storable(body: object) -> bool:
         return False
 
 
-def _rating_project(node: Node, parcel: Parcel, body: RatingBody, now: datetime) -> None:
+def _rating_project(cursor: OutboxCursor, parcel: Parcel, body: RatingBody, now: datetime) -> None:
+    node = cursor.node
     if _is_record_of_other_node(node, parcel.record_id):
         # A copied disk has sent it before, under the name that both PCs had then.
         return
@@ -150,10 +185,9 @@ def _rating_project(node: Node, parcel: Parcel, body: RatingBody, now: datetime)
     if rating is not None and rating.is_deleted:
         # The words came after the wish to delete them.
         _parcels_erase(node, parcel.record_id)
-    elif rating is None or parcel.revision > rating.revision:
-        Rating.objects.update_or_create(
-            node=node, record_id=parcel.record_id, defaults=_rating_fields(parcel, body) | {"received_at": now}
-        )
+    elif rating is None or (cursor.pk, parcel.revision) > (rating.cursor_id or 0, rating.revision):
+        fields = _rating_fields(parcel, body) | {"received_at": now, "cursor": cursor}
+        Rating.objects.update_or_create(node=node, record_id=parcel.record_id, defaults=fields)
 
 
 def _is_record_of_other_node(node: Node, record_id: str) -> bool:
@@ -176,7 +210,7 @@ def _rating_fields(parcel: Parcel, body: RatingBody) -> dict[str, object]:
     }
 
 
-def _record_erase(node: Node, parcel: Parcel, now: datetime) -> None:
+def _record_erase(cursor: OutboxCursor, parcel: Parcel, now: datetime) -> None:
     erased: dict[str, object] = {
         "question": "",
         "answer": "",
@@ -185,14 +219,14 @@ def _record_erase(node: Node, parcel: Parcel, now: datetime) -> None:
         "reasons": [],
         "subject": "",
         "grade": 0,
+        "teacher": "",
     }
+    said = {"is_deleted": True, "revision": parcel.revision, "received_at": now}
     # A copied disk may have sent the record under the name that both PCs had then; the wish holds for that one too.
+    node = cursor.node
     for owner in {node, *Node.objects.filter(ratings__record_id=parcel.record_id, school=node.school_id)}:
-        Rating.objects.update_or_create(
-            node=owner,
-            record_id=parcel.record_id,
-            defaults={**erased, "teacher": "", "is_deleted": True, "revision": parcel.revision, "received_at": now},
-        )
+        spoken = {"cursor": cursor} if owner == node else {}
+        Rating.objects.update_or_create(node=owner, record_id=parcel.record_id, defaults={**erased, **said, **spoken})
         _parcels_erase(owner, parcel.record_id)
 
 

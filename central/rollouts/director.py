@@ -31,6 +31,7 @@ from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import Assignment as AssignmentDocument
 
 ACTOR = "centre"
+MAX_SEQUENCE = 2**62
 _STAYS_BECAUSE = {
     AssignmentStatus.REVERTED: "reverted_here",
     AssignmentStatus.FAILED_VERIFY: "verify_failed_here",
@@ -57,13 +58,17 @@ def assignment_make(*, node: Node, wave: Wave, now: datetime) -> Assignment:
         return Assignment.objects.create(rollout=wave.rollout, wave=wave, node=node, created_at=now)
 
 
-def assignment_for(*, node: Node, key: DirectorKey, now: datetime) -> bytes:
-    """Return the director's signed word to `node`; with it, a pending assignment counts as offered."""
+def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> bytes:
+    """Return the director's signed word to `node`; with it, a pending assignment counts as offered.
+
+    Its sequence is never below `seen_sequence`, the highest that the node has seen: a centre that was restored from a
+    backup is heard again.
+    """
     with transaction.atomic():
         Node.objects.select_for_update().get(pk=node.pk)
         assignment = _newest_assignment(node)
         word = _word_for(node, assignment)
-        directive = _directive_keep(node, word, key, now)
+        directive = _directive_keep(node, word, key, now, min(seen_sequence, MAX_SEQUENCE))
         if assignment is not None and word.release and assignment.status == AssignmentStatus.PENDING:
             status_move(
                 assignment,
@@ -117,11 +122,12 @@ def _why_nothing_newer(node: Node, after: int) -> str:
     return "rollout_paused" if rollout.status == RolloutStatus.PAUSED else "wave_not_open"
 
 
-def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime) -> Directive:
+def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, seen_sequence: int) -> Directive:
     held = Directive.objects.filter(node=node).first()
-    if held is not None and word == _word_of(held) and key_id(key) in envelope_key_ids(bytes(held.envelope)):
+    is_signed = held is not None and key_id(key) in envelope_key_ids(bytes(held.envelope))
+    if held is not None and is_signed and word == _word_of(held) and held.sequence >= seen_sequence:
         return held
-    sequence = held.sequence + 1 if held else 1
+    sequence = max(held.sequence if held else 0, seen_sequence) + 1
     document = AssignmentDocument(
         node_id=str(node.pk),
         sequence=sequence,

@@ -92,6 +92,8 @@ class Node(HasStatus):
     outbox_depth = models.PositiveIntegerField(_("waiting parcels"), default=0)
     capabilities = models.JSONField(_("capabilities"), default=list, blank=True)
     variants = models.JSONField(_("variants of bases on its disk"), default=dict, blank=True)
+    problems = models.JSONField(_("problems there"), default=list, blank=True)
+    clock_ahead_seconds = models.BigIntegerField(_("clock ahead, seconds"), null=True, blank=True)
 
     objects = NodeQuerySet.as_manager()
 

@@ -24,7 +24,9 @@ from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.releases import CheckIn
 
 NODE_ACTOR = "node"
-_TOLD_FIELDS = (
+MAX_DEPTH = 2**31 - 1
+MAX_PROBLEMS = 20
+CHECKIN_FIELDS = (
     "last_contact_at",
     "epoch",
     "running",
@@ -33,8 +35,9 @@ _TOLD_FIELDS = (
     "capabilities",
     "hardware",
     "variants",
+    "problems",
+    "clock_ahead_seconds",
 )
-MAX_DEPTH = 2**31 - 1
 
 
 def school_save(*, school: School, now: datetime) -> None:
@@ -157,4 +160,6 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     node.capabilities = sorted(checkin.capabilities)
     node.hardware = asdict(checkin.hardware)
     node.variants = dict(checkin.variants)
-    node.save(update_fields=_TOLD_FIELDS)
+    node.problems = sorted({code[:64] for code in checkin.problems[:MAX_PROBLEMS]})
+    node.clock_ahead_seconds = round((checkin.sent_at - now).total_seconds())
+    node.save(update_fields=CHECKIN_FIELDS)

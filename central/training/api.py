@@ -8,9 +8,9 @@ from django.conf import settings
 from django.utils import timezone
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
-from central.http import IsNode, NodeAuthentication, asking_node, document_answer, document_read
+from central.http import asking_node, document_answer, document_read
+from central.node_doors import NodeView
 from central.training.leases import lease_grant
 from central.training.services import round_get
 
@@ -22,11 +22,10 @@ class LeaseRequest:
     plan_id: str
 
 
-class LeasesView(APIView):
+class LeasesView(NodeView):
     """POST /api/v1/leases."""
 
-    authentication_classes = (NodeAuthentication,)
-    permission_classes = (IsNode,)
+    throttle_scope = "leases"
 
     def post(self, request: Request) -> Response:
         """Grant a lease, or say when to ask again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from central.schools.models import Node
@@ -14,19 +15,20 @@ CAN_TRAIN = "train"
 RECEIPTS = 20
 
 
-def plan_envelope_for(*, node: Node, key: DirectorKey, now: datetime) -> bytes | None:
-    """Return the plan, signed by `key`, of the newest round that the node can still take part in, or None."""
+def plan_envelope_for(*, node: Node, key: DirectorKey, now: datetime, held_plan_id: str) -> bytes | None:
+    """Return the plan, signed by `key`, of the newest round that the node can take part in; None where it has it."""
     if CAN_TRAIN not in node.capabilities:
         return None
     done = Update.objects.filter(node=node, status=UpdateStatus.ACCEPTED).values("round")
     open_rounds = Round.objects.filter(status=RoundStatus.COLLECTING, closes_at__gt=now).exclude(pk__in=done)
     round_ = open_rounds.order_by("-pk").first()
-    return plan_envelope(round_=round_, key=key) if round_ is not None else None
+    return plan_envelope(round_=round_, key=key) if round_ is not None and round_.plan_id != held_plan_id else None
 
 
-def receipts_for(*, node: Node) -> tuple[UpdateReceipt, ...]:
-    """Return the receipts of the node's newest updates; it drops an update only on its receipt."""
-    newest = Update.objects.filter(node=node).select_related("round").order_by("-pk")[:RECEIPTS]
+def receipts_for(*, node: Node, digests: Sequence[str]) -> tuple[UpdateReceipt, ...]:
+    """Return the receipts of those of the node's updates that it still waits for; it drops one only on its receipt."""
+    judged = Update.objects.filter(node=node, digest__in=digests[:RECEIPTS])
+    newest = judged.select_related("round").order_by("-pk")
     return tuple(
         UpdateReceipt(
             plan_id=update.round.plan_id,

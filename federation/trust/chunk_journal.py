@@ -47,6 +47,30 @@ class ChunkJournal:
         self.add(kept)
 
 
+class ChunkBeginning:
+    """The first bytes of one chunk on which the link ended, kept at `path`; unverified, and nothing depends on them.
+
+    Not flushed: after a power cut they may be missing, cut or wrong, and the chunk is asked for once more.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            line, _, self._content = path.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            line, self._content = b"", b""
+        self._place = _place(line)
+
+    def of(self, place: ChunkPlace) -> bytes:
+        """Return what is there of the chunk at `place`: the whole chunk never, and often nothing."""
+        return self._content if place == self._place else b""
+
+    def keep(self, place: ChunkPlace, content: bytes) -> None:
+        """Remember these first bytes, in place of any others."""
+        self._place, self._content = place, content
+        self._path.write_bytes(b"%d %d\n" % place + content)
+
+
 def _place(line: bytes) -> ChunkPlace:
     # After a power cut a block may come back as zeros or noise: such a line names no chunk.
     words = line.split()

@@ -26,6 +26,8 @@ PARCELS = "parcels"
 UPDATE = "update"
 ASSIGNMENT = "assignment"
 ROUND_PLAN = "round-plan"
+PACKED_TYPE = "application/vnd.soro.envelope"
+"""Content-Type of a packed envelope (protocol §1.6)."""
 
 
 class BadSignature(TrustError):
@@ -50,6 +52,12 @@ class _Signature:
 class _Envelope:
     payloadType: str  # noqa: N815 - DSSE's own spelling
     payload: str
+    signatures: tuple[_Signature, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    payloadType: str  # noqa: N815 - DSSE's own spelling
     signatures: tuple[_Signature, ...]
 
 
@@ -128,6 +136,30 @@ def signature_check(signature: bytes, *, payload: bytes, kind: str, key: Verifyi
     """
     if not _is_signed_by(key, signature, _pre_authentication_encoding(payload_type(kind), payload)):
         raise BadSignature(kind=kind, key_id=key_id(key))
+
+
+def envelope_pack(content: bytes) -> bytes:
+    """Return the envelope with its payload as it is, on a line of its own: a text in base64 hardly compresses.
+
+    Raises:
+        MalformedDocument: `content` is no envelope.
+    """
+    envelope = parse(_Envelope, content)
+    head = canonical_bytes(_Head(payloadType=envelope.payloadType, signatures=envelope.signatures))
+    return head + b"\n" + _decode(envelope.payload, "payload")
+
+
+def envelope_unpack(content: bytes) -> bytes:
+    """Return the envelope that `envelope_pack` was given; nothing in it is verified.
+
+    Raises:
+        MalformedDocument: `content` is no packed envelope.
+    """
+    line, _, payload = content.partition(b"\n")
+    head = parse(_Head, line)
+    return canonical_bytes(
+        _Envelope(payloadType=head.payloadType, payload=b64encode(payload).decode(), signatures=head.signatures)
+    )
 
 
 def _read(content: bytes, kind: str) -> tuple[_Envelope, bytes]:

@@ -4,7 +4,8 @@ Rules, in order:
 1. Nothing is begun for which the disk has no room, and no step uses the last of it.
 2. A file that another release on this disk already holds is taken from there.
 3. Missing chunks are asked for in runs of at most 4 MiB, so that a slow round trip does not rule the speed.
-4. A chunk is verified, written at its offset, flushed, and only then journalled: a cut costs one chunk.
+4. A chunk is verified, written at its offset, flushed, and only then journalled: a power cut costs one chunk. A link
+   that ends in the middle of a chunk costs nothing: its beginning is kept, and judged with the rest of the chunk.
 5. A wrong chunk is asked for once more by itself, and then the source is not believed.
 6. The release's directory appears whole, under its name, by one rename; until then there is none.
 """
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.trust.blob_sources import BlobSource
-from federation.trust.chunk_journal import ChunkJournal, ChunkPlace
+from federation.trust.chunk_journal import ChunkBeginning, ChunkJournal, ChunkPlace
 from federation.trust.durable import directory_flush, durable_rename, durable_write
 from federation.trust.errors import ChunkMismatch, DiskFull, FetchStopped, LinkLost, ReleaseDamaged
 from federation.trust.release_bytes import (
@@ -42,6 +43,8 @@ from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex
 RUN_BYTES = 4 * 1024 * 1024
 RESERVE_BYTES = 64 * 1024 * 1024
 FLUSH_SECONDS = 1.0
+WORTH_ANOTHER_TRY_BYTES = 1024
+"""A link that brought less before it ended is left alone for a while; another request costs about as much."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +132,7 @@ class _Fetch:
         self._progress = progress
         self._should_stop = should_stop
         self._journal = ChunkJournal(partial / "journal")
+        self._beginning = ChunkBeginning(partial / "beginning")
 
     def prepare(self, reuse: Iterable[Path]) -> None:
         """Make room and take over what this disk already holds."""
@@ -178,14 +182,25 @@ class _Fetch:
         return into
 
     def _file_fetch(self, number: int) -> None:
-        """Fetch a file's missing chunks; a lost link is tried again at once as long as each try brings some."""
+        """Fetch a file's missing chunks; a lost link is tried again at once as long as each try brings enough."""
         while missing := self._missing(number):
+            held_bytes = self._held_bytes(number)
             try:
                 for run in _runs(number, missing):
                     self._run_fetch(run)
             except LinkLost:
-                if len(self._missing(number)) == len(missing):
+                if self._held_bytes(number) - held_bytes < WORTH_ANOTHER_TRY_BYTES:
                     raise
+
+    def _held_bytes(self, number: int) -> int:
+        """Return how many of a file's bytes need not be asked for again."""
+        missing = self._missing(number)
+        begun = len(self._begun(ChunkPlace(number, missing[0]))) if missing else 0
+        return begun + sum(
+            self._size_bytes(ChunkPlace(number, chunk))
+            for chunk in range(len(self._entries[number].chunks))
+            if ChunkPlace(number, chunk) in self._journal
+        )
 
     def _run_fetch(self, run: _Run) -> None:
         entry = self._entries[run.file]
@@ -199,35 +214,63 @@ class _Fetch:
                 keeper.flush()
 
     def _chunks(self, run: _Run) -> Iterator[tuple[ChunkPlace, bytes]]:
-        """Yield each whole chunk of the run as it comes."""
-        start = run.first * CHUNK_BYTES
+        """Yield each whole chunk of the run as it comes; the beginning of one that was cut is kept."""
+        held = bytearray(self._begun(ChunkPlace(run.file, run.first)))
+        start = run.first * CHUNK_BYTES + len(held)
         length = sum(self._size_bytes(ChunkPlace(run.file, chunk)) for chunk in range(run.first, run.last + 1))
-        pieces = self._source.read_range(self._entries[run.file].sha256, start, length)
-        held = bytearray()
+        pieces = self._source.read_range(self._entries[run.file].sha256, start, length - len(held))
         chunk = run.first
-        for piece in pieces:
-            held += piece
-            while chunk <= run.last and len(held) >= self._size_bytes(ChunkPlace(run.file, chunk)):
-                place = ChunkPlace(run.file, chunk)
-                size_bytes = self._size_bytes(place)
-                yield place, bytes(held[:size_bytes])
-                del held[:size_bytes]
-                chunk += 1
-            if self._should_stop():
-                raise FetchStopped(release=index_digest(self._index))
+        try:
+            for piece in pieces:
+                held += piece
+                while chunk <= run.last and len(held) >= self._size_bytes(ChunkPlace(run.file, chunk)):
+                    place = ChunkPlace(run.file, chunk)
+                    size_bytes = self._size_bytes(place)
+                    yield place, bytes(held[:size_bytes])
+                    del held[:size_bytes]
+                    chunk += 1
+                if self._should_stop():
+                    break
+        except LinkLost:
+            if chunk > run.last:
+                return
+            self._beginning.keep(ChunkPlace(run.file, chunk), bytes(held))
+            raise
+        if self._should_stop():
+            self._beginning.keep(ChunkPlace(run.file, chunk), bytes(held))
+            raise FetchStopped(release=index_digest(self._index))
         if chunk <= run.last:
+            self._beginning.keep(ChunkPlace(run.file, chunk), bytes(held))
             raise LinkLost(sha256=self._entries[run.file].sha256, problem="short")
+
+    def _begun(self, place: ChunkPlace) -> bytes:
+        begun = self._beginning.of(place)
+        # What a damaged disk makes of the note may be longer than the chunk.
+        return begun if len(begun) < self._size_bytes(place) else b""
 
     def _verified(self, place: ChunkPlace, content: bytes) -> bytes:
         entry = self._entries[place.file]
         if _is_chunk(content, entry, place):
             return content
-        again = b"".join(self._source.read_range(entry.sha256, place.chunk * CHUNK_BYTES, self._size_bytes(place)))
-        if len(again) < self._size_bytes(place):
-            raise LinkLost(sha256=entry.sha256, problem="short")
+        again = self._once_more(place)
         if not _is_chunk(again, entry, place):
             raise ChunkMismatch(release=index_digest(self._index), path=entry.path, chunk=place.chunk)
         return again
+
+    def _once_more(self, place: ChunkPlace) -> bytes:
+        """Return a chunk asked for by itself; what came before a cut takes the place of the false beginning."""
+        sha256, size_bytes = self._entries[place.file].sha256, self._size_bytes(place)
+        came = bytearray()
+        try:
+            for piece in self._source.read_range(sha256, place.chunk * CHUNK_BYTES, size_bytes):
+                came += piece
+        except LinkLost:
+            self._beginning.keep(place, bytes(came))
+            raise
+        if len(came) < size_bytes:
+            self._beginning.keep(place, bytes(came))
+            raise LinkLost(sha256=sha256, problem="short")
+        return bytes(came)
 
     def _take_over(self, number: int, held: Path) -> None:
         """Take a file from another release on this disk; if it turns out damaged there, it is fetched after all."""

@@ -55,6 +55,10 @@ class Trusted:
     """Digests of the releases in TUF's targets, in order."""
     director_key: str
     """PEM; empty until a first refresh."""
+    version: str = ""
+    """Of the root and the timestamp, such as `1.17`; empty until a first refresh."""
+    expires_at: datetime = EPOCH
+    """When the first of the metadata expires."""
 
 
 def target_path(digest: str) -> str:
@@ -118,6 +122,13 @@ class TrustedReleases:
         if said > self._trusted.time_floor:
             self._trusted = replace(self._trusted, time_floor=said)
             durable_write(self._root / "trusted.json", canonical_bytes(self._trusted))
+
+    def is_current(self, *, version: str, now: datetime) -> bool:
+        """Tell whether the last refresh brought the metadata of this `version`, and none of it has expired since.
+
+        The word for it is the centre's alone and unsigned: it can hide what is new no longer than the timestamp lasts.
+        """
+        return bool(version) and version == self._trusted.version and now < self._trusted.expires_at
 
     def refresh(self, *, now: datetime) -> tuple[str, ...]:
         """Bring the trusted metadata up to date and return the digests of the releases that it holds.
@@ -207,6 +218,13 @@ class _DurableUpdater(Updater):
     def targets(self) -> Targets:
         return self._trusted_set.targets
 
+    def version(self) -> str:
+        return f"{self._trusted_set.root.version}.{self._trusted_set.timestamp.version}"
+
+    def expires_at(self) -> datetime:
+        held = self._trusted_set
+        return min(signed.expires for signed in (held.root, held.timestamp, held.snapshot, held.targets))
+
 
 class _HttpxFetcher(FetcherInterface):
     """Fetches for python-tuf through the node's own HTTP client."""
@@ -249,6 +267,8 @@ def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
         issued_at=issued_at,
         releases=tuple(sorted(filter(None, (_release(path, entry) for path, entry in targets.targets.items())))),
         director_key=str(director_key),
+        version=updater.version(),
+        expires_at=updater.expires_at(),
     )
 
 

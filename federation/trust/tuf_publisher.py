@@ -93,6 +93,17 @@ def root_metadata_read(root: Path) -> bytes:
     return RepositoryFiles(root).root_bytes()
 
 
+def metadata_version_read(root: Path) -> str:
+    """Return the versions of the newest root and timestamp, such as `1.17`: equal ones mean that nothing is new.
+
+    Raises:
+        RepositoryMissing: nothing was created under `root`.
+    """
+    files = RepositoryFiles(root)
+    timestamp = files.published_timestamp().signed
+    return f"{max(files.versions(Root.type))}.{timestamp.version}"
+
+
 def root_fingerprint(content: bytes) -> str:
     """Return what is printed with a claim code: the SHA-256 of the root metadata in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

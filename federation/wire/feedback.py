@@ -56,6 +56,10 @@ class Parcel:
     """Plain JSON of a RatingBody, or empty for a tombstone."""
 
 
+MAX_BATCH_BYTES = 1024 * 1024
+"""No batch is longer, once inflated."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParcelBatch:
     """Consecutive parcels of one node and epoch; travels in an envelope signed by the node's key."""
@@ -63,6 +67,10 @@ class ParcelBatch:
     node_id: str
     epoch: str
     parcels: tuple[Parcel, ...]
+
+
+CLONE_SUSPECTED = "clone_suspected"
+"""The code of a parcel under whose number the centre holds another event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,3 +89,5 @@ class BatchReceipt:
     epoch: str
     acknowledged_seq: int
     quarantined: tuple[Quarantined, ...]
+    acknowledged_event: str
+    """The event id of the parcel `acknowledged_seq`; empty where that is 0."""

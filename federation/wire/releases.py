@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from federation.wire.enrolment import Hardware
+from federation.wire.feedback import Quarantined
 
 CHUNK_BYTES = 256 * 1024
 
@@ -121,6 +122,18 @@ class CheckIn:
     """As measured for this check-in."""
     variants: Mapping[str, str]
     """By its digest, in which form each base of several forms lies on this disk."""
+    problems: tuple[str, ...]
+    """Codes of what a person at the school should mend; empty where all is well."""
+    assignment_sequence: int
+    """Of the newest assignment that the node has; 0 before the first."""
+    assignment_sha256: str
+    """Of that assignment's envelope; empty before the first. What the node has is not sent again."""
+    plan_id: str
+    """Of the newest round plan that the node has; empty before the first."""
+    updates_waiting: tuple[str, ...]
+    """SHA-256 of the updates on which the node still needs the centre's word."""
+    acknowledged_seq: int
+    """Up to which parcel of the epoch the node knows that all are safe; 0 before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,11 +153,18 @@ class CheckInAnswer:
     server_time: datetime
     next_checkin_seconds: int
     assignment: bytes | None
-    """A signed envelope that holds an Assignment."""
+    """A signed envelope that holds an Assignment; None: the one that the node has still holds."""
     round_plan: bytes | None
-    """A signed envelope that holds a RoundPlan."""
+    """A signed envelope that holds a RoundPlan; None: there is none, or the node has it."""
     acknowledged_seq: int
     """For the check-in's epoch."""
     update_receipts: tuple[UpdateReceipt, ...]
-    acknowledged_event_id: str
-    """The event of that number; a node that has another one there was restored. Empty before the first."""
+    """Of the updates that the check-in named, as far as the centre has judged them."""
+    acknowledged_event: str
+    """The event id of the parcel `acknowledged_seq`; empty where that is 0."""
+    metadata_version: str
+    """Of the newest TUF root and timestamp, such as `1.17`: who has both need not ask; a revocation raises it."""
+    next_checkin_spread_seconds: int
+    """The node adds a random part of this to `next_checkin_seconds`, so that schools do not come all at once."""
+    quarantined: tuple[Quarantined, ...]
+    """Of the parcels above the check-in's `acknowledged_seq`: their receipt may have been lost."""

@@ -36,7 +36,11 @@ def releases_remove(root: Path, *, keep: Collection[str]) -> tuple[str, ...]:
     wanted = set(keep) | {base for digest in keep if (base := _base(root, digest))}
     removed = [path for path in releases_present(root) if path.name not in wanted]
     for path in removed:
-        shutil.rmtree(path)
+        # Out of sight by one rename first: a cut then leaves a download to clear away, and no half of a release.
+        hidden = download_path(root, f"{path.name}.removed")
+        hidden.parent.mkdir(exist_ok=True)
+        path.replace(hidden)
+        shutil.rmtree(hidden)
     return tuple(path.name for path in removed)
 
 

@@ -56,6 +56,7 @@ class InstallRecord(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     bytes_fetched = models.PositiveBigIntegerField(default=0)
     at = models.DateTimeField()
+    is_reported = models.BooleanField(default=False)
 
     class Meta:
         """Newest assignment first."""

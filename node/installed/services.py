@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -303,12 +303,17 @@ def superseded_remove(*, root: Path) -> tuple[str, ...]:
 
 
 def install_reports(*, root: Path, now: datetime) -> tuple[InstallReport, ...]:
-    """Return the newest records for a check-in, oldest first, each in agreement with the state file."""
+    """Return the newest record and those that the centre has not heard of, oldest first.
+
+    Each is in agreement with the state file.
+    """
     slots = slots_read(root)
     unsettled = [InstallStatus.STAGED, InstallStatus.TESTING, InstallStatus.TRIAL]
     for record in InstallRecord.objects.filter(status__in=unsettled):
         _record_agree(record, slots, now)
-    newest = list(InstallRecord.objects.all()[:REPORTED_RECORDS])
+    records = InstallRecord.objects.all()
+    newest = records.first()
+    told = [] if newest is None else [newest, *records.filter(is_reported=False).exclude(pk=newest.pk)]
     return tuple(
         InstallReport(
             release=record.release,
@@ -318,8 +323,23 @@ def install_reports(*, root: Path, now: datetime) -> tuple[InstallReport, ...]:
             bytes_fetched=record.bytes_fetched,
             at=record.at,
         )
-        for record in reversed(newest)
+        for record in reversed(told[:REPORTED_RECORDS])
     )
+
+
+def install_reports_heard(*, reports: Sequence[InstallReport]) -> None:
+    """Remember that the centre has these reports; a record that has moved since is told again."""
+    for report in reports:
+        same = {"release": report.release, "sequence": report.sequence, "status": report.state.value}
+        InstallRecord.objects.filter(**same, is_reported=False).update(is_reported=True)
+
+
+def install_is_settled(*, root: Path, digest: str, sequence: int) -> bool:
+    """Tell whether nothing is left to do for this assignment: it was refused, or runs here and lies on the disk."""
+    record = InstallRecord.objects.filter(release=digest, sequence=sequence).first()
+    if record is None or NEXT[record.status]:
+        return False
+    return slots_read(root).current != digest or _is_present(root, digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,7 +426,7 @@ def _record_move(record: InstallRecord, status: InstallStatus, now: datetime, er
     """Compare and set: a step that another process has already made is left as it is."""
     allowed = [old for old, following in NEXT.items() if status in following]
     moved = InstallRecord.objects.filter(pk=record.pk, status__in=allowed).update(
-        status=status, error_code=error_code, at=now
+        status=status, error_code=error_code, at=now, is_reported=False
     )
     record.refresh_from_db()
     if moved and error_code:

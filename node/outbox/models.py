@@ -32,7 +32,7 @@ class ParcelQuerySet(models.QuerySet["Parcel"]):
 
 
 class Parcel(models.Model):
-    """An append-only event; only its acknowledgement and the centre's objection are ever changed."""
+    """An append-only event: the centre's word is added to it, and a withdrawal takes the teacher's words out."""
 
     class Kind(models.TextChoices):
         """What the body is; the wire's own names."""

@@ -1,14 +1,15 @@
 """The only writer of ratings: a rating and its parcel are one transaction, an edit is a new revision.
 
 Rules, in order: a text is masked before it is kept, so what is kept, trained on and sent is one text; a teacher is
-named outside the school only by an HMAC under a secret that never leaves the node; a withdrawal is a tombstone.
+named outside the school only by an HMAC under a secret that never leaves the node; a withdrawal is a tombstone, ends
+its record for good, and takes back what had not left yet.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import uuid
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,12 +22,14 @@ from federation.errors import WireError
 from federation.wire.canonical import to_plain
 from federation.wire.feedback import ParcelKind, RatingBody
 from node.chat.models import Answer
-from node.outbox.services import parcel_append
+from node.outbox.services import parcel_append, parcels_erase
 from node.ratings.masking import Masked, text_mask
 from node.ratings.models import Rating, Reason
 from node.root import secret_read
 
 MAX_CORRECTION_CHARACTERS = 8000
+ID_BYTES = 8
+"""A record's name need only be rare among those of one node, and random digits do not compress."""
 
 
 class RatingRefused(WireError):
@@ -82,14 +85,16 @@ def rating_preview(*, answer: Answer, opinion: Opinion) -> Outgoing:
 def rating_record(*, answer: Answer, teacher: User, opinion: Opinion, now: datetime, root: Path) -> Rating:
     """Return the rating, kept together with its parcel; a second one by the same teacher is a new revision.
 
+    After a withdrawal it is a new record: the old one's tombstone would take its words, too.
+
     Raises:
         RatingRefused: see `rating_preview`.
     """
     texts = rating_preview(answer=answer, opinion=opinion)
-    previous = Rating.objects.select_for_update().filter(answer=answer, teacher=teacher).order_by("-revision").first()
+    previous = Rating.objects.active().select_for_update().filter(answer=answer, teacher=teacher).first()
     Rating.objects.active().filter(answer=answer, teacher=teacher).update(is_active=False)
     rating = Rating.objects.create(
-        record_id=previous.record_id if previous else uuid.uuid4().hex,
+        record_id=previous.record_id if previous else secrets.token_hex(ID_BYTES),
         revision=previous.revision + 1 if previous else 1,
         answer=answer,
         teacher=teacher,
@@ -109,10 +114,11 @@ def rating_record(*, answer: Answer, teacher: User, opinion: Opinion, now: datet
 
 @transaction.atomic
 def rating_withdraw(*, rating: Rating, now: datetime) -> None:
-    """Take a rating back: it no longer counts here, and a tombstone tells the centre."""
+    """Take a rating back: it no longer counts here, a tombstone tells the centre, and no parcel holds its words."""
     if Rating.objects.active().filter(pk=rating.pk).update(is_active=False, revision=rating.revision + 1) != 1:
         raise RatingRefused(field="is_active")
     rating.refresh_from_db()
+    parcels_erase(record_id=rating.record_id)
     _parcel(rating, ParcelKind.TOMBSTONE, {}, now)
 
 
@@ -137,7 +143,8 @@ def _body(rating: Rating, teacher: User, root: Path) -> RatingBody:
         grade=rating.grade,
         release=rating.release,
         teacher=teacher_pseudonym(teacher=teacher, root=root),
-        rated_at=rating.rated_at,
+        # To the second: nobody orders by a node's clock, and the rest only costs bytes on the link.
+        rated_at=rating.rated_at.replace(microsecond=0),
     )
 
 

@@ -85,6 +85,16 @@ def plan_document(plan: Plan) -> RoundPlan:
     return parse(RoundPlan, envelope_payload_unverified(bytes(plan.envelope), kind=ROUND_PLAN))
 
 
+def plan_newest_id() -> str:
+    """Return the id of the plan that was issued last, open or not; empty before the first."""
+    return Plan.objects.order_by("-issued_at").values_list("plan_id", flat=True).first() or ""
+
+
+def updates_waiting() -> tuple[str, ...]:
+    """Return the SHA-256 of the finished updates on which the centre has not given its word, oldest first."""
+    return tuple(LocalUpdate.objects.waiting().values_list("sha256", flat=True))
+
+
 def plan_newest(*, now: datetime, plan_id: str | None = None) -> Plan:
     """Return the open plan with this id, or the one that was issued last.
 

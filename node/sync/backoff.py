@@ -11,11 +11,20 @@ LONGEST_UNLINKED_SECONDS = 20.0
 
 
 def wait_seconds(
-    *, failures: int, asked_seconds: float, rng: random.Random, longest_seconds: float = LONGEST_SECONDS
+    *,
+    failures: int,
+    asked_seconds: float,
+    rng: random.Random,
+    spread_seconds: float = 0.0,
+    longest_seconds: float = LONGEST_SECONDS,
 ) -> float:
     """Return the pause after `failures` contacts in a row that failed; after a good one it is what the centre asked.
 
-    Both are spread by a third, so that 4,000 schools that lose the centre together do not return together.
+    Never less than the centre asked for. What it asked is lengthened by a part of `spread_seconds`, and the pause
+    after a failure spread by a third, so that 4,000 schools that lose the centre together do not return together.
     """
-    wanted = asked_seconds if failures == 0 else min(FIRST_SECONDS * 2.0 ** min(failures - 1, 20), longest_seconds)
-    return wanted * rng.uniform(2 / 3, 4 / 3)
+    asked = asked_seconds + rng.uniform(0, spread_seconds)
+    if failures == 0:
+        return asked
+    wanted = min(FIRST_SECONDS * 2.0 ** min(failures - 1, 20), longest_seconds)
+    return max(asked, wanted * rng.uniform(2 / 3, 4 / 3))

@@ -6,14 +6,15 @@ Knows paths, documents and statuses; decides nothing. TUF metadata and blobs go 
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 import httpx
 
-from federation.wire.canonical import MAX_DOCUMENT_BYTES, canonical_bytes, parse
+from federation.trust.envelopes import PACKED_TYPE, envelope_pack
+from federation.wire.canonical import MAX_DOCUMENT_BYTES, MalformedDocument, canonical_bytes, parse
+from federation.wire.compression import BZIP2, DEFLATE, body_deflate
 from federation.wire.enrolment import EnrolmentAnswer, KeyRotated, Nonce, NonceRequest, ServerTime, Session
 from federation.wire.feedback import BatchReceipt
 from federation.wire.releases import CheckIn, CheckInAnswer
@@ -22,7 +23,7 @@ from node.sync.errors import CentreBusy, CentreNotTrusted, CentreRefused, Centre
 from node.sync.tls import certificate_problem
 
 DocumentT = TypeVar("DocumentT")
-WORTH_COMPRESSING_BYTES = 1024
+LONGEST_RETRY_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,19 +65,23 @@ class CentreClient:
     def session_open(self, envelope: bytes) -> Session:
         """Return the session for the signed nonce; the requests after this one carry its token."""
         session = self._ask("POST", "sessions", Session, envelope)
-        self.http.headers["Authorization"] = f"Bearer {session.token}"
+        self.session_resume(session.token)
         return session
+
+    def session_resume(self, token: str) -> None:
+        """Let the requests after this one carry the token of a session that was opened before."""
+        self.http.headers["Authorization"] = f"Bearer {token}"
 
     def check_in(self, check_in: CheckIn) -> CheckInAnswer:
         """Return all that the centre has to say."""
-        return self._ask("POST", "check-ins", CheckInAnswer, canonical_bytes(check_in))
+        content = body_deflate(canonical_bytes(check_in), coding=DEFLATE)
+        return self._ask("POST", "check-ins", CheckInAnswer, content, {"Content-Encoding": DEFLATE})
 
     def parcels_send(self, envelope: bytes) -> BatchReceipt:
-        """Return the receipt for a signed batch, which travels compressed where that is worth it."""
-        if len(envelope) < WORTH_COMPRESSING_BYTES:
-            return self._ask("POST", "parcels", BatchReceipt, envelope)
-        headers = {"Content-Encoding": "deflate"}
-        return self._ask("POST", "parcels", BatchReceipt, zlib.compress(envelope, 9), headers)
+        """Return the receipt for a signed batch, which travels packed and compressed."""
+        content = body_deflate(envelope_pack(envelope), coding=BZIP2)
+        headers = {"Content-Encoding": BZIP2, "Content-Type": PACKED_TYPE}
+        return self._ask("POST", "parcels", BatchReceipt, content, headers)
 
     def lease_ask(self, *, plan_id: str) -> Lease:
         """Return whether, and how long, this node may open a SuperNode for the plan."""
@@ -90,18 +95,10 @@ class CentreClient:
         content: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> DocumentT:
-        request = self.http.build_request(
-            method,
-            f"{self.base_url}/api/v1/{path}",
-            content=content,
-            headers={"Content-Type": "application/json"} | (headers or {}),
-        )
+        sent = {"Content-Type": "application/json"} | (headers or {}) if content is not None else {}
         try:
-            answer = self.http.send(request, stream=True)
-            try:
-                body = _body_read(answer)
-            finally:
-                answer.close()
+            with self.http.stream(method, f"{self.base_url}/api/v1/{path}", content=content, headers=sent) as answer:
+                body = _read(answer, kind.__name__)
         except httpx.HTTPError as error:
             if problem := certificate_problem(error):
                 raise CentreNotTrusted(url=self.base_url, problem=problem) from error
@@ -111,13 +108,13 @@ class CentreClient:
         raise _refusal(answer, body, path)
 
 
-def _body_read(answer: httpx.Response) -> bytes:
-    """Return the answer's body, or the beginning of one that is longer than any document may be."""
+def _read(answer: httpx.Response, document: str) -> bytes:
+    """Return the answer's body, but never more than a document may be: it could be endless."""
     body = bytearray()
     for piece in answer.iter_bytes():
         body += piece
         if len(body) > MAX_DOCUMENT_BYTES:
-            break
+            raise MalformedDocument(document=document, field="", problem="longer than 8 MiB")
     return bytes(body)
 
 
@@ -126,8 +123,14 @@ def _refusal(answer: httpx.Response, body: bytes, path: str) -> CentreBusy | Cen
     if answer.status_code == httpx.codes.UNAUTHORIZED and path not in ("sessions", "enrolments", "keys"):
         return SessionRefused(reason=reason)
     if answer.is_server_error or answer.status_code in (408, 425, 429):
-        return CentreBusy(status=answer.status_code, reason=reason)
+        return CentreBusy(status=answer.status_code, reason=reason, retry_after_seconds=_retry_after_seconds(answer))
     return CentreRefused(status=answer.status_code, reason=reason)
+
+
+def _retry_after_seconds(answer: httpx.Response) -> int:
+    """Return for how long the centre wants to be left alone, an hour at most; its date form would need a true clock."""
+    asked = answer.headers.get("Retry-After", "")
+    return min(int(asked), LONGEST_RETRY_SECONDS) if asked.isascii() and asked.isdecimal() else 0
 
 
 def _reason(body: bytes) -> str:

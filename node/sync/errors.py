@@ -12,7 +12,10 @@ class CentreUnreachable(TransportError):
 
 
 class CentreBusy(TransportError):
-    """The centre answered that it cannot serve now; `status` is its HTTP status."""
+    """The centre answered that it cannot serve now; `status` is its HTTP status.
+
+    `retry_after_seconds` is for how long it wants to be left alone, 0 where it did not say.
+    """
 
     code = "centre_busy"
 

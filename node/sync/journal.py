@@ -29,10 +29,13 @@ class Journal:
         """By step, in the order in which they failed."""
 
     @contextlib.contextmanager
-    def step(self, name: str, *, may_fail: bool = False) -> Iterator[list[str]]:
+    def step(
+        self, name: str, *, may_fail: bool = False, over: type[FederationError] | None = None
+    ) -> Iterator[list[str]]:
         """Log the block as one step; the caller may append words to the yielded list as its detail.
 
-        A typed error is logged, and goes on only where the rest of the contact makes no sense without the step.
+        A typed error is logged, and goes on only where the rest of the contact makes no sense without the step. One of
+        the type `over` goes on as well, but is no failure of the contact: the caller does it over.
         """
         up, down, started, started_at = (
             self._counter.bytes_up,
@@ -47,6 +50,8 @@ class Journal:
         except FederationError as error:
             code = error.code
             detail.append(str(error))
+            if over is not None and isinstance(error, over):
+                raise
             _log.warning("sync %s: %s", name, error)
             self.failures[name] = error
             if not may_fail:

@@ -11,7 +11,7 @@ import logging
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,7 @@ from node.sync.client import CentreClient
 from node.sync.enrol import enrolment_read
 from node.sync.errors import CentreUnreachable, NotEnrolled
 from node.sync.rotation import key_rotate
-from node.sync.services import Contact, ContactReport, ContactTimes
+from node.sync.services import Contact, ContactReport, ContactTimes, retry_after_seconds
 from node.sync.tls import Pin
 from node.sync.transport import http_client
 
@@ -46,6 +46,7 @@ class _Tried:
 
     is_good: bool
     asked_seconds: float = 0.0
+    spread_seconds: float = 0.0
     longest_seconds: float = LONGEST_SECONDS
 
 
@@ -100,6 +101,7 @@ def contacts_hold(
             wait_seconds(
                 failures=failures,
                 asked_seconds=tried.asked_seconds,
+                spread_seconds=tried.spread_seconds,
                 longest_seconds=tried.longest_seconds,
                 rng=rng,
             )
@@ -121,13 +123,20 @@ def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes)
         report.bytes_up, report.bytes_down, ", ".join(report.failures) or "none",
     )  # fmt: skip
     if any(_is_link_away(error) for error in report.failures.values()):
-        return _failed(report.failures.values())
-    return _Tried(is_good=True, asked_seconds=report.next_seconds)
+        return _failed(tuple(report.failures.values()))
+    return _Tried(is_good=True, asked_seconds=report.next_seconds, spread_seconds=report.spread_seconds)
 
 
-def _failed(errors: Iterable[FederationError]) -> _Tried:
+def _failed(errors: Collection[FederationError]) -> _Tried:
     is_link_away = any(_is_link_away(error) for error in errors)
-    return _Tried(is_good=False, longest_seconds=LONGEST_UNLINKED_SECONDS if is_link_away else LONGEST_SECONDS)
+    asked_seconds = retry_after_seconds(errors)
+    return _Tried(
+        is_good=False,
+        asked_seconds=asked_seconds,
+        # Those whom one overload has turned away together must not return together.
+        spread_seconds=asked_seconds / 3,
+        longest_seconds=LONGEST_UNLINKED_SECONDS if is_link_away else LONGEST_SECONDS,
+    )
 
 
 def _is_link_away(error: FederationError) -> bool:

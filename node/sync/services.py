@@ -1,15 +1,16 @@
-"""One contact with the centre, from asking the time to reporting what was installed.
+"""One contact with the centre, from the check-in to reporting what was installed.
 
-The steps, in order: time, key (where it is being changed), session, check-in, parcels, metadata, round plan,
-assignment, install, report, update. The first four carry the rest; after them a step that fails is written down and the
-next is tried all the same, so that an expired timestamp holds up an install and not a teacher's correction.
+The steps, in order: time, key (where it is being changed) and session where none is open, check-in, parcels, metadata,
+round plan, assignment, install, report, update. The first four carry the rest; after them a step that fails is written
+down and the next is tried all the same, so that an expired timestamp holds up an install and not a teacher's
+correction. Where nothing is new, the check-in is all; what is new is judged by the signed time of a new session.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,31 +29,41 @@ from federation.trust.envelopes import (
     envelope_seal,
     signature_check,
 )
-from federation.trust.errors import DirectorUnknown
-from federation.trust.fetch import disk_free_bytes
+from federation.trust.errors import DirectorUnknown, DiskFull
+from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes
 from federation.trust.keys import VerifyingKey, key_id
 from federation.trust.tuf_client import TrustedReleases
-from federation.wire.canonical import canonical_bytes
+from federation.wire.canonical import MalformedDocument, canonical_bytes, sha256_hex
 from federation.wire.enrolment import Session, SessionRequest, SignedTime
-from federation.wire.feedback import ParcelBatch
+from federation.wire.feedback import Parcel, ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
 from node.installed.disk import variants_present
 from node.installed.hardware import GAUGES, Gauges
-from node.installed.services import install_reports, release_install, superseded_remove
+from node.installed.self_test import SelfTest, self_test_run
+from node.installed.services import (
+    active_release,
+    install_is_settled,
+    install_reports,
+    install_reports_heard,
+    release_install,
+    superseded_remove,
+)
 from node.installed.state import Phase, Slots, slots_read
-from node.outbox.services import epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
+from node.outbox.services import acknowledged_seq, epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
 from node.root import engine_socket_path
-from node.rounds.services import plan_receive, update_receive_receipt
+from node.rounds.services import plan_newest_id, plan_receive, update_receive_receipt, updates_waiting
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
+from node.sync.errors import CentreBusy, CentreUnreachable, SessionRefused
 from node.sync.journal import Journal
 from node.sync.models import SeenAssignment
 from node.sync.rotation import is_rotation_under_way, key_rotate
+from node.sync.session_token import session_token_forget, session_token_keep, session_token_read
 from node.sync.transport import CountingTransport
 
 PARCELS_IN_A_BATCH = 100
@@ -64,6 +75,7 @@ class ContactReport:
     """How a contact went."""
 
     next_seconds: float
+    spread_seconds: float
     failures: Mapping[str, FederationError]
     """Of the steps that failed while the rest of the contact went on, by step."""
     bytes_up: int
@@ -91,6 +103,7 @@ class Contact:
         clock: Callable[[], datetime],
         times: ContactTimes,
         gauges: Gauges = GAUGES,
+        self_test: SelfTest = self_test_run,
     ) -> None:
         """Prepare a contact; `gauges` measure what this PC can carry.
 
@@ -99,13 +112,14 @@ class Contact:
             KeyUnreadable: its key is gone.
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
-        self.gauges = gauges
+        self.gauges, self.self_test = gauges, self_test
         self.centre_clock = CentreClock(clock)
         self.enrolment = enrolment_read(root)
         self.key = node_key(root)
         self.client = CentreClient(http=http, base_url=self.enrolment.central_url)
         self.trusted = TrustedReleases(root=root / "tuf", base_url=self.enrolment.central_url, client=http)
         self.journal = Journal(counter=counter, clock=clock)
+        self._is_time_known = False
 
     def hold(self) -> ContactReport:
         """Return how the contact went.
@@ -114,20 +128,19 @@ class Contact:
             TransportError: there was none.
             WireError, TrustError: the centre does not take this node.
         """
-        self._time_compare()
-        self._rotation_finish()
-        self._session_open()
-        answer = self._check_in("check-in")
+        answer = self._greet()
         self._parcels_send()
-        is_fresh = self._metadata_refresh()
-        self._plan_take(answer)
-        assignment = self._assignment_take(answer) if is_fresh else None
-        if assignment is not None and self._install(assignment):
-            answer = self._check_in("report")
+        is_new = self._is_something_new(answer)
+        if (is_new or updates_waiting()) and not self._is_time_known:
+            self._introduce()
+        if is_new:
+            answer = self._follow(answer)
         retry_seconds = self._update_deliver()
         self.journal.prune()
+        next_seconds = min(answer.next_checkin_seconds, retry_seconds or answer.next_checkin_seconds)
         return ContactReport(
-            next_seconds=min(answer.next_checkin_seconds, retry_seconds or answer.next_checkin_seconds),
+            next_seconds=max(next_seconds, retry_after_seconds(self.journal.failures.values())),
+            spread_seconds=answer.next_checkin_spread_seconds,
             failures=self.journal.failures,
             bytes_up=self.counter.bytes_up,
             bytes_down=self.counter.bytes_down,
@@ -136,13 +149,53 @@ class Contact:
     def check_in(self) -> CheckInAnswer:
         """Return the centre's answer to one check-in, with what it says of parcels and updates taken in."""
         epoch = epoch_name()
-        answer = self.client.check_in(self._check_in_document(epoch))
+        document = self._check_in_document(epoch)
+        answer = self.client.check_in(document)
+        install_reports_heard(reports=document.installs)
         parcels_acknowledge(
-            epoch=epoch, acknowledged_seq=answer.acknowledged_seq, event_id=answer.acknowledged_event_id
+            epoch=epoch,
+            acknowledged_seq=answer.acknowledged_seq,
+            acknowledged_event=answer.acknowledged_event,
+            quarantined=answer.quarantined,
         )
         for receipt in answer.update_receipts:
             update_receive_receipt(receipt=receipt, root=self.root)
         return answer
+
+    def _greet(self) -> CheckInAnswer:
+        """Check in under the session that is still open, or under a new one."""
+        token = session_token_read(self.root)
+        if token and not is_rotation_under_way(self.root):
+            self.client.session_resume(token)
+            try:
+                return self._check_in("check-in", over=SessionRefused)
+            except SessionRefused:
+                session_token_forget(self.root)
+        self._introduce()
+        return self._check_in("check-in")
+
+    def _introduce(self) -> None:
+        """Open a session, whose signed time this contact then goes by."""
+        self._time_compare()
+        self._rotation_finish()
+        self._session_open()
+        self._is_time_known = True
+
+    def _follow(self, answer: CheckInAnswer) -> CheckInAnswer:
+        """Do what the centre says, and return its answer to the report on it where there was one."""
+        is_fresh = self._metadata_refresh()
+        self._plan_take(answer)
+        assignment = self._assignment_take(answer.assignment or envelope_seen()) if is_fresh else None
+        if assignment is not None and self._install(assignment):
+            return self._check_in("report")
+        return answer
+
+    def _is_something_new(self, answer: CheckInAnswer) -> bool:
+        if answer.assignment is not None or answer.round_plan is not None:
+            return True
+        return _is_under_way(self.root) or not self.trusted.is_current(
+            version=answer.metadata_version, now=self.clock()
+        )
 
     def _time_compare(self) -> None:
         with self.journal.step("time") as detail:
@@ -170,6 +223,7 @@ class Contact:
             session = self.client.session_open(
                 envelope_seal(payload=canonical_bytes(request), kind=SESSION, key=self.key)
             )
+            session_token_keep(self.root, session.token)
             if self._is_time_signed(session, nonce.nonce):
                 self._time_take(asked_at, session.server_time, is_believed=True)
                 self.trusted.time_hear(session.server_time)
@@ -192,11 +246,12 @@ class Contact:
             asked_at=asked_at, heard_at=self.clock(), server_time=server_time, is_believed=is_believed
         )
 
-    def _check_in(self, name: str) -> CheckInAnswer:
-        with self.journal.step(name):
+    def _check_in(self, name: str, *, over: type[FederationError] | None = None) -> CheckInAnswer:
+        with self.journal.step(name, over=over):
             return self.check_in()
 
     def _check_in_document(self, epoch: str) -> CheckIn:
+        seen = envelope_seen()
         return CheckIn(
             node_id=self.enrolment.node_id,
             epoch=epoch,
@@ -208,22 +263,53 @@ class Contact:
             capabilities=capabilities(self.root),
             hardware=self.gauges.hardware(self.root),
             variants=variants_present(self.root),
+            problems=problems_find(self.root),
+            assignment_sequence=self._sequence_seen(),
+            assignment_sha256=sha256_hex(seen) if seen else "",
+            plan_id=plan_newest_id(),
+            updates_waiting=updates_waiting(),
+            acknowledged_seq=acknowledged_seq(),
         )
+
+    def _sequence_seen(self) -> int:
+        try:
+            return seen_sequence(self.trusted.director_key)
+        except DirectorUnknown:
+            return 0
 
     def _parcels_send(self) -> None:
         with self.journal.step("parcels", may_fail=True) as detail:
-            epoch = epoch_name()
-            while due := parcels_due(limit=PARCELS_IN_A_BATCH):
-                batch = ParcelBatch(node_id=self.enrolment.node_id, epoch=epoch, parcels=due)
-                receipt = self.client.parcels_send(
-                    envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=self.key)
-                )
-                safe = parcels_acknowledge(
-                    epoch=receipt.epoch, acknowledged_seq=receipt.acknowledged_seq, quarantined=receipt.quarantined
-                )
+            limit, epoch = PARCELS_IN_A_BATCH, epoch_name()
+            is_numbered_anew = False
+            while due := parcels_due(limit=limit):
+                try:
+                    safe = self._batch_send(due)
+                except CentreUnreachable:
+                    # A link that cuts every few thousand bytes takes a small batch where it never takes a large one.
+                    if len(due) == 1:
+                        raise
+                    limit = max(1, len(due) // 4)
+                    continue
                 detail.append(f"{safe} of {len(due)} safe")
+                limit = min(2 * limit, PARCELS_IN_A_BATCH)
                 if safe == 0:
-                    break
+                    if is_numbered_anew or epoch_name() == epoch:
+                        break
+                    # Once more under the new numbers; if the centre has these from another PC too, a person must look.
+                    is_numbered_anew = True
+
+    def _batch_send(self, due: tuple[Parcel, ...]) -> int:
+        """Return how many events are safe that were not before."""
+        batch = ParcelBatch(node_id=self.enrolment.node_id, epoch=epoch_name(), parcels=due)
+        receipt = self.client.parcels_send(envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=self.key))
+        if receipt.node_id != self.enrolment.node_id:
+            raise MalformedDocument(document="BatchReceipt", field="node_id", problem="of another node")
+        return parcels_acknowledge(
+            epoch=receipt.epoch,
+            acknowledged_seq=receipt.acknowledged_seq,
+            acknowledged_event=receipt.acknowledged_event,
+            quarantined=receipt.quarantined,
+        )
 
     def _metadata_refresh(self) -> bool:
         with self.journal.step("metadata", may_fail=True) as detail:
@@ -238,19 +324,19 @@ class Contact:
                 envelope=answer.round_plan, director_key=self.trusted.director_key, now=self.centre_clock.now()
             )
 
-    def _assignment_take(self, answer: CheckInAnswer) -> Assignment | None:
+    def _assignment_take(self, envelope: bytes) -> Assignment | None:
         assignment: Assignment | None = None
-        if answer.assignment is None:
+        if not envelope:
             return assignment
         with self.journal.step("assignment", may_fail=True):
             assignment = assignment_verify(
-                answer.assignment,
+                envelope,
                 director_key=self.trusted.director_key,
                 node_id=self.enrolment.node_id,
                 seen_sequence=seen_sequence(self.trusted.director_key),
                 trusted=self.trusted.trusted.releases,
             )
-            assignment_keep(assignment=assignment, envelope=answer.assignment, now=self.clock())
+            assignment_keep(assignment=assignment, envelope=envelope, now=self.clock())
         return assignment
 
     def _install(self, assignment: Assignment) -> bool:
@@ -269,6 +355,7 @@ class Contact:
                 gauges=self.gauges,
                 source=HttpBlobSource(client=self.http, base_url=self.enrolment.central_url),
                 clock=self.clock,
+                self_test=self.self_test,
             )
             detail.append(state.value)
             if state is InstallState.TRIAL:
@@ -302,6 +389,14 @@ class Contact:
         return retry_seconds
 
 
+def _is_under_way(root: Path) -> bool:
+    """Tell whether the newest assignment has not come to its end here."""
+    seen = SeenAssignment.objects.first()
+    if seen is None or not seen.release:
+        return False
+    return not install_is_settled(root=root, digest=seen.release, sequence=seen.sequence)
+
+
 def running_digest(slots: Slots) -> str | None:
     """Return the digest of the release that has proved itself here; one on trial has not yet."""
     return slots.previous if slots.phase is Phase.TRIAL else slots.current
@@ -312,6 +407,33 @@ def capabilities(root: Path) -> tuple[str, ...]:
     engine = engine_status(socket_path=engine_socket_path(root))
     able = {"chat": engine is not None and bool(engine.release), "train": can_train()}
     return tuple(name for name, is_able in able.items() if is_able)
+
+
+def problems_find(root: Path) -> tuple[str, ...]:
+    """Return the codes of what a person at the school should mend, in order, each once."""
+    found: list[str] = []
+    engine = engine_status(socket_path=engine_socket_path(root))
+    if engine is not None and engine.code:
+        found.append(engine.code)
+    try:
+        active_release(root=root)
+    except FederationError as error:
+        found.append(error.code)
+    if disk_free_bytes(root) < RESERVE_BYTES:
+        found.append(DiskFull.code)
+    return tuple(dict.fromkeys(found))
+
+
+def retry_after_seconds(errors: Collection[FederationError]) -> int:
+    """Return for how long a centre that was busy wants to be left alone; 0 where it did not say."""
+    asked = [error.fields["retry_after_seconds"] for error in errors if isinstance(error, CentreBusy)]
+    return max((seconds for seconds in asked if isinstance(seconds, int)), default=0)
+
+
+def envelope_seen() -> bytes:
+    """Return the newest assignment that was accepted, as it was signed; empty before the first."""
+    seen = SeenAssignment.objects.first()
+    return bytes(seen.envelope) if seen else b""
 
 
 def seen_sequence(director_key: VerifyingKey) -> int:

@@ -62,6 +62,7 @@ class SimulatedSchool:
         self.capabilities = ("chat", "train")
         self.hardware = HARDWARE
         self.variants = {}
+        self.updates_waiting = ()
 
     @classmethod
     def enrolled(cls, client, *, name):
@@ -102,8 +103,8 @@ class SimulatedSchool:
     def receipt(self, *parcels):
         return parse(BatchReceipt, self.send_parcels(*parcels).content)
 
-    def check_in(self, *reports):
-        answer = self.post("check-ins", canonical_bytes(check_in_of(self, *reports)))
+    def check_in(self, *reports, **said):
+        answer = self.post("check-ins", canonical_bytes(replace(check_in_of(self, *reports), **said)))
         assert answer.status_code == 200, answer.content
         return parse(CheckInAnswer, answer.content)
 
@@ -151,4 +152,10 @@ def check_in_of(school, *reports):
         capabilities=school.capabilities,
         hardware=school.hardware,
         variants=school.variants,
+        problems=(),
+        assignment_sequence=0,
+        assignment_sha256="",
+        plan_id="",
+        updates_waiting=school.updates_waiting,
+        acknowledged_seq=0,
     )

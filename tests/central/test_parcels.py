@@ -63,6 +63,14 @@ def test_any_order_of_revisions_and_a_deletion_ends_in_the_same_rows(school):
     assert "Душанбе" not in outcomes.pop()
 
 
+def test_a_correction_that_was_taken_back_is_in_no_data_set_any_more(school):
+    school.receipt(_revision(1, 1, 2))
+    assert [rating.correction for rating in Rating.objects.corrections()] == [rating_parcel(1).body["correction"]]
+    school.receipt(_tombstone(2))
+    assert not Rating.objects.corrections().exists()
+    assert not [body for body in ReceivedParcel.objects.values_list("body", flat=True) if body]
+
+
 def test_the_highest_revision_wins_whichever_came_last(school):
     school.receipt(_revision(1, 2, 5))
     school.receipt(_revision(2, 1, 1))
@@ -74,6 +82,8 @@ def test_a_bad_parcel_is_quarantined_counted_as_received_and_holds_nobody_up(sch
     receipt = school.receipt(rating_parcel(1), broken, rating_parcel(3))
     assert receipt.acknowledged_seq == 3
     assert [(entry.seq, entry.code) for entry in receipt.quarantined] == [(2, "malformed_document")]
+    # Its receipt may be lost: the check-in says it again to a node that has not heard.
+    assert school.check_in().quarantined == receipt.quarantined
     assert ReceivedParcel.objects.get(seq=2).body["stars"] == 6
     assert Rating.objects.count() == 2
 

@@ -74,6 +74,8 @@ def test_a_check_in_brings_the_signed_plan_to_a_node_that_can_train_until_its_up
     assert school.check_in().round_plan is None
     school.capabilities = ("chat", "train")
     update = _take_in(_update(school, round_), disk)
+    assert school.check_in().update_receipts == ()
+    school.updates_waiting = (update.digest, "0" * 64)
     answer = school.check_in()
     assert answer.round_plan is None
     assert [(each.update_sha256, each.accepted) for each in answer.update_receipts] == [(update.digest, True)]

@@ -156,11 +156,19 @@ def await_true(is_true, seconds=40):
 
 
 def test_the_pause_grows_with_failures_up_to_a_limit_and_differs_between_schools():
-    pauses = [wait_seconds(failures=n, asked_seconds=60, rng=random.Random(1)) for n in range(12)]
-    assert 40 <= pauses[0] <= 80
-    assert pauses[1:9] == sorted(pauses[1:9])
+    pauses = [wait_seconds(failures=n, asked_seconds=0, rng=random.Random(1)) for n in range(1, 12)]
+    assert pauses[:8] == sorted(pauses[:8])
     assert max(pauses) <= 1200
-    assert len({wait_seconds(failures=3, asked_seconds=60, rng=random.Random(n)) for n in range(20)}) == 20
+    assert len({wait_seconds(failures=3, asked_seconds=0, rng=random.Random(n)) for n in range(20)}) == 20
+
+
+@pytest.mark.parametrize("failures", [0, 1, 5])
+def test_a_node_comes_back_no_sooner_than_it_was_asked_and_no_two_together(failures):
+    pauses = {
+        wait_seconds(failures=failures, asked_seconds=300, spread_seconds=100, rng=random.Random(n)) for n in range(20)
+    }
+    assert len(pauses) == 20
+    assert 300 <= min(pauses) < max(pauses) <= 400
 
 
 class Pauses:
@@ -178,7 +186,7 @@ class Pauses:
 
 def cut_short(**_options):
     failures = {"install": LinkLost(sha256="ab", problem="ReadError")}
-    return ContactReport(next_seconds=300, failures=failures, bytes_up=1, bytes_down=1)
+    return ContactReport(next_seconds=300, spread_seconds=0, failures=failures, bytes_up=1, bytes_down=1)
 
 
 def unreachable(**_options):
@@ -186,7 +194,11 @@ def unreachable(**_options):
 
 
 def busy(**_options):
-    raise CentreBusy(status=503, reason="")
+    raise CentreBusy(status=503, reason="", retry_after_seconds=0)
+
+
+def overrun(**_options):
+    raise CentreBusy(status=429, reason="throttled", retry_after_seconds=600)
 
 
 @pytest.mark.parametrize(("contact", "longest"), [(unreachable, 27), (cut_short, 27), (busy, 1200)])
@@ -197,6 +209,14 @@ def test_a_link_is_looked_for_every_few_seconds_and_a_busy_centre_left_alone(tmp
     contacts_hold(root=tmp_path, clock=timezone.now, rng=random.Random(1), stopping=pauses, times=ContactTimes())
     assert pauses.seconds[0] < 7
     assert longest / 2 < max(pauses.seconds) <= longest
+
+
+@pytest.mark.django_db
+def test_a_centre_that_says_when_to_come_back_is_not_asked_before(tmp_path, monkeypatch):
+    monkeypatch.setattr("node.sync.loop.contact_once", overrun)
+    pauses = Pauses(4)
+    contacts_hold(root=tmp_path, clock=timezone.now, rng=random.Random(1), stopping=pauses, times=ContactTimes())
+    assert min(pauses.seconds) >= 600
 
 
 def test_the_root_is_the_one_that_was_named(tmp_path):

@@ -15,7 +15,8 @@ from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import InstallState, UpdateReceipt
 from federation.wire.sheet import Sheet
 from node.installed.state import Phase, slots_read
-from node.outbox.services import parcels_waiting
+from node.outbox.models import Parcel
+from node.outbox.services import epoch_name, parcels_waiting
 from node.ratings.services import Opinion, rating_record
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.services import plan_receive
@@ -101,10 +102,56 @@ def test_a_contact_sends_every_parcel_and_none_twice(school, centre, teacher):
     assert centre.requests.count("POST /api/v1/parcels") == 1
 
 
+def test_a_session_serves_the_next_contact_and_one_that_is_over_is_opened_anew(school, centre):
+    contact(school)
+    token = school / "keys" / "session.token"
+    assert token.stat().st_mode & 0o077 == 0
+    contact(school)
+    assert centre.requests.count("POST /api/v1/sessions") == 1
+    token.write_text("out of date")
+    assert tuple(contact(school).failures) == ()
+    assert centre.requests.count("POST /api/v1/sessions") == 2
+    assert code_of("check-in") == ""
+
+
+def test_a_contact_in_which_nothing_is_new_is_one_request(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=index_digest(index))
+    contact(school)
+    centre.requests.clear()
+    assert tuple(contact(school).failures) == ()
+    assert centre.requests == ["POST /api/v1/check-ins"]
+    centre.withdraw(index_digest(index))
+    contact(school)
+    assert "GET /tuf/metadata/timestamp.json" in centre.requests
+
+
+def test_a_restored_database_sends_again_what_the_centre_has_under_other_numbers(school, centre, teacher):
+    rate(teacher, school)
+    before = epoch_name()
+    contact(school)
+    # The backup was made before the rating: the number 1 is given once more, to another event.
+    Parcel.objects.update(event_id="another", is_acknowledged=False)
+    contact(school)
+    assert epoch_name() != before
+    assert parcels_waiting() == 0
+    assert [[parcel.event_id for parcel in kept.values()][-1] for kept in centre.parcels.values()][-1] == "another"
+
+
+def test_a_receipt_of_another_node_marks_nothing_as_safe(school, centre, teacher):
+    rate(teacher, school)
+    centre.receipt_node_id = "another"
+    assert tuple(contact(school).failures) == ("parcels",)
+    assert code_of("parcels") == "malformed_document"
+    centre.parcels.clear()
+    contact(school)
+    assert parcels_waiting() == 1
+
+
 def test_a_lost_receipt_neither_loses_nor_doubles_a_rating(school, centre, teacher):
     rate(teacher, school)
     rate(teacher, school, stars=5)
-    centre.receipts_to_lose = 1
+    centre.receipts_to_lose = 2
     assert tuple(contact(school).failures) == ("parcels",)
     assert code_of("parcels") == "centre_unreachable"
     assert parcels_waiting() == 2
@@ -214,7 +261,7 @@ def test_a_release_that_this_pc_cannot_run_is_reported_with_the_reason_and_its_w
 
 def test_metadata_that_cannot_be_fetched_holds_up_no_correction(school, centre, teacher):
     rate(teacher, school)
-    for path in (centre.tuf / "metadata").glob("timestamp.json"):
+    for path in (centre.tuf / "metadata").glob("*.snapshot.json"):
         path.unlink()
     assert tuple(contact(school).failures) == ("metadata",)
     assert parcels_waiting() == 0

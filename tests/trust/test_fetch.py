@@ -1,5 +1,6 @@
 """Bytes on their way to a school: any cut resumes, nothing false is kept, a full disk leaves nothing."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -99,7 +100,49 @@ def test_what_was_verified_before_a_cut_is_not_asked_for_again(centre, index, so
     assert not places["into"].exists()
     centre.requests.clear()
     release_fetch(index=index, source=source, **places)
-    assert _served_bytes(centre) == sum(entry.size_bytes for entry in index.files) - 5 * CHUNK_BYTES
+    assert _served_bytes(centre) == sum(entry.size_bytes for entry in index.files) - 5 * CHUNK_BYTES - 1
+
+
+def test_a_link_that_never_carries_a_whole_chunk_brings_a_release_in_the_end(centre, index, package, source, places):
+    tries = 0
+    while not places["into"].exists():
+        # A few thousand bytes a contact, each by a process of its own: what came must be on the disk.
+        centre.cut_after_bytes[:] = [CHUNK_BYTES // 3]
+        with contextlib.suppress(LinkLost):
+            release_fetch(index=index, source=source, **places)
+        tries += 1
+        assert tries < 100
+    assert _same(package, places["into"])
+
+
+def test_a_false_beginning_is_overcome_by_a_link_that_never_carries_a_whole_chunk(
+    centre, index, package, source, places
+):
+    for tries in range(100):
+        beginning = places["partial"] / "beginning"
+        if tries == 3:
+            place, _, content = beginning.read_bytes().partition(b"\n")
+            beginning.write_bytes(place + b"\n" + bytes(len(content)))
+        centre.cut_after_bytes[:] = [CHUNK_BYTES // 3, CHUNK_BYTES // 3, 0]
+        with contextlib.suppress(LinkLost):
+            release_fetch(index=index, source=source, **places)
+        if places["into"].exists():
+            break
+    assert _same(package, places["into"])
+
+
+def test_a_false_beginning_of_a_chunk_is_found_and_costs_that_chunk_alone(centre, index, package, source, places):
+    centre.cut_after_bytes[:] = [5 * CHUNK_BYTES + 1000, 0]
+    with pytest.raises(LinkLost):
+        release_fetch(index=index, source=source, **places)
+    beginning = places["partial"] / "beginning"
+    place, _, content = beginning.read_bytes().partition(b"\n")
+    beginning.write_bytes(place + b"\n" + bytes(len(content)))
+    centre.requests.clear()
+    release_fetch(index=index, source=source, **places)
+    assert _same(package, places["into"])
+    rest = sum(entry.size_bytes for entry in index.files) - 5 * CHUNK_BYTES - 1000
+    assert _served_bytes(centre) == rest + CHUNK_BYTES
 
 
 def test_a_journal_line_that_a_power_cut_has_halved_or_zeroed_is_not_believed(index, package, source, places, centre):

@@ -22,6 +22,7 @@ from federation.trust.release_bytes import index_digest
 from federation.trust.tuf_client import TrustedReleases, root_accept, target_path
 from federation.trust.tuf_publisher import (
     director_key_path,
+    metadata_version_read,
     offline_key_path,
     repository_create,
     root_fingerprint,
@@ -54,6 +55,23 @@ def test_a_release_that_was_never_published_or_is_withdrawn_is_not_trusted(centr
     assert node.refresh(now=NOW) == ()
     with pytest.raises(ReleaseNotTrusted):
         node.index_fetch(digest)
+
+
+def test_metadata_is_current_only_as_long_as_no_newer_is_named_and_none_of_it_has_expired(
+    centre, client, package, tmp_path
+):
+    centre.release_publish(package)
+    node = centre.node(tmp_path / "node", client)
+    named = metadata_version_read(centre.root / "tuf")
+    assert not node.is_current(version=named, now=NOW)
+    node.refresh(now=NOW)
+    assert node.is_current(version=named, now=NOW)
+    # Also for the next process, which has refreshed nothing itself.
+    assert centre.node(tmp_path / "node", client).is_current(version=named, now=NOW)
+    assert not node.is_current(version=named, now=NOW + timedelta(days=31))
+    assert not node.is_current(version="", now=NOW)
+    timestamp_refresh(**centre.repository, now=NOW)
+    assert not node.is_current(version=metadata_version_read(centre.root / "tuf"), now=NOW)
 
 
 def test_a_root_that_was_not_printed_with_the_claim_code_is_refused_and_not_kept(centre, client, tmp_path):

@@ -1,0 +1,183 @@
+"""A real centre for tests of the link: its own settings, database, keys and doors in one child process, over real HTTP.
+
+No worker, no SuperLink: what a school's PC sees of a centre is all here, and it starts in a few seconds. The test
+steers it by lines of JSON: invite a school, offer a folder as a release to all schools, revoke a release, store blobs.
+The gate is left out: a release is signed as soon as it is built, because what it says does not matter to the link.
+"""
+
+# ruff: noqa: PLC0415 - the centre is imported once its settings are known, and by its own process only
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.stations import EMBEDDED, free_port
+
+TREE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class RealCentre:
+    """A running centre."""
+
+    root: Path
+    url: str
+    _process: subprocess.Popen[str]
+
+    def ask(self, command: str, **options: str) -> dict[str, Any]:
+        """Return what the centre's process answers to a command."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps({"command": command, **options}) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, (self.root / "centre.log").read_text(encoding="utf-8")[-3000:]
+        return json.loads(line)
+
+    def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        """Return rows of the centre's own database."""
+        with closing(sqlite3.connect(self.root / "central.sqlite3", timeout=20)) as database:
+            return database.execute(query, arguments).fetchall()
+
+    def ratings(self, node_id: str) -> dict[str, tuple[int, int | None, bool]]:
+        """Return revision, stars and whether it is deleted of each of the node's ratings."""
+        query = "SELECT record_id, revision, stars, is_deleted FROM feedback_rating WHERE node_id = ?"
+        found = self.rows(query, node_id.replace("-", ""))
+        assert len(found) == len({row[0] for row in found})
+        return {record_id: (revision, stars, bool(is_deleted)) for record_id, revision, stars, is_deleted in found}
+
+
+@contextmanager
+def real_centre(root: Path, **environment: str) -> Iterator[RealCentre]:
+    """Yield a centre at `root`."""
+    root.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
+    settings = {"SORO_CENTRAL_ROOT": str(root), "DJANGO_SETTINGS_MODULE": "central.settings", "PYTHONPATH": str(TREE)}
+    with (root / "centre.log").open("w", encoding="utf-8") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.real_centre", str(port)],
+            env=kept | EMBEDDED | settings | environment,
+            cwd=TREE,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            centre = RealCentre(root, f"http://127.0.0.1:{port}", process)
+            centre.ask("ready")
+            yield centre
+        finally:
+            process.kill()
+            process.communicate()
+
+
+class _Commands:
+    """What the test may ask of the centre's process; each one calls the centre's own services."""
+
+    def ready(self) -> dict[str, object]:
+        return {}
+
+    def invite(self, *, name: str) -> dict[str, object]:
+        from central.schools.invitations import school_invite
+        from central.trust_root import root_fingerprint
+
+        invitation = school_invite(name=name, region="", actor="test", now=_now())
+        return {"code": invitation.code, "root_sha256": root_fingerprint()}
+
+    def offer(self, *, folder: str, base: str = "") -> dict[str, object]:
+        from central.releases.models import Release
+        from central.rollouts.services import rollout_approve, rollout_create, rollout_submit
+        from central.rollouts.tick import rollout_tick
+        from central.rollouts.verdict import WaveRules
+        from central.rollouts.wave_spec import wave_spec_read
+
+        release = _sign(Path(folder), Release.objects.filter(digest=base).first())
+        never = timedelta(days=100)
+        rules = WaveRules(min_committed=99, pass_share=1.0, failures_allowed=99, soak=never, deadline=never)
+        waves = [wave_spec_read("all=100%")]
+        rollout = rollout_create(release=release, waves=waves, creator="a", rules=rules, now=_now())
+        rollout_submit(rollout=rollout, actor="a", now=_now())
+        rollout_approve(rollout=rollout, approver="b", now=_now())
+        rollout_tick(rollout_id=rollout.pk, now=_now())
+        return {"digest": release.digest}
+
+    def store(self, *, folder: str) -> dict[str, object]:
+        from central.disk import centre_disk
+        from central.releases.storage import blob_put
+
+        for path in sorted(Path(folder).iterdir()):
+            blob_put(root=centre_disk().blobs, source=path)
+        return {}
+
+    def revoke(self, *, digest: str) -> dict[str, object]:
+        from central.disk import centre_disk
+        from central.releases.models import Release
+        from central.releases.services import release_revoke
+
+        release = Release.objects.get(digest=digest)
+        release_revoke(release=release, disk=centre_disk(), actor="a", reason="test", now=_now())
+        return {}
+
+
+def _sign(folder: Path, base: Any) -> Any:
+    from central.disk import centre_disk
+    from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+    from central.releases.services import release_build_begin, release_built, release_draft_create, release_sign
+
+    kind = ReleaseKindChoice.ADAPTER if base else ReleaseKindChoice.BASE
+    release = release_draft_create(kind=kind, title=folder.name, base=base, actor="a", now=_now())
+    release_build_begin(release=release, actor="a", now=_now())
+    release_built(release=release, folder=folder, card={}, disk=centre_disk(), now=_now())
+    Release.objects.filter(pk=release.pk).update(status=ReleaseStatus.AWAITING_SIGNATURE)
+    release.refresh_from_db()
+    release_sign(release=release, disk=centre_disk(), actor="a", now=_now())
+    return release
+
+
+def _now() -> Any:
+    from django.utils import timezone
+
+    return timezone.now()
+
+
+def _main(port: int) -> None:
+    import django
+
+    django.setup()
+    import uvicorn
+    from django.core.management import call_command
+    from rest_framework.throttling import SimpleRateThrottle
+
+    from central.trust_root import keys_create
+
+    # A test holds in seconds the contacts of weeks; tests/central/test_limits.py is about the limits.
+    SimpleRateThrottle.THROTTLE_RATES = dict.fromkeys(SimpleRateThrottle.THROTTLE_RATES)
+    call_command("migrate", interactive=False, verbosity=0)
+    keys_create(now=_now())
+    config = uvicorn.Config("central.asgi:application", port=port, log_level="warning")
+    server = uvicorn.Server(config)
+    threading.Thread(target=server.run, daemon=True).start()
+    while not server.started:
+        threading.Event().wait(0.02)
+    commands = _Commands()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = getattr(commands, asked.pop("command"))(**asked)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]))
