@@ -21,6 +21,7 @@ from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, Rel
 from central.releases.recipe import Recipe
 from central.releases.storage import blob_path, blob_put
 from central.releases.suite_comparison import Comparison, SuiteReport
+from central.releases.tensor_places import tensors_place
 from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
@@ -129,6 +130,7 @@ def release_built(
         title=release.title,
         base=release.base.digest if release.base else None,
         contributions=contributions,
+        tensors=tensors_place(folder),
     )
     for entry in index.files:
         blob_put(root=disk.blobs, source=folder / entry.path)

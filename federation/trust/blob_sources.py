@@ -54,9 +54,18 @@ class HttpBlobSource:
                     raise BlobUnavailable(sha256=sha256, status=answer.status_code)
                 if not answer.headers.get("Content-Range", "").startswith(expected):
                     raise BlobUnavailable(sha256=sha256, status=answer.status_code)
-                yield from answer.iter_raw()
+                yield from _at_most(answer.iter_raw(), length)
         except httpx.HTTPError as error:
             raise LinkLost(sha256=sha256, problem=type(error).__name__) from error
+
+
+def _at_most(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield `pieces` up to `length` bytes; a server that would go on for ever is left there."""
+    for piece in pieces:
+        if not length:
+            return
+        yield piece[:length]
+        length -= min(length, len(piece))
 
 
 class DirectoryBlobSource:

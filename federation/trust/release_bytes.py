@@ -7,28 +7,40 @@ that index itself and never one of its files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from federation.trust.errors import ReleaseDamaged
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse, sha256_hex
-from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex, ReleaseKind
+from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex, ReleaseKind, chunk_starts
 
 INDEX_NAME = "index.json"
 SHA256_HEX_DIGITS = 64
 
 
 def index_build(
-    *, package: Path, kind: ReleaseKind, version: int, title: str, base: str | None, contributions: tuple[str, ...]
+    *,
+    package: Path,
+    kind: ReleaseKind,
+    version: int,
+    title: str,
+    base: str | None,
+    contributions: tuple[str, ...],
+    tensors: Mapping[str, tuple[int, ...]] | None = None,
 ) -> ReleaseIndex:
-    """Return the index of the release made of all files under `package`, in the order of their paths."""
+    """Return the index of the release made of all files under `package`, in the order of their paths.
+
+    `tensors` says for files of weights where their tensors begin, as in FileEntry.
+    """
+    starts = tensors or {}
     files = sorted(path for path in package.rglob("*") if path.is_file() and path != package / INDEX_NAME)
     return ReleaseIndex(
         kind=kind,
         version=version,
         title=title,
         base=base,
-        files=tuple(_file_entry(path, package) for path in files),
+        files=tuple(_file_entry(path, package, starts) for path in files),
         contributions=contributions,
     )
 
@@ -88,24 +100,15 @@ def file_is_whole(path: Path, entry: FileEntry) -> bool:
         return False
 
 
-def _file_entry(path: Path, package: Path) -> FileEntry:
-    whole, chunks, size_bytes = hashlib.sha256(), [], 0
-    for chunk in _chunks(path):
-        whole.update(chunk)
-        chunks.append(sha256_hex(chunk))
-        size_bytes += len(chunk)
-    return FileEntry(
-        path=path.relative_to(package).as_posix(),
-        size_bytes=size_bytes,
-        sha256=whole.hexdigest(),
-        chunks=tuple(chunks),
-    )
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
+def _file_entry(path: Path, package: Path, starts: Mapping[str, tuple[int, ...]]) -> FileEntry:
+    name, size_bytes, whole, chunks = path.relative_to(package).as_posix(), path.stat().st_size, hashlib.sha256(), []
+    tensors = starts.get(name, ())
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+        for start, end in itertools.pairwise((*chunk_starts(size_bytes, tensors), size_bytes)):
+            chunk = stream.read(end - start)
+            whole.update(chunk)
+            chunks.append(sha256_hex(chunk))
+    return FileEntry(path=name, size_bytes=size_bytes, sha256=whole.hexdigest(), chunks=tuple(chunks), tensors=tensors)
 
 
 def _problem(entry: FileEntry, seen: set[str]) -> str:
@@ -115,7 +118,10 @@ def _problem(entry: FileEntry, seen: set[str]) -> str:
         return "path not allowed"
     if entry.path in seen or any(parent.as_posix() in seen for parent in path.parents):
         return "path twice"
-    if entry.size_bytes < 0 or len(entry.chunks) != -(-entry.size_bytes // CHUNK_BYTES):
+    edges = list(itertools.pairwise((0, *entry.tensors, entry.size_bytes)))
+    if entry.size_bytes < 0 or (entry.tensors and not all(start < end for start, end in edges)):
+        return "tensors out of order"
+    if len(entry.chunks) != sum(-(-(end - start) // CHUNK_BYTES) for start, end in edges):
         return "chunks do not cover the size"
     if not all(_is_sha256(digest) for digest in (entry.sha256, *entry.chunks)):
         return "not a SHA-256"

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import enum
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 CHUNK_BYTES = 256 * 1024
+
+
+def chunk_starts(size_bytes: int, tensors: Sequence[int]) -> Iterator[int]:
+    """Yield where each chunk of a file begins: at byte 0, at every tensor, and each CHUNK_BYTES from there on."""
+    for start, end in itertools.pairwise((0, *tensors, size_bytes)):
+        yield from range(start, end, CHUNK_BYTES)
 
 
 class ReleaseKind(enum.Enum):
@@ -18,12 +26,14 @@ class ReleaseKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One file of a release, with the SHA-256 of the whole and of each chunk of CHUNK_BYTES (the last is shorter)."""
+    """One file of a release, with the SHA-256 of the whole and of each chunk in order (see `chunk_starts`)."""
 
     path: str
     size_bytes: int
     sha256: str
     chunks: tuple[str, ...]
+    tensors: tuple[int, ...]
+    """Where the tensors in a file of weights begin, ascending, all but one at its first byte; none in other files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
