@@ -5,10 +5,12 @@ Its size stands in the signed index. Its card is one small file, which is asked 
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from federation.errors import TransportError
 from federation.inference.package import CARD, FORMAT
 from federation.trust.blob_sources import BlobSource
 from federation.trust.release_bytes import index_digest
@@ -21,9 +23,16 @@ MAX_CARD_BYTES = 64 * 1024
 
 
 def package_check(
-    *, root: Path, package: ReleaseIndex, source: BlobSource, memory_available: Callable[[Path], int]
+    *,
+    root: Path,
+    package: ReleaseIndex,
+    source: BlobSource,
+    peers: Sequence[BlobSource] = (),
+    memory_available: Callable[[Path], int],
 ) -> None:
     """Return if this PC can run the base release `package`; one that is on the disk was judged when it came.
+
+    Its card is taken from the first of `peers` that has it, else from `source`.
 
     Raises:
         EngineTooOld, MemoryTooSmall: it cannot.
@@ -32,7 +41,7 @@ def package_check(
     if release_path(root, index_digest(package)).is_dir():
         return
     package_fit(
-        card_format=_card_format(package, source),
+        card_format=_card_format(package, source, peers),
         weights_bytes=package_bytes(package),
         memory_available_bytes=memory_available(root),
         engine_format=FORMAT,
@@ -44,7 +53,7 @@ def package_bytes(package: ReleaseIndex) -> int:
     return sum(entry.size_bytes for entry in package.files)
 
 
-def _card_format(package: ReleaseIndex, source: BlobSource) -> int | None:
+def _card_format(package: ReleaseIndex, source: BlobSource, peers: Sequence[BlobSource]) -> int | None:
     """Return the format that the package's card names; None where the card is none, or is not the one of the index.
 
     What is wrong with it then is found and named by the fetch or the self-test.
@@ -52,7 +61,7 @@ def _card_format(package: ReleaseIndex, source: BlobSource) -> int | None:
     entry = next((entry for entry in package.files if entry.path == CARD), None)
     if entry is None or entry.size_bytes > MAX_CARD_BYTES:
         return None
-    content = _read(entry, source)
+    content = _card(entry, source, peers)
     if sha256_hex(content) != entry.sha256:
         return None
     try:
@@ -60,6 +69,15 @@ def _card_format(package: ReleaseIndex, source: BlobSource) -> int | None:
     except (ValueError, KeyError, TypeError):
         return None
     return named if isinstance(named, int) else None
+
+
+def _card(entry: FileEntry, source: BlobSource, peers: Sequence[BlobSource]) -> bytes:
+    for peer in peers:
+        with contextlib.suppress(TransportError):
+            content = _read(entry, peer)
+            if sha256_hex(content) == entry.sha256:
+                return content
+    return _read(entry, source)
 
 
 def _read(entry: FileEntry, source: BlobSource) -> bytes:

@@ -9,22 +9,31 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db.models import F
 
 from federation.errors import CapacityError, TrustError
 from federation.trust.blob_sources import BlobSource
-from federation.trust.errors import ReleaseDamaged
-from federation.trust.fetch import disk_free_bytes, release_fetch
+from federation.trust.errors import DiskFull, ReleaseDamaged
+from federation.trust.fetch import disk_free_bytes, nobody, release_fetch
+from federation.trust.peers import Peer
 from federation.trust.release_bytes import index_digest, index_read
 from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
-from node.installed.disk import download_path, downloads_remove, release_path, releases_present, releases_remove
+from node.installed.disk import (
+    download_path,
+    downloads_forget,
+    downloads_present,
+    downloads_remove,
+    release_path,
+    releases_present,
+    releases_remove,
+)
 from node.installed.errors import BaseMissing, SelfTestInterrupted, TrialCrashLoop
 from node.installed.first_look import package_check
 from node.installed.memory import memory_available_bytes
@@ -34,6 +43,7 @@ from node.installed.state import Phase, Slots, slots_read, slots_write
 
 ADAPTER_NAME = "adapter.bin"
 REPORTED_RECORDS = 5
+DOWNLOAD_KEPT = timedelta(days=14)
 logger = logging.getLogger(__name__)
 
 
@@ -80,6 +90,7 @@ def release_install(
     base_index: ReleaseIndex | None,
     sequence: int,
     source: BlobSource,
+    peers: Callable[[], Sequence[Peer]] = nobody,
     clock: Callable[[], datetime],
     self_test: SelfTest = self_test_run,
     disk_free: Callable[[Path], int] = disk_free_bytes,
@@ -111,6 +122,7 @@ def release_install(
             base_index=base_index,
             sequence=sequence,
             source=source,
+            peers=peers,
             now=clock(),
             disk_free=disk_free,
             memory_available=memory_available,
@@ -135,6 +147,7 @@ def release_stage(
     base_index: ReleaseIndex | None,
     sequence: int,
     source: BlobSource,
+    peers: Callable[[], Sequence[Peer]] = nobody,
     now: datetime,
     disk_free: Callable[[Path], int] = disk_free_bytes,
     memory_available: Callable[[Path], int] = memory_available_bytes,
@@ -156,25 +169,40 @@ def release_stage(
     # What runs here has shown that it fits; where its directory was lost, nothing may keep it from coming again.
     if slots_read(root).current != digest:
         try:
-            package_check(root=root, package=base_index or index, source=source, memory_available=memory_available)
+            package_check(
+                root=root,
+                package=base_index or index,
+                source=source,
+                peers=peers(),
+                memory_available=memory_available,
+            )
         except CapacityError as error:
             _record_move(record, InstallStatus.SKIPPED, now, error.code)
             raise
     wanted = [part for part in (base_index, index) if part is not None]
-    downloads_remove(root, keep={index_digest(part) for part in wanted})
     counted = _CountedSource(source, record)
-    try:
+
+    def fetch() -> None:
         for part in wanted:
             release_fetch(
                 index=part,
                 source=counted,
                 into=release_path(root, index_digest(part)),
                 partial=download_path(root, index_digest(part)),
-                reuse=releases_present(root),
+                reuse=[*releases_present(root), *downloads_present(root)],
+                peers=peers,
                 disk_free=disk_free,
                 progress=progress,
                 should_stop=should_stop,
             )
+
+    try:
+        try:
+            fetch()
+        except DiskFull:
+            if not room_make(root=root, assigned={index_digest(part) for part in wanted}):
+                raise
+            fetch()
     except TrustError as error:
         _record_move(record, InstallStatus.FAILED_VERIFY, now, error.code)
         raise
@@ -183,6 +211,8 @@ def release_stage(
         raise
     finally:
         counted.write_down()
+        # What another download had brought of this release was taken from it as the fetch began.
+        downloads_remove(root, keep={index_digest(part) for part in wanted})
     _record_move(record, InstallStatus.STAGED, now)
     return release_path(root, digest)
 
@@ -273,15 +303,45 @@ def trial_revert(*, root: Path, error_code: str, now: datetime) -> str | None:
     return after.current
 
 
-def superseded_remove(*, root: Path) -> tuple[str, ...]:
+def superseded_remove(*, root: Path, assigned: str | None, now: datetime) -> tuple[str, ...]:
     """Leave on the disk only what runs, what ran before, the candidate and their bases; return what was removed.
 
     While a release is on its way, nothing is removed that is only staged: the caller runs this after `release_install`.
+    Without an `assigned` release a half-finished download waits for some days, because a paused rollout may go on.
     """
     with _locked(root):
         slots = slots_read(root)
         keep = {digest for digest in (slots.current, slots.previous, slots.candidate) if digest}
-        return releases_remove(root, keep=keep)
+        removed = releases_remove(root, keep=keep)
+    if assigned is None:
+        downloads_forget(root, before=now - DOWNLOAD_KEPT)
+    return removed
+
+
+def room_make(*, root: Path, assigned: Collection[str]) -> bool:
+    """Remove all that the node can do without for the sake of the releases `assigned`; return whether there was any.
+
+    Half-finished downloads of others go, and what ran before. While a release is on trial that stays: it may be needed
+    again at any moment.
+    """
+    with _locked(root):
+        slots = slots_read(root)
+        spared = slots.previous if slots.phase is Phase.TRIAL else None
+        keep = {digest for digest in (slots.current, slots.candidate, spared) if digest} | set(assigned)
+        removed = releases_remove(root, keep=keep)
+    others = [path for path in downloads_present(root) if path.name not in assigned]
+    downloads_remove(root, keep=assigned)
+    if removed or others:
+        logger.warning("room was made: %d releases and %d downloads removed", len(removed), len(others))
+    return bool(removed or others)
+
+
+def is_settled(*, root: Path, digest: str, sequence: int) -> bool:
+    """Return whether nothing is left to do for the assignment `sequence` of the release `digest`."""
+    if slots_read(root).current == digest and _is_present(root, digest):
+        return True
+    record = InstallRecord.objects.filter(release=digest, sequence=sequence).first()
+    return record is not None and not NEXT[record.status]
 
 
 def install_reports(*, root: Path, now: datetime) -> tuple[InstallReport, ...]:
