@@ -58,7 +58,15 @@ def base_build(
         suites = suites_read(extra=settings.SUITES)
         card = _package_make(release, folder, progress)
         suite = base_measure(package=folder, suites=suites, progress=lambda part: progress("question suite", part))
-        release_built(release=release, folder=folder, card=asdict(card), suite=suite, disk=disk, now=clock())
+        release_built(
+            release=release,
+            folder=folder,
+            card=asdict(card),
+            suite=suite,
+            disk=disk,
+            now=clock(),
+            progress=lambda part: progress("patches", part),
+        )
     except BaseException as error:
         refusal = error if isinstance(error, FederationError) else BuildInterrupted(release=release.version)
         release_build_fail(release=release, error=refusal, now=clock())

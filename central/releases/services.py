@@ -6,7 +6,8 @@ publishes it. Every step may be repeated after a cut.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from central.disk import CentreDisk
 from central.releases.errors import BaseNotReady, BuildInterrupted, ReleaseUnknown
 from central.releases.gate import AdapterReport, BaseReport, Verdict
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus
+from central.releases.patches import patches_write
 from central.releases.recipe import Recipe
 from central.releases.storage import blob_path, blob_put
 from central.releases.suite_comparison import Comparison, SuiteReport
@@ -25,10 +27,10 @@ from central.releases.tensor_places import tensors_place
 from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
-from federation.trust.release_bytes import index_build, index_digest
+from federation.trust.release_bytes import index_build, index_digest, index_parse
 from federation.trust.tuf_publisher import target_publish, targets_withdraw
 from federation.wire.canonical import canonical_bytes, to_plain
-from federation.wire.releases import ReleaseKind
+from federation.wire.releases import PatchSet, ReleaseIndex, ReleaseKind
 
 CENTRE = "centre"
 BUILD_SILENCE = timedelta(minutes=30)
@@ -118,9 +120,11 @@ def release_built(
     now: datetime,
     contributions: tuple[str, ...] = (),
     suite: SuiteReport | None = None,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> None:
     """Keep the files in `folder` as blobs and give the release its digest; it now stands at the gate.
 
+    A base comes with patches out of the newest one before it. `progress` hears how far they are.
     `suite` is how a base answered the suites: kept, so that a base that a cut leaves at the gate can be judged.
     """
     index = index_build(
@@ -132,6 +136,8 @@ def release_built(
         contributions=contributions,
         tensors=tensors_place(folder),
     )
+    if release.kind == ReleaseKindChoice.BASE:
+        index = replace(index, patches=_patches(release, folder, index, disk, progress))
     for entry in index.files:
         blob_put(root=disk.blobs, source=folder / entry.path)
     with transaction.atomic():
@@ -231,6 +237,30 @@ def builds_interrupted_fail(*, now: datetime) -> int:
     for release in silent:
         release_build_fail(release=release, error=BuildInterrupted(release=release.version), now=now)
     return len(silent)
+
+
+def _patches(
+    release: Release, folder: Path, index: ReleaseIndex, disk: CentreDisk, progress: Callable[[float], None]
+) -> tuple[PatchSet, ...]:
+    older = Release.objects.in_force().filter(kind=ReleaseKindChoice.BASE).order_by("-version").first()
+    if older is None:
+        return ()
+    draft = disk.builds / f"patches-{release.version}"
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = patches_write(
+            folder=folder,
+            index=index,
+            old_folder=release_folder(release=older, disk=disk),
+            old_index=index_parse(bytes(older.index_bytes or b"")),
+            into=draft,
+            progress=progress,
+        )
+        if made is not None:
+            blob_put(root=disk.blobs, source=draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    return (made,) if made else ()
 
 
 def _targets(release: Release) -> list[tuple[str, bytes]]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 
-def tensors_place(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return for each file that the ONNX graphs in `folder` keep weights in where its tensors begin, but for byte 0."""
-    starts: dict[str, set[int]] = {}
+def tensors_named(folder: Path) -> dict[str, dict[int, str]]:
+    """Return for each file that the ONNX graphs in `folder` keep weights in the tensors by where they begin."""
+    names: dict[str, dict[int, str]] = {}
     for path in sorted(folder.glob("*.onnx")):
-        for tensor in onnx.load(path, load_external_data=False).graph.initializer:
+        for tensor in _initializers(path):
             if tensor.data_location == TensorProto.EXTERNAL:
                 place = {entry.key: entry.value for entry in tensor.external_data}
-                starts.setdefault(place["location"], set()).add(int(place.get("offset", 0)))
-    return {name: tuple(sorted(found - {0})) for name, found in starts.items()}
+                names.setdefault(place["location"], {}).setdefault(int(place.get("offset", 0)), tensor.name)
+    return names
+
+
+def _initializers(graph: Path) -> Iterable[TensorProto]:
+    try:
+        return onnx.load(graph, load_external_data=False).graph.initializer
+    except DecodeError:
+        # What is no graph is for the gate to refuse; until then it is a file like others.
+        return ()
+
+
+def tensors_place(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return where the tensors in each file of weights begin, but for the first byte, as FileEntry says it."""
+    return {name: tuple(sorted(starts.keys() - {0})) for name, starts in tensors_named(folder).items()}

@@ -102,6 +102,10 @@ class ChunkStore:
         """Return the chunks that are not here yet, in order."""
         return list(self._missing)
 
+    def is_missing(self, place: ChunkPlace) -> bool:
+        """Return whether the chunk is not here yet."""
+        return place in self._missing
+
     def missing_bytes(self) -> int:
         """Return how many bytes are not here yet."""
         return sum(self.chunks.size_bytes(place) for place in self._missing)
@@ -146,9 +150,15 @@ class ChunkStore:
                 keep(place, content)
 
     def keep_each(self, file: int, found: Iterator[tuple[ChunkPlace, bytes]]) -> None:
-        """Keep chunks of one file that were found elsewhere on this disk; a wrong one is left out."""
+        """Keep chunks of one file that were found or made here; a wrong one is left out.
+
+        Raises:
+            FetchStopped: the caller said so.
+        """
         with self._keeper(file) as keep:
             for place, content in found:
+                if self._should_stop():
+                    raise FetchStopped(release=self.chunks.release)
                 if hashlib.sha256(content).hexdigest() == self.chunks.sha256(place):
                     keep(place, content)
 

@@ -4,10 +4,11 @@ Rules, in order:
 1. Nothing is begun for which the disk has no room, and no step uses the last of it.
 2. A file, or a chunk anywhere in a file, that this disk already holds is taken from there.
 3. A chunk that another PC of the school has is taken from it; the centre gives what none of them has.
-4. Missing chunks are asked for in runs of at most 4 MiB, so that a slow round trip does not rule the speed. Beside
+4. Of what is left, a chunk for which there is a patch of a release here is made by it, where that works.
+5. Missing chunks are asked for in runs of at most 4 MiB, so that a slow round trip does not rule the speed. Beside
    peers the runs are shorter and taken by chance, so that several PCs fetch different ones and give them to each other.
-5. A wrong chunk is asked of the centre once more by itself, and then the centre is not believed.
-6. The release's directory appears whole, under its name, by one rename; until then there is none.
+6. A wrong chunk is asked of the centre once more by itself, and then the centre is not believed.
+7. The release's directory appears whole, under its name, by one rename; until then there is none.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from federation.trust.chunk_store import ChunkMap, ChunkStore, Run
 from federation.trust.durable import directory_flush, durable_rename, durable_write
 from federation.trust.errors import BlobUnavailable, ChunkMismatch, DiskFull, LinkLost, ReleaseDamaged
 from federation.trust.held_chunks import HeldChunk, chunks_held, files_held
+from federation.trust.patches import Patches
 from federation.trust.peers import Peer, PeerPool
 from federation.trust.release_bytes import INDEX_NAME, file_is_whole, index_digest, index_read, index_verify
 from federation.wire.canonical import canonical_bytes
@@ -115,6 +117,7 @@ class _Fetch:
         self._progress = progress
         self._chunks = ChunkMap(index_digest(index), index.files)
         self._store = ChunkStore(self._chunks, partial, self._report, should_stop)
+        self._patches = Patches()
         self._pool = PeerPool(chunks=self._chunks, peers=peers, rng=rng)
 
     def prepare(self, reuse: Sequence[Path]) -> None:
@@ -134,6 +137,7 @@ class _Fetch:
                 self._file_take_over(number, files[entry.sha256])
             path.touch()
         self._chunks_take_over(reuse)
+        self._patches = Patches.found(self._index, self._chunks, reuse)
         self._report()
 
     def complete(self) -> None:
@@ -203,14 +207,28 @@ class _Fetch:
         self._room_check(self._chunks.run_bytes(run))
         before = len(self._store.missing())
         try:
-            try:
-                self._store.receive(run, self._source)
-            except ChunkMismatch as error:
-                chunk = int(str(error.fields["chunk"]))
-                self._store.receive(Run(file=run.file, first=chunk, last=chunk), self._source)
+            self._patch(run)
+            for rest in list(self._chunks.runs([place for place in run.places() if self._store.is_missing(place)])):
+                self._receive(rest)
         except LinkLost:
             if len(self._store.missing()) == before:
                 raise
+
+    def _receive(self, run: Run) -> None:
+        try:
+            self._store.receive(run, self._source)
+        except ChunkMismatch as error:
+            chunk = int(str(error.fields["chunk"]))
+            self._store.receive(Run(file=run.file, first=chunk, last=chunk), self._source)
+
+    def _patch(self, run: Run) -> None:
+        """Make what chunks of the run can be made out of an older release here."""
+        try:
+            for together in self._patches.runs(run):
+                self._store.keep_each(run.file, self._patches.make(together, self._source))
+        except BlobUnavailable:
+            # A stick, or a centre that has tidied up, may hold the release without its patches.
+            self._patches.forget()
 
     def _file_take_over(self, number: int, held: Path) -> None:
         """Take a file from another release on this disk; if it turns out damaged there, it is fetched after all."""

@@ -39,7 +39,7 @@ def files_held(directories: Iterable[Path]) -> dict[str, Path]:
     """Return the files of the whole releases among `directories`, by SHA-256."""
     held: dict[str, Path] = {}
     for directory, index in _indexes(directories):
-        if not _is_partial(directory):
+        if not is_partial(directory):
             held |= {entry.sha256: directory / entry.path for entry in index.files}
     return held
 
@@ -49,9 +49,9 @@ def chunks_held(directories: Iterable[Path], *, wanted: Collection[str]) -> dict
     held: dict[str, HeldChunk] = {}
     for directory, index in _indexes(directories):
         chunks = ChunkMap(directory.name, index.files)
-        is_partial = _is_partial(directory)
-        files = directory / FILES_NAME if is_partial else directory
-        here = journal_read(directory / JOURNAL_NAME) if is_partial else chunks.numbers
+        is_half = is_partial(directory)
+        files = directory / FILES_NAME if is_half else directory
+        here = journal_read(directory / JOURNAL_NAME) if is_half else chunks.numbers
         for place in chunks.places:
             digest = chunks.sha256(place)
             if digest in wanted and place in here:
@@ -60,7 +60,8 @@ def chunks_held(directories: Iterable[Path], *, wanted: Collection[str]) -> dict
     return held
 
 
-def _is_partial(directory: Path) -> bool:
+def is_partial(directory: Path) -> bool:
+    """Return whether `directory` is that of a download, which keeps the files of its release one level below."""
     # No file of a release is called so: an index that names one is a whole release's own affair.
     return (directory / JOURNAL_NAME).is_file() and (directory / FILES_NAME).is_dir()
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from federation.trust.errors import ReleaseDamaged
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse, sha256_hex
-from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex, ReleaseKind, chunk_starts
+from federation.wire.releases import CHUNK_BYTES, FileEntry, PatchSet, ReleaseIndex, ReleaseKind, chunk_starts
 
 INDEX_NAME = "index.json"
 SHA256_HEX_DIGITS = 64
@@ -63,6 +63,9 @@ def index_parse(content: bytes) -> ReleaseIndex:
         if problem:
             raise MalformedDocument(document="ReleaseIndex", field=f"files[{number}]", problem=problem)
         seen.add(entry.path)
+    for number, patches in enumerate(index.patches):
+        if not _is_in_order(patches, sum(len(entry.chunks) for entry in index.files)):
+            raise MalformedDocument(document="ReleaseIndex", field=f"patches[{number}]", problem="not in order")
     return index
 
 
@@ -126,6 +129,14 @@ def _problem(entry: FileEntry, seen: set[str]) -> str:
     if not all(_is_sha256(digest) for digest in (entry.sha256, *entry.chunks)):
         return "not a SHA-256"
     return ""
+
+
+def _is_in_order(patches: PatchSet, chunks: int) -> bool:
+    numbers, of, sizes = patches.chunks, patches.of, patches.sizes
+    is_ascending = all(first < second for first, second in itertools.pairwise((-1, *numbers, chunks)))
+    is_possible = all(number >= 0 for number in of) and all(0 < size <= CHUNK_BYTES for size in sizes)
+    names = _is_sha256(patches.base) and _is_sha256(patches.sha256)
+    return len(numbers) == len(of) == len(sizes) and is_ascending and is_possible and names
 
 
 def _is_sha256(text: str) -> bool:

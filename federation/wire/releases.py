@@ -37,6 +37,24 @@ class FileEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSet:
+    """How chunks of a release are made out of those of an older one (protocol §3.11); chunks are numbered from 0 on.
+
+    The blob `sha256` holds the patches one after another, in the order of `chunks`.
+    """
+
+    base: str
+    """Digest of the older release."""
+    sha256: str
+    chunks: tuple[int, ...]
+    """Numbers of the chunks that are made, ascending, through all files of this release's index."""
+    of: tuple[int, ...]
+    """For each the number of the chunk, in the older release's index, that it is made out of."""
+    sizes: tuple[int, ...]
+    """For each how many bytes its patch has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseIndex:
     """All that a release is; the SHA-256 of its canonical bytes is the release's digest and its name everywhere."""
 
@@ -49,6 +67,8 @@ class ReleaseIndex:
     files: tuple[FileEntry, ...]
     contributions: tuple[str, ...]
     """Digests of the school updates in an adapter; a school finds its own among them."""
+    patches: tuple[PatchSet, ...] = ()
+    """What spares a school that has one of these older releases most of the bytes; an offer, never needed."""
 
 
 class InstallState(enum.Enum):
