@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format bench-serve clean
+.PHONY: help demo test lint format bench-serve bench-sync clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
 
 bench-serve: $(VENV)/bench.ready  ## Compare our engine with llama.cpp on the stand-in (builds llama.cpp once, some minutes).
 	@$(BIN)/python -m tests.benchmarks.serve
+
+bench-sync: $(VENV)/dev.ready  ## Compare how releases travel with one plain resumable download (a few minutes).
+	@$(BIN)/python -m tests.benchmarks.sync
 
 format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
 	@$(BIN)/ruff check --fix .

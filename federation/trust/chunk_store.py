@@ -1,7 +1,8 @@
 """The chunks of one release on their way to this disk: which are missing, and how one is kept.
 
-1. A chunk is verified, written at its offset, flushed, and only then journalled: a cut costs what came since a second.
-2. What is under way is said in the file `claim`, for the other PCs of the school; it is no promise.
+1. A chunk is verified, written at its offset, flushed, and only then journalled: a power cut costs about a second.
+2. The part of a chunk that came before the link was cut waits for the rest, and is verified with it.
+3. What is under way is said in the file `claim`, for the other PCs of the school; it is no promise.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from federation.wire.releases import FileEntry, chunk_starts
 
 RUN_BYTES = 4 * 1024 * 1024
 FLUSH_SECONDS = 1.0
-CLAIM_NAME, FILES_NAME, JOURNAL_NAME = "claim", "files", "journal"
+BEGUN_NAME, CLAIM_NAME, FILES_NAME, JOURNAL_NAME = "begun", "claim", "files", "journal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +107,11 @@ class ChunkStore:
         """Return whether the chunk is not here yet."""
         return place in self._missing
 
+    def arrived(self) -> tuple[int, int]:
+        """Return what only changes when something came: how many chunks are missing, and what one begun has."""
+        path = self._partial / BEGUN_NAME
+        return len(self._missing), path.stat().st_size if path.exists() else 0
+
     def missing_bytes(self) -> int:
         """Return how many bytes are not here yet."""
         return sum(self.chunks.size_bytes(place) for place in self._missing)
@@ -132,21 +138,22 @@ class ChunkStore:
         places = dict.fromkeys([ChunkPlace(file, chunk) for chunk in range(len(self.chunks.files[file].chunks))])
         self._missing = dict.fromkeys(sorted(self._missing | places))
 
-    def receive(self, run: Run, source: BlobSource) -> None:
+    def receive(self, run: Run, source: BlobSource, *, goes_on: bool = False) -> None:
         """Fetch the chunks of `run` from `source` and keep each.
+
+        A source that `goes_on` need not send again the part of a chunk that came before its link was cut.
 
         Raises:
             ChunkMismatch: one was wrong; those before it are kept.
             LinkLost, BlobUnavailable: as the source, or it ended early; what came before is kept.
             FetchStopped: the caller said so.
         """
-        pieces = source.read_range(
-            self.chunks.files[run.file].sha256,
-            self.chunks.start(ChunkPlace(run.file, run.first)),
-            self.chunks.run_bytes(run),
-        )
+        begun = self._begun(ChunkPlace(run.file, run.first)) if goes_on else b""
+        start = self.chunks.start(ChunkPlace(run.file, run.first)) + len(begun)
+        length = self.chunks.run_bytes(run) - len(begun)
+        pieces = source.read_range(self.chunks.files[run.file].sha256, start, length)
         with self._keeper(run.file) as keep:
-            for place, content in self._cut(run, pieces):
+            for place, content in self._cut(run, begun, pieces, goes_on=goes_on):
                 keep(place, content)
 
     def keep_each(self, file: int, found: Iterator[tuple[ChunkPlace, bytes]]) -> None:
@@ -175,24 +182,44 @@ class ChunkStore:
         finally:
             (self._partial / CLAIM_NAME).unlink(missing_ok=True)
 
-    def _cut(self, run: Run, pieces: Iterator[bytes]) -> Iterator[tuple[ChunkPlace, bytes]]:
+    def _cut(
+        self, run: Run, begun: bytes, pieces: Iterator[bytes], *, goes_on: bool
+    ) -> Iterator[tuple[ChunkPlace, bytes]]:
         """Yield each whole chunk of the run as it comes, verified; what comes after the last is not read."""
         places = list(run.places())
-        held = bytearray()
-        for piece in pieces:
-            if not places:
-                # More than was asked for: no source has a reason to.
-                return
-            held += piece
-            self._claim_renew()
-            while places and len(held) >= (size_bytes := self.chunks.size_bytes(places[0])):
-                content = bytes(held[:size_bytes])
-                del held[:size_bytes]
-                yield places[0], self._verified(places.pop(0), content)
-            if self._should_stop():
-                raise FetchStopped(release=self.chunks.release)
+        held = bytearray(begun)
+        try:
+            for piece in pieces:
+                if not places:
+                    # More than was asked for: no source has a reason to.
+                    return
+                held += piece
+                self._claim_renew()
+                while places and len(held) >= (size_bytes := self.chunks.size_bytes(places[0])):
+                    content = bytes(held[:size_bytes])
+                    del held[:size_bytes]
+                    yield places[0], self._verified(places.pop(0), content)
+                if self._should_stop():
+                    raise FetchStopped(release=self.chunks.release)
+        except LinkLost:
+            self._begin(places if goes_on else [], held)
+            raise
         if places:
+            self._begin(places if goes_on else [], held)
             raise LinkLost(sha256=self.chunks.files[run.file].sha256, problem="short")
+
+    def _begin(self, places: list[ChunkPlace], held: bytearray) -> None:
+        if places and held:
+            (self._partial / BEGUN_NAME).write_bytes(b"%d %d\n" % places[0] + held)
+
+    def _begun(self, place: ChunkPlace) -> bytes:
+        """Return what came of the chunk before a cut, once: if it turns out wrong, the chunk comes whole."""
+        path = self._partial / BEGUN_NAME
+        if not path.exists():
+            return b""
+        name, _, content = path.read_bytes().partition(b"\n")
+        path.unlink()
+        return content if name == b"%d %d" % place and len(content) < self.chunks.size_bytes(place) else b""
 
     def _verified(self, place: ChunkPlace, content: bytes) -> bytes:
         if hashlib.sha256(content).hexdigest() != self.chunks.sha256(place):

@@ -193,10 +193,10 @@ class _Fetch:
             return
         run = self._rng.choice(list(self._chunks.runs(free, most_bytes=RUN_BESIDE_PEERS_BYTES)))
         with self._store.claimed(run):
-            # A peer may have chosen the same in the same moment: whoever sees the other's claim gives way.
+            # A peer may have chosen the same in the same moment, or have it since: whoever sees that gives way.
             self._pool.look(at_once=True)
             is_contested = not self._pool.fetched_by_others().isdisjoint(run.places())
-            if not is_contested:
+            if not is_contested and self._pool.offer(list(run.places())) is None:
                 self._from_source(run)
                 self._pool.progressed()
         if is_contested:
@@ -205,18 +205,18 @@ class _Fetch:
     def _from_source(self, run: Run) -> None:
         """Fetch a run of the source; a lost link is tried again at once as long as each try brings some."""
         self._room_check(self._chunks.run_bytes(run))
-        before = len(self._store.missing())
+        before = self._store.arrived()
         try:
             self._patch(run)
             for rest in list(self._chunks.runs([place for place in run.places() if self._store.is_missing(place)])):
                 self._receive(rest)
         except LinkLost:
-            if len(self._store.missing()) == before:
+            if self._store.arrived() == before:
                 raise
 
     def _receive(self, run: Run) -> None:
         try:
-            self._store.receive(run, self._source)
+            self._store.receive(run, self._source, goes_on=True)
         except ChunkMismatch as error:
             chunk = int(str(error.fields["chunk"]))
             self._store.receive(Run(file=run.file, first=chunk, last=chunk), self._source)

@@ -14,7 +14,8 @@ from django.utils import timezone
 from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.errors import ChunkMismatch
 from federation.trust.fetch import release_fetch
-from federation.trust.release_bytes import index_digest
+from federation.trust.peers import peer_client
+from federation.trust.release_bytes import index_digest, index_verify
 from federation.trust.tuf_client import TrustedReleases, root_accept, trusted_read
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.relay import Holdings
@@ -24,7 +25,7 @@ from node.installed.models import InstallRecord
 from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
 from node.sync.enrol import enrolment_read, node_enrol
-from node.sync.neighbours import NAME, Neighbours, neighbours_read
+from node.sync.neighbours import NAME, Neighbours, neighbours_read, peers_at_hand
 from node.sync.relay import relay_run
 from node.sync.relay_door import MOST_AT_ONCE, RelayDoor
 from node.sync.services import Contact, ContactTimes
@@ -69,15 +70,15 @@ class Neighbour:
             if index is not None:
                 trusted.index_fetch(index_digest(index))
 
-    def fetch(self, index, *, should_stop=lambda: False):
+    def fetch(self, index, *, source=None):
         self.refresh(index=index)
-        with httpx.Client() as client:
+        with httpx.Client() as client, peer_client() as others:
             return release_fetch(
                 index=index,
-                source=HttpBlobSource(client=client, base_url=self.centre.url),
+                source=source or HttpBlobSource(client=client, base_url=self.centre.url),
                 into=release_path(self.root, index_digest(index)),
                 partial=download_path(self.root, index_digest(index)),
-                should_stop=should_stop,
+                peers=lambda: peers_at_hand(self.root, others),
             )
 
 
@@ -175,6 +176,42 @@ def test_a_release_that_a_neighbour_has_comes_from_it_and_not_over_the_schools_l
     # The package is no model, so that its self-test refuses it, after all of it has come.
     (report,) = centre.check_ins[-1].installs
     assert (report.error_code, report.bytes_fetched) == ("package_incomplete", 0)
+
+
+class SlowBlobs:
+    """The centre's blobs over a slow link, which counts what crosses it."""
+
+    def __init__(self, blobs):
+        self.blobs, self.bytes = blobs, 0
+
+    def read_range(self, sha256, start, length):
+        content = (self.blobs / sha256).read_bytes()[start : start + length]
+        for at in range(0, length, 64 * 1024):
+            time.sleep(0.02)
+            self.bytes += len(content[at : at + 64 * 1024])
+            yield content[at : at + 64 * 1024]
+
+
+@pytest.mark.slow
+def test_pcs_that_begin_at_the_same_moment_fetch_a_release_about_once(centre, tmp_path):
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "model.onnx.data").write_bytes(random.Random(3).randbytes(24 * CHUNK_BYTES))
+    index = centre.publish(folder)
+    pcs = [Neighbour(tmp_path / str(number), centre) for number in range(3)]
+    for pc in pcs:
+        pc.refresh(index=index)
+    link = SlowBlobs(centre.blobs)
+    with relays(*(pc.root for pc in pcs)):
+        threads = [threading.Thread(target=pc.fetch, args=(index,), kwargs={"source": link}) for pc in pcs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for pc in pcs:
+        index_verify(release_path(pc.root, index_digest(index)), index)
+    # Two that choose the same run at once give way to one another; what little they had begun comes twice.
+    assert link.bytes <= 1.1 * 24 * CHUNK_BYTES
 
 
 def test_while_the_centre_is_away_the_assigned_release_comes_from_a_neighbour(school, centre, neighbour, index):
