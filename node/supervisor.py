@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from federation.ports import is_loopback
 from federation.processes import ChildSpec, children_keep
 from federation.wire.canonical import canonical_bytes
 from node.children import child_environment, command_argv
-from node.sync.neighbours import is_loopback
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

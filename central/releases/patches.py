@@ -1,7 +1,7 @@
 """Compare a new base with an older one and keep what makes the one's chunks out of the other's, where that pays.
 
 Tensors are compared by their names, wherever they lie. A chunk whose patch has WORTH_SHARE of its bytes or more is left
-to be fetched whole. Takes about a second for each megabyte that differs.
+to be fetched whole. Takes about half a second for each megabyte that differs.
 """
 
 from __future__ import annotations

@@ -8,13 +8,17 @@ Rules, in order:
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import random
+import socket
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import httpx
 
@@ -52,10 +56,10 @@ class Peer(BlobSource, Protocol):
 
 
 class HttpPeer:
-    """A peer's door at `base_url`; `client` must carry nothing of this node's own, its session token least of all."""
+    """A peer's door at `base_url`; `client` is one of `peer_client`."""
 
     def __init__(self, *, client: httpx.Client, base_url: str) -> None:
-        self._client, self._blobs = client, HttpBlobSource(client=client, base_url=base_url)
+        self._client = client
         self.name = base_url.rstrip("/")
 
     def holdings(self, release: str) -> Holdings:
@@ -65,31 +69,74 @@ class HttpPeer:
             BlobUnavailable: nothing of this release.
             LinkLost, MalformedDocument: it is not to be talked with.
         """
-        content = b""
+        content, deadline = b"", _Deadline(MAX_HOLDINGS_BYTES)
+        url = f"{self.name}/holdings/{release}"
         try:
-            with self._client.stream("GET", f"{self.name}/holdings/{release}") as answer:
+            with deadline, self._client.stream("GET", url, extensions=deadline.extensions) as answer:
                 if answer.status_code != httpx.codes.OK:
                     raise BlobUnavailable(sha256=release, status=answer.status_code)
-                for piece in _in_time(answer.iter_raw(), MAX_HOLDINGS_BYTES, release):
+                for piece in answer.iter_raw():
                     content += piece
                     if len(content) > MAX_HOLDINGS_BYTES:
                         raise MalformedDocument(document="Holdings", field="", problem="too long")
         except httpx.HTTPError as error:
-            raise LinkLost(sha256=release, problem=type(error).__name__) from error
+            raise LinkLost(sha256=release, problem=deadline.problem(error)) from error
         return parse(Holdings, content)
 
     def read_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         """Yield the range, unless the peer is too slow for a neighbour.
 
         Raises:
-            BlobUnavailable, LinkLost: as HttpBlobSource; `problem` is `slow` for a slow one.
+            BlobUnavailable, LinkLost: as HttpBlobSource.
         """
-        return _in_time(self._blobs.read_range(sha256, start, length), length, sha256)
+        deadline = _Deadline(length)
+        blobs = HttpBlobSource(client=self._client, base_url=self.name, extensions=deadline.extensions)
+        with deadline:
+            yield from blobs.read_range(sha256, start, length)
+
+
+class _Deadline:
+    """Ends a request that is not over in time, whatever of it is slow: httpx bounds single reads only.
+
+    SLOWEST_BYTES_A_SECOND is what a neighbour must give at the least, after a moment of grace.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._timer = threading.Timer(GRACE_SECONDS + length / SLOWEST_BYTES_A_SECOND, self._end)
+        self._timer.daemon = True
+        self._socket: socket.socket | None = None
+        self._is_over = False
+        self.extensions = {"trace": self._trace}
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+
+    def problem(self, error: Exception) -> str:
+        """Return the word for why the request ended."""
+        return "slow" if self._is_over else type(error).__name__
+
+    def _trace(self, event: str, details: Mapping[str, Any]) -> None:
+        # Each request has a connection of its own, so that this comes once.
+        if event == "connection.connect_tcp.complete":
+            self._socket = details["return_value"].get_extra_info("socket")
+
+    def _end(self) -> None:
+        self._is_over = True
+        with contextlib.suppress(OSError):
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def peer_client() -> httpx.Client:
-    """Return a client for peers: no proxy, no redirect, no header of this node's."""
-    return httpx.Client(timeout=TIMEOUT, trust_env=False, headers={"User-Agent": "soro-node"})
+    """Return a client for peers: no proxy, no redirect, no header of this node's, each request its own connection."""
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.Client(timeout=TIMEOUT, trust_env=False, limits=limits, headers={"User-Agent": "soro-node"})
 
 
 def is_neighbour(address: str) -> bool:
@@ -198,12 +245,3 @@ def holdings_bits(chunks: ChunkMap, held: set[ChunkPlace]) -> bytes:
         number = chunks.numbers[place]
         bits[number // 8] |= 0x80 >> number % 8
     return bytes(bits)
-
-
-def _in_time(pieces: Iterator[bytes], length: int, sha256: str) -> Iterator[bytes]:
-    """Yield `pieces` as long as they come faster than SLOWEST_BYTES_A_SECOND, after a moment of grace."""
-    until = time.monotonic() + GRACE_SECONDS + length / SLOWEST_BYTES_A_SECOND
-    for piece in pieces:
-        if time.monotonic() > until:
-            raise LinkLost(sha256=sha256, problem="slow")
-        yield piece

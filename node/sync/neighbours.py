@@ -1,30 +1,21 @@
-"""The school's other PCs: say by mDNS that this one has a door, and keep a list of the others that say so.
+"""The doors of the school's other PCs: a list in a file, because one process finds them and another fetches.
 
-The list is a file, because the process that finds them is not the one that fetches. Whoever says that it is a neighbour
-is none the more believed for it. Source: RFC 6762 and 6763.
+Whoever is on it is none the more believed for it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
-import secrets
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import ifaddr
-from zeroconf import IPVersion, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
 
 from federation.trust.durable import durable_write
-from federation.trust.peers import HttpPeer, is_neighbour
+from federation.trust.peers import HttpPeer
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
 
-SERVICE = "_soro-relay._tcp.local."
 MOST_NEIGHBOURS = 16
-LOOKUP_MILLISECONDS = 2000
 NAME = "neighbours.json"
 
 
@@ -43,80 +34,16 @@ def neighbours_read(root: Path) -> tuple[str, ...]:
         return ()
 
 
+def neighbours_write(root: Path, doors: Sequence[str]) -> None:
+    """Keep the list of doors."""
+    durable_write(root / NAME, canonical_bytes(Neighbours(doors=tuple(sorted(set(doors))))))
+
+
+def neighbours_forget(root: Path) -> None:
+    """Leave no list."""
+    (root / NAME).unlink(missing_ok=True)
+
+
 def peers_at_hand(root: Path, client: httpx.Client) -> Sequence[HttpPeer]:
     """Return the neighbours as sources of chunks; `client` is one of `peer_client`."""
     return [HttpPeer(client=client, base_url=door) for door in neighbours_read(root)]
-
-
-def own_addresses(host: str) -> tuple[str, ...]:
-    """Return the IPv4 addresses by which others reach a door that listens on `host`."""
-    if host != "0.0.0.0":  # noqa: S104 - the question is whether it is
-        return (host,)
-    found = (ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str))
-    return tuple(sorted(ip for ip in found if is_neighbour(ip) and not ipaddress.ip_address(ip).is_loopback))
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a door that listens on `host` is for this PC alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class Announcement:
-    """While open, other PCs hear of the door at `port`, and `root` holds the list of theirs."""
-
-    def __init__(self, *, root: Path, addresses: Sequence[str], port: int) -> None:
-        """Speak and listen on the interfaces that have `addresses`."""
-        self._list = _List(root)
-        self._zeroconf = Zeroconf(interfaces=list(addresses), ip_version=IPVersion.V4Only)
-        self._list.own = f"{secrets.token_hex(6)}.{SERVICE}"
-        packed = [ipaddress.ip_address(address).packed for address in addresses]
-        server = f"{self._list.own.split('.', 1)[0]}.local."
-        self._zeroconf.register_service(
-            ServiceInfo(SERVICE, self._list.own, addresses=packed, port=port, server=server)
-        )
-        self._browser = ServiceBrowser(self._zeroconf, SERVICE, listener=self._list)
-
-    def close(self) -> None:
-        """Say goodbye, and forget the others."""
-        self._zeroconf.close()
-        self._list.forget()
-
-
-class _List(ServiceListener):
-    """Called by zeroconf in its own thread."""
-
-    def __init__(self, root: Path) -> None:
-        self._path = root / NAME
-        self._doors: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self.own = ""
-
-    def add_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        found = zc.get_service_info(type_, name, LOOKUP_MILLISECONDS) if name != self.own else None
-        addresses = found.parsed_addresses(IPVersion.V4Only) if found else []
-        nearby = next((address for address in addresses if is_neighbour(address)), None)
-        if found and nearby and found.port:
-            self._keep(name, f"http://{nearby}:{found.port}")
-
-    def update_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        self.add_service(zc, type_, name)
-
-    def remove_service(self, zc: Zeroconf, type_: str, name: str) -> None:
-        del zc, type_
-        self._keep(name, None)
-
-    def forget(self) -> None:
-        """Leave no list."""
-        with self._lock, contextlib.suppress(FileNotFoundError):
-            self._path.unlink()
-
-    def _keep(self, name: str, door: str | None) -> None:
-        with self._lock:
-            if door is None:
-                self._doors.pop(name, None)
-            elif name in self._doors or len(self._doors) < MOST_NEIGHBOURS:
-                self._doors[name] = door
-            durable_write(self._path, canonical_bytes(Neighbours(doors=tuple(sorted(set(self._doors.values()))))))

@@ -1,7 +1,9 @@
 """Other PCs of the school as sources: what they have is taken and verified, and what they are is never a danger."""
 
+import contextlib
 import http.server
 import random
+import socket
 import threading
 import time
 
@@ -64,6 +66,33 @@ class Liar:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+class Trickling:
+    """A peer's door that is never done with its headers."""
+
+    def __init__(self):
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+        self.connections = 0
+        self.thread = threading.Thread(target=self._answer)
+        self.thread.start()
+
+    def _answer(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self.listening.accept()
+                self.connections += 1
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+                    while True:
+                        time.sleep(0.05)
+                        connection.sendall(b"X-More: of it\r\n")
+
+    def close(self):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.listening.close()
+        self.thread.join()
 
 
 @pytest.fixture
@@ -144,6 +173,16 @@ def test_a_slow_peer_is_dropped_and_the_centre_asked(centre, index, fetch, monke
     slow = Liar(centre, index, answer=trickle)
     index_verify(fetch(slow), index)
     assert len([path for path, _ in slow.asked if path.startswith("/blobs/")]) == 1
+
+
+def test_a_peer_that_trickles_even_its_headers_is_dropped(centre, index, fetch, monkeypatch):
+    monkeypatch.setattr("federation.trust.peers.GRACE_SECONDS", 0.3)
+    monkeypatch.setattr("federation.trust.peers.SLOWEST_BYTES_A_SECOND", 10_000_000)
+    trickling = Trickling()
+    began = time.monotonic()
+    index_verify(fetch(trickling), index)
+    assert time.monotonic() - began < 10
+    assert trickling.connections == 1
 
 
 @pytest.mark.parametrize("bits", [b"", b"\xff", bytes(1000)])
