@@ -7,15 +7,11 @@ first: a cut between the two leaves a record that `install_reports` sets right.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-
-from django.db.models import F
 
 from federation.errors import CapacityError, TrustError
 from federation.trust.blob_sources import BlobSource
@@ -25,6 +21,7 @@ from federation.trust.peers import Peer
 from federation.trust.release_bytes import index_digest, index_read
 from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
+from node.installed.counted_source import CountedSource
 from node.installed.disk import (
     download_path,
     downloads_forget,
@@ -38,8 +35,9 @@ from node.installed.errors import BaseMissing, SelfTestInterrupted, TrialCrashLo
 from node.installed.first_look import package_check
 from node.installed.memory import memory_available_bytes
 from node.installed.models import NEXT, InstallRecord, InstallStatus
+from node.installed.room import room_make
 from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
-from node.installed.state import Phase, Slots, slots_read, slots_write
+from node.installed.state import Phase, Slots, slots_locked, slots_read, slots_write
 
 ADAPTER_NAME = "adapter.bin"
 REPORTED_RECORDS = 5
@@ -180,7 +178,7 @@ def release_stage(
             _record_move(record, InstallStatus.SKIPPED, now, error.code)
             raise
     wanted = [part for part in (base_index, index) if part is not None]
-    counted = _CountedSource(source, record)
+    counted = CountedSource(source, record)
 
     def fetch() -> None:
         for part in wanted:
@@ -227,7 +225,7 @@ def candidate_test(*, root: Path, digest: str, self_test: SelfTest, now: datetim
         ReleaseDamaged: the release's directory is not in order.
     """
     candidate = release_open(root=root, digest=digest)
-    with _locked(root):
+    with slots_locked(root):
         slots = slots_read(root)
         is_worn_out = slots.phase is Phase.TESTING and slots.candidate == digest and slots.tries_left < 1
         if not is_worn_out:
@@ -239,7 +237,7 @@ def candidate_test(*, root: Path, digest: str, self_test: SelfTest, now: datetim
         else self_test(candidate.package, candidate.adapter)
     )
     if not verdict.has_passed:
-        with _locked(root):
+        with slots_locked(root):
             slots_write(root, state.candidate_test_failed(slots_read(root)))
         _newest_move(digest, InstallStatus.REVERTED, now, verdict.code)
     return verdict
@@ -251,7 +249,7 @@ def candidate_begin_trial(*, root: Path, now: datetime) -> str:
     Raises:
         IllegalStep: nothing is under test.
     """
-    with _locked(root):
+    with slots_locked(root):
         slots = state.trial_begun(slots_read(root))
         slots_write(root, slots)
     digest = str(slots.current)
@@ -268,7 +266,7 @@ def trial_load_begin(*, root: Path, now: datetime) -> ActiveRelease | None:
     Raises:
         ReleaseDamaged: the release's directory is not in order.
     """
-    with _locked(root):
+    with slots_locked(root):
         before = slots_read(root)
         after = state.load_begun(before)
         if after != before:
@@ -280,7 +278,7 @@ def trial_load_begin(*, root: Path, now: datetime) -> ActiveRelease | None:
 
 def trial_commit(*, root: Path, now: datetime) -> bool:
     """Let the release on trial stay, because it has answered; return whether one was on trial."""
-    with _locked(root):
+    with slots_locked(root):
         slots = slots_read(root)
         if slots.phase is not Phase.TRIAL:
             return False
@@ -295,7 +293,7 @@ def trial_revert(*, root: Path, error_code: str, now: datetime) -> str | None:
     Raises:
         IllegalStep: nothing is on trial.
     """
-    with _locked(root):
+    with slots_locked(root):
         before = slots_read(root)
         after = state.trial_reverted(before)
         slots_write(root, after)
@@ -309,31 +307,13 @@ def superseded_remove(*, root: Path, assigned: str | None, now: datetime) -> tup
     While a release is on its way, nothing is removed that is only staged: the caller runs this after `release_install`.
     Without an `assigned` release a half-finished download waits for some days, because a paused rollout may go on.
     """
-    with _locked(root):
+    with slots_locked(root):
         slots = slots_read(root)
         keep = {digest for digest in (slots.current, slots.previous, slots.candidate) if digest}
         removed = releases_remove(root, keep=keep)
     if assigned is None:
         downloads_forget(root, before=now - DOWNLOAD_KEPT)
     return removed
-
-
-def room_make(*, root: Path, assigned: Collection[str]) -> bool:
-    """Remove all that the node can do without for the sake of the releases `assigned`; return whether there was any.
-
-    Half-finished downloads of others go, and what ran before. While a release is on trial that stays: it may be needed
-    again at any moment.
-    """
-    with _locked(root):
-        slots = slots_read(root)
-        spared = slots.previous if slots.phase is Phase.TRIAL else None
-        keep = {digest for digest in (slots.current, slots.candidate, spared) if digest} | set(assigned)
-        removed = releases_remove(root, keep=keep)
-    others = [path for path in downloads_present(root) if path.name not in assigned]
-    downloads_remove(root, keep=assigned)
-    if removed or others:
-        logger.warning("room was made: %d releases and %d downloads removed", len(removed), len(others))
-    return bool(removed or others)
 
 
 def is_settled(*, root: Path, digest: str, sequence: int) -> bool:
@@ -413,29 +393,3 @@ def _record_move(record: InstallRecord, status: InstallStatus, now: datetime, er
     record.refresh_from_db()
     if moved and error_code:
         logger.warning("release %s of assignment %d: %s %s", record.release, record.sequence, status, error_code)
-
-
-class _CountedSource:
-    """A blob source that counts what crosses the link for one record."""
-
-    def __init__(self, source: BlobSource, record: InstallRecord) -> None:
-        self._source = source
-        self._record = record
-        self._bytes = 0
-
-    def read_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        for piece in self._source.read_range(sha256, start, length):
-            self._bytes += len(piece)
-            yield piece
-        self.write_down()
-
-    def write_down(self) -> None:
-        InstallRecord.objects.filter(pk=self._record.pk).update(bytes_fetched=F("bytes_fetched") + self._bytes)
-        self._bytes = 0
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    with (root / "state.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -1,6 +1,10 @@
 """PCs of one school: each gives the others what it has, over real HTTP and real mDNS on the loopback interface."""
 
 import random
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -20,8 +24,10 @@ from federation.trust.tuf_client import TrustedReleases, root_accept, trusted_re
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.relay import Holdings
 from federation.wire.releases import CHUNK_BYTES, InstallState
+from node.children import child_environment
 from node.installed.disk import download_path, release_path
 from node.installed.models import InstallRecord
+from node.sync.announcement import Announcement
 from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
 from node.sync.enrol import enrolment_read, node_enrol
@@ -89,31 +95,39 @@ def neighbour(tmp_path, centre):
 
 @contextmanager
 def relays(*roots, is_shared=lambda: True):
-    """Keep the doors of these PCs open, and wait until each has heard of the others."""
+    """Keep the doors of these PCs open and yield them, once each PC has heard of the others."""
     stopping = threading.Event()
+    ports = {root: free_port() for root in roots}
+    doors = [f"http://127.0.0.1:{port}" for port in ports.values()]
     threads = [
         threading.Thread(
             target=relay_run,
             kwargs={
                 "root": root,
                 "host": "127.0.0.1",
-                "port": 0,
+                "port": port,
                 "is_shared": is_shared,
                 "stopping": stopping,
                 "look_seconds": 0.1,
             },
         )
-        for root in roots
+        for root, port in ports.items()
     ]
     for thread in threads:
         thread.start()
     try:
-        await_true(lambda: all(len(neighbours_read(root)) >= len(roots) - 1 for root in roots))
-        yield
+        await_true(lambda: all(len({*neighbours_read(root)} & {*doors}) == len(roots) - 1 for root in roots))
+        yield doors
     finally:
         stopping.set()
         for thread in threads:
             thread.join()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def await_true(holds, seconds=15):
@@ -257,12 +271,30 @@ def test_older_metadata_of_a_neighbour_brings_no_withdrawn_release_back(school, 
 
 def test_a_door_that_the_head_has_closed_is_neither_open_nor_known(school, neighbour):
     is_shared = True
-    with relays(school, neighbour.root, is_shared=lambda: is_shared):
-        (door,) = neighbours_read(school)[:1]
+    with relays(school, neighbour.root, is_shared=lambda: is_shared) as (door, _):
         assert httpx.get(f"{door}/holdings/{'0' * 64}", trust_env=False).status_code == 404
         is_shared = False
         await_true(lambda: not (school / NAME).exists() and not (neighbour.root / NAME).exists())
         await_true(lambda: not listens(door))
+
+
+@pytest.mark.slow
+def test_the_relay_is_a_process_that_is_heard_of_and_ends_when_it_is_told_to(tmp_path):
+    root, port = tmp_path / "pc", free_port()
+    environment = child_environment(root)
+    subprocess.run([sys.executable, "-m", "django", "migrate", "--verbosity", "0"], env=environment, check=True)
+    relay = subprocess.Popen([sys.executable, "-m", "django", "relay", "--port", str(port)], env=environment)
+    heard = Announcement(root=tmp_path, addresses=["127.0.0.1"], port=free_port())
+    try:
+        await_true(lambda: f"http://127.0.0.1:{port}" in neighbours_read(tmp_path))
+        assert httpx.get(f"http://127.0.0.1:{port}/holdings/{'0' * 64}", trust_env=False).status_code == 404
+        relay.send_signal(signal.SIGTERM)
+        assert relay.wait(timeout=15) == 0
+        await_true(lambda: f"http://127.0.0.1:{port}" not in neighbours_read(tmp_path))
+    finally:
+        heard.close()
+        relay.kill()
+        relay.wait()
 
 
 def test_the_door_gives_trusted_chunks_and_public_metadata(neighbour, index, centre):

@@ -252,6 +252,20 @@ def test_a_directory_serves_the_same_bytes_as_the_centre(centre, index, package,
         list(DirectoryBlobSource(centre.root / "none").read_range("0" * 64, 0, 1))
 
 
+def test_a_fetch_that_began_over_a_link_is_finished_from_a_stick_with_what_is_missing(
+    centre, index, package, source, places
+):
+    centre.cut_after_bytes[:] = [5 * CHUNK_BYTES + 1000, 0]
+    with pytest.raises(LinkLost):
+        release_fetch(index=index, source=source, **places)
+    centre.requests.clear()
+    stick = _Sent(DirectoryBlobSource(centre.root / "blobs"))
+    release_fetch(index=index, source=stick, **places)
+    assert _same(package, places["into"])
+    assert centre.requests == []
+    assert stick.bytes == sum(entry.size_bytes for entry in index.files) - 5 * CHUNK_BYTES - 1000
+
+
 def test_the_same_files_always_give_the_same_digest_and_every_chunk_is_covered(package):
     made = [
         index_build(package=package, kind=ReleaseKind.BASE, version=1, title="t", base=None, contributions=())
