@@ -52,7 +52,8 @@ def _open(
     )
     server = uvicorn.Server(config)
     # A port of 0 is any free one: the others hear of it with the address.
-    listening = socket.create_server((host, port))
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, dualstack_ipv6=family is socket.AF_INET6)
     port = listening.getsockname()[1]
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

@@ -31,6 +31,7 @@ from node.sync.announcement import Announcement
 from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
 from node.sync.enrol import enrolment_read, node_enrol
+from node.sync.loop import contacts_hold
 from node.sync.neighbours import NAME, Neighbours, neighbours_read, peers_at_hand
 from node.sync.relay import relay_run
 from node.sync.relay_door import MOST_AT_ONCE, RelayDoor
@@ -130,7 +131,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def await_true(holds, seconds=15):
+def await_true(holds, seconds=40):
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until
@@ -238,6 +239,25 @@ def test_while_the_centre_is_away_the_assigned_release_comes_from_a_neighbour(sc
     with relays(school, neighbour.root):
         state = neighbours_install(root=school, clock=timezone.now)
     assert state is InstallState.REVERTED
+    assert InstallRecord.objects.get().error_code == "package_incomplete"
+
+
+class Once(threading.Event):
+    """Set as soon as anybody waits for it."""
+
+    def wait(self, _timeout=None):
+        self.set()
+        return True
+
+
+def test_the_loop_turns_to_neighbours_when_no_contact_comes_about(school, centre, neighbour, index):
+    neighbour.fetch(index)
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=index_digest(index))
+    (centre.blobs / index.files[0].sha256).unlink()
+    contact(school)
+    centre.stop()
+    with relays(school, neighbour.root):
+        contacts_hold(root=school, clock=timezone.now, rng=random.Random(1), stopping=Once(), times=NO_WAITING)
     assert InstallRecord.objects.get().error_code == "package_incomplete"
 
 
