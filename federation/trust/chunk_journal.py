@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class ChunkPlace(NamedTuple):
-    """A chunk of a release: the number of its file in the index, and its own number in that file."""
+    """A chunk of a release: the number of its file in the index (see `files_all`), and its own number in that file."""
 
     file: int
     chunk: int
@@ -22,11 +22,11 @@ class ChunkJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
+        content = _content(path)
+        whole = _whole_lines(content)
         if len(whole) < len(content):
             os.truncate(path, len(whole))
-        self._places = {_place(line) for line in whole.splitlines()}
+        self._places = _places(whole)
 
     def __contains__(self, place: ChunkPlace) -> bool:
         return place in self._places
@@ -45,6 +45,26 @@ class ChunkJournal:
         self._path.unlink(missing_ok=True)
         self._places = set()
         self.add(kept)
+
+
+def journal_read(path: Path) -> set[ChunkPlace]:
+    """Return the chunks that the journal at `path` remembers, while its own download may be adding to it."""
+    return _places(_whole_lines(_content(path)))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _places(lines: bytes) -> set[ChunkPlace]:
+    return {_place(line) for line in lines.splitlines()}
 
 
 def _place(line: bytes) -> ChunkPlace:

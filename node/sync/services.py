@@ -22,6 +22,7 @@ from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.envelopes import PARCELS, SESSION, envelope_key_ids, envelope_seal
 from federation.trust.fetch import disk_free_bytes
 from federation.trust.keys import VerifyingKey, key_id
+from federation.trust.peers import peer_client
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import canonical_bytes
 from federation.wire.enrolment import SessionRequest
@@ -40,8 +41,12 @@ from node.sync.assignment import assignment_verify
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
+from node.sync.errors import WindowClosed
 from node.sync.journal import Journal
+from node.sync.link_settings import link_rule_read
+from node.sync.link_source import LinkSource
 from node.sync.models import SeenAssignment
+from node.sync.neighbours import peers_at_hand
 from node.sync.transport import CountingTransport
 
 PARCELS_IN_A_BATCH = 100
@@ -205,25 +210,37 @@ class Contact:
     def _install(self, assignment: Assignment) -> bool:
         """Take the assigned release as far as it goes; return whether there is something to report."""
         if assignment.release is None:
+            superseded_remove(root=self.root, assigned=None, now=self.clock())
             return False
         before = install_reports(root=self.root, now=self.clock())
         with self.journal.step("install", may_fail=True) as detail:
-            index = self.trusted.index_fetch(assignment.release)
-            state = release_install(
+            try:
+                state = self._install_step(assignment.release, assignment)
+            except WindowClosed as reason:
+                # Nothing has failed: the head lets releases come at other hours.
+                detail.append(reason.code)
+                return install_reports(root=self.root, now=self.clock()) != before
+            detail.append(state.value)
+            if state is InstallState.TRIAL:
+                detail.append(self._trial_await())
+            superseded_remove(root=self.root, assigned=assignment.release, now=self.clock())
+        return install_reports(root=self.root, now=self.clock()) != before
+
+    def _install_step(self, release: str, assignment: Assignment) -> InstallState:
+        index = self.trusted.index_fetch(release)
+        blobs = HttpBlobSource(client=self.http, base_url=self.enrolment.central_url)
+        with peer_client() as others:
+            return release_install(
                 root=self.root,
                 index=index,
                 base_index=self.trusted.index_fetch(index.base) if index.base else None,
                 variant=assignment.variant,
                 sequence=assignment.sequence,
                 gauges=self.gauges,
-                source=HttpBlobSource(client=self.http, base_url=self.enrolment.central_url),
+                source=LinkSource(blobs, rule=link_rule_read, clock=self.clock),
+                peers=lambda: peers_at_hand(self.root, others),
                 clock=self.clock,
             )
-            detail.append(state.value)
-            if state is InstallState.TRIAL:
-                detail.append(self._trial_await())
-            superseded_remove(root=self.root)
-        return install_reports(root=self.root, now=self.clock()) != before
 
     def _trial_await(self) -> str:
         """Wait for the engine's word on the release on trial; without an engine it stays on trial until one starts."""
