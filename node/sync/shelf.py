@@ -10,7 +10,7 @@ import functools
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,10 +78,10 @@ class Shelf:
         Of a variant that is not here the pieces come from wherever this PC has the same bytes.
         """
         for release in self._trusted():
-            for kept in self._kept(release):
-                for file, entry in enumerate(kept.chunks.files):
-                    if entry.sha256 == sha256 and (pieces := _pieces(kept, file, start, length)):
-                        return pieces
+            kept = list(self._kept(release))
+            for file, entry in enumerate(kept[0].chunks.files if kept else ()):
+                if entry.sha256 == sha256 and (pieces := _pieces(kept, file, start, length)):
+                    return pieces
         return []
 
     def metadata(self, name: str) -> bytes | None:
@@ -118,9 +118,9 @@ class Shelf:
                 yield _Kept(chunks=found.chunks, files=partial / FILES_NAME, here=here, fetching=fetching)
 
 
-def _pieces(kept: _Kept, file: int, start: int, length: int) -> list[Piece]:
-    """Return the range out of the chunks that are here; none if one is not."""
-    chunks, end = kept.chunks, start + length
+def _pieces(kept: Sequence[_Kept], file: int, start: int, length: int) -> list[Piece]:
+    """Return the range out of the chunks of a release that are here; none if one is not."""
+    chunks, end = kept[0].chunks, start + length
     if length < 1 or end > chunks.files[file].size_bytes:
         return []
     found: list[Piece] = []
@@ -129,11 +129,12 @@ def _pieces(kept: _Kept, file: int, start: int, length: int) -> list[Piece]:
         begins = chunks.start(place)
         first, last = max(start, begins), min(end, begins + chunks.size_bytes(place))
         if first < last:
-            held = next((each for each in chunks.alike(place) if each in kept.here), None)
-            if held is None:
+            alike = ((each.files, same) for each in kept for same in chunks.alike(place) if same in each.here)
+            files, same = next(alike, (None, place))
+            if files is None:
                 return []
-            path = kept.files / chunks.files[held.file].path
-            found.append(Piece(path=path, start=chunks.start(held) + first - begins, length=last - first))
+            path = files / chunks.files[same.file].path
+            found.append(Piece(path=path, start=chunks.start(same) + first - begins, length=last - first))
     return found
 
 

@@ -106,7 +106,7 @@ def disk(settings, tmp_path, transactional_db):
     settings.CENTRAL_ROOT = tmp_path / "central"
     settings.BUILD_WORK = tmp_path / "work"
     settings.CENTRAL_ROOT.mkdir()
-    trust_root.keys_create(now=timezone.now())
+    trust_root.keys_make(now=timezone.now())
     return CentreDisk(settings.CENTRAL_ROOT)
 
 

@@ -16,7 +16,7 @@ import pytest
 from django.utils import timezone
 
 from federation.trust.blob_sources import HttpBlobSource
-from federation.trust.errors import ChunkMismatch
+from federation.trust.errors import ChunkMismatch, LinkLost
 from federation.trust.fetch import release_fetch
 from federation.trust.peers import peer_client
 from federation.trust.release_bytes import index_digest, index_files, index_verify
@@ -222,18 +222,8 @@ def test_a_neighbour_with_another_variant_gives_what_both_have_in_common(school,
 
 
 def test_what_a_neighbour_has_of_a_variant_while_it_fetches_it_is_given_too(centre, neighbour, forms):
-    class Cut(Exception):
-        """The PC is switched off after a chunk."""
-
-    class Blobs(SlowBlobs):
-        def read_range(self, sha256, start, length):
-            del length
-            if sha256 == index_files(forms, "fp16")[0].sha256:
-                yield from super().read_range(sha256, start, CHUNK_BYTES)
-            raise Cut
-
-    with pytest.raises(Cut):
-        neighbour.fetch(forms, variant="fp16", source=Blobs(centre.blobs))
+    with pytest.raises(LinkLost):
+        neighbour.fetch(forms, variant="fp16", source=OneChunk(centre.blobs, index_files(forms, "fp16")[0].sha256))
     holdings = parse(Holdings, ask(neighbour, f"/holdings/{index_digest(forms)}").content)
     # Three chunks of weights and one of words in each variant: 0 to 3, then 4 to 7.
     assert holdings.chunks == bytes([0b01001000])
@@ -242,6 +232,18 @@ def test_what_a_neighbour_has_of_a_variant_while_it_fetches_it_is_given_too(cent
     middle = f"bytes={CHUNK_BYTES}-{2 * CHUNK_BYTES - 1}"
     assert ask(neighbour, f"/blobs/{weights}", Range=middle).content == content[CHUNK_BYTES : 2 * CHUNK_BYTES]
     assert ask(neighbour, f"/blobs/{weights}", Range=f"bytes={CHUNK_BYTES}-{2 * CHUNK_BYTES}").status_code == 404
+
+
+class OneChunk:
+    """The centre's blobs over a link that ends behind the first chunk of one of them."""
+
+    def __init__(self, blobs, sha256):
+        self.blobs, self.sha256 = blobs, sha256
+
+    def read_range(self, sha256, start, length):
+        if sha256 == self.sha256 and start == 0:
+            yield (self.blobs / sha256).read_bytes()[: min(length, CHUNK_BYTES)]
+        raise LinkLost(sha256=sha256, problem="cut")
 
 
 class SlowBlobs:
@@ -291,6 +293,28 @@ def test_while_the_centre_is_away_the_assigned_release_comes_from_a_neighbour(sc
         state = neighbours_install(root=school, clock=timezone.now)
     assert state is InstallState.REVERTED
     assert InstallRecord.objects.get().error_code == "package_incomplete"
+
+
+def test_while_the_centre_is_away_the_assigned_variant_comes_from_a_neighbour(school, centre, neighbour, forms):
+    neighbour.fetch(forms, variant="fp16")
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=1, release=index_digest(forms), variant="fp16")
+    (centre.blobs / index_files(forms, "fp16")[0].sha256).unlink()
+    assert "install" in contact(school).failures
+    centre.stop()
+    with relays(school, neighbour.root):
+        assert neighbours_install(root=school, clock=timezone.now) is InstallState.REVERTED
+    assert InstallRecord.objects.get().error_code == "package_incomplete"
+
+
+def test_two_half_downloads_of_two_variants_are_given_as_one(centre, neighbour, forms):
+    """The PC was assigned another variant meanwhile: of each it has the chunk that the other lacks."""
+    first, second = (index_files(forms, name)[0].sha256 for name in ("int8", "fp16"))
+    for variant, weights in (("int8", first), ("fp16", second)):
+        with pytest.raises(LinkLost):
+            neighbour.fetch(forms, variant=variant, source=OneChunk(centre.blobs, weights))
+    content = (centre.blobs / first).read_bytes()
+    both = f"bytes=0-{2 * CHUNK_BYTES - 1}"
+    assert ask(neighbour, f"/blobs/{first}", Range=both).content == content[: 2 * CHUNK_BYTES]
 
 
 class Once(threading.Event):
