@@ -30,7 +30,8 @@ SIDEBAR: dict[str, Any] = {
             "items": [
                 _entry(_("Ratings"), "star", "feedback_rating"),
                 _entry(_("Received parcels"), "inbox", "feedback_receivedparcel"),
-                _entry(_("Clone alarms"), "warning", "feedback_clonealarm"),
+                _entry(_("Clone alarms"), "warning", "feedback_clonealarm")
+                | {"badge": "central.feedback.admin.open_alarms"},
             ],
         },
         {

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 
 from central.words import sentence
@@ -51,3 +51,14 @@ def actor_of(request: HttpRequest) -> str:
 def row_become(row: Model, made: Model) -> None:
     """Make `row`, which the admin's form holds, the row that a service has made of it: the admin goes on with it."""
     row.__dict__.update(made.__dict__)
+
+
+def pdf_answer(request: HttpRequest, make: Callable[[], bytes]) -> HttpResponse | None:
+    """Answer what `make` returns as a download that no browser or proxy keeps; a refusal becomes a message."""
+    try:
+        content = make()
+    except FederationError as error:
+        messages.error(request, sentence(error.code, error.fields))
+        return None
+    headers = {"Content-Disposition": 'attachment; filename="claim-sheets.pdf"', "Cache-Control": "no-store"}
+    return HttpResponse(content, content_type="application/pdf", headers=headers)

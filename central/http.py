@@ -10,7 +10,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import Http404
+from django.http import Http404, HttpRequest, JsonResponse
 from django.utils import timezone
 from rest_framework import exceptions
 from rest_framework.authentication import BaseAuthentication
@@ -140,6 +140,12 @@ def error_status(error: FederationError) -> int:
     if error.code in _CODE_STATUS:
         return _CODE_STATUS[error.code]
     return next((status for family, status in _FAMILY_STATUS if isinstance(error, family)), 500)
+
+
+def missing(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Answer an address at which there is nothing, as any other refusal."""
+    code = exceptions.NotFound.default_code
+    return JsonResponse({"code": code, "fields": {}, "message": sentence(code, {})}, status=404)
 
 
 def error_answer(error: Exception, context: dict[str, Any]) -> Response | None:

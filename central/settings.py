@@ -5,7 +5,10 @@ SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how
 SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
 SORO_CENTRAL_BLOBS (s3://bucket/prefix), SORO_CENTRAL_S3_ENDPOINT, SORO_CENTRAL_BLOBS_ACCEL (nginx's internal address),
 SORO_CENTRAL_DEBUG,
-SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower).
+SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower), SORO_CENTRAL_ADDRESS (under which
+schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the private authority that vouches for
+the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid claim code is enough; `manual`:
+every PC waits for a person).
 """
 
 from __future__ import annotations
@@ -125,6 +128,10 @@ BLOBS_ACCEL: str = os.environ.get("SORO_CENTRAL_BLOBS_ACCEL", "")
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
 LEASE_CAP: int = 100
+PUBLIC_ADDRESS: str = os.environ.get("SORO_CENTRAL_ADDRESS", "")
+_authority = os.environ.get("SORO_CENTRAL_AUTHORITY", "")
+WEB_AUTHORITY: Path | None = Path(_authority).absolute() if _authority else None
+NODES_WAIT_FOR_APPROVAL: bool = os.environ.get("SORO_CENTRAL_APPROVAL", "automatic") == "manual"
 FLEET_ADDRESS: str = os.environ.get("SORO_CENTRAL_FLEET", "")
 # The SuperLink's Control API asks for no password, so the centre's own processes reach it over loopback only.
 FLEET_PORT: int = int(FLEET_ADDRESS.rpartition(":")[2]) if FLEET_ADDRESS else 0

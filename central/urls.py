@@ -9,14 +9,20 @@ from django.views.generic import RedirectView
 from central.checkins.api import CheckInView
 from central.feedback.api import ParcelsView
 from central.health import HealthView
+from central.openapi import OpenApiView
 from central.releases.api import BlobView, TufView
-from central.schools.api import EnrolmentView, NonceView, SessionView, TimeView
+from central.schools.api import AuthorityView, EnrolmentView, KeyView, NonceView, SessionView, TimeView
 from central.training.api import LeasesView
+
+handler404 = "central.http.missing"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index", permanent=False)),
     path("healthz", HealthView.as_view()),
+    path("api/v1/openapi.json", OpenApiView.as_view()),
     path("api/v1/time", TimeView.as_view()),
+    path("api/v1/authority", AuthorityView.as_view()),
+    path("api/v1/keys", KeyView.as_view()),
     path("api/v1/enrolments", EnrolmentView.as_view()),
     path("api/v1/nonces", NonceView.as_view()),
     path("api/v1/sessions", SessionView.as_view()),

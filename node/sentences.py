@@ -18,6 +18,22 @@ SENTENCES: dict[str, str | Promise] = {
     "wrong_root": gettext_lazy(
         "The centre does not have the fingerprint that was given; check the address and the printed fingerprint."
     ),
+    "sheet_malformed": gettext_lazy(
+        "This is not the whole text of a claim sheet; scan the square again, or type each part as it is printed."
+    ),
+    "authority_mismatch": gettext_lazy(
+        "The server at this address is not the one that the sheet names; check the address and the printed fingerprint."
+    ),
+    "authority_out_of_date": gettext_lazy(
+        "The certificate that this PC trusts has ended; enrol again with a new sheet of the ministry."
+    ),
+    "centre_not_trusted": gettext_lazy(
+        "What answers at %(url)s cannot prove that it is the centre (%(problem)s); nothing was sent. "
+        "Check this PC's clock and the address, and tell the ministry."
+    ),
+    "clock_wrong": gettext_lazy(
+        "This PC's clock is wrong. Set its date and time; until then what it has learnt cannot be handed in."
+    ),
     "centre_unreachable": gettext_lazy("The centre at %(url)s does not answer; check the address and the link."),
     "centre_busy": gettext_lazy("The centre cannot answer now (status %(status)s); try again later."),
     "centre_refused": gettext_lazy("The centre refused the request (%(reason)s); ask the ministry."),
@@ -72,6 +88,10 @@ CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
     "claim_code_expired": gettext_lazy("This claim code is out of date; ask the ministry for a new one."),
+    "key_retired": gettext_lazy(
+        "Another PC has taken this PC's place at the centre; enrol it again with a new sheet: node enrol --again."
+    ),
+    "node_not_active": gettext_lazy("The ministry has not let this PC in, or has suspended it; ask the ministry."),
 }
 COMPLETION_REASONS: dict[str, str | Promise] = {
     "not_json": gettext_lazy("The request is not a JSON object."),

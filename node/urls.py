@@ -12,6 +12,7 @@ from node.chat import views as chat
 from node.ratings import views as ratings
 from node.rounds import views as rounds
 from node.sync import link_views
+from node.sync import views as sync
 
 handler404 = "node.views.missing"
 handler403 = "node.views.forbidden"
@@ -28,6 +29,7 @@ urlpatterns = [
     path("corrections/", rounds.corrections, name="corrections"),
     path("status/", views.status, name="status"),
     path("link/", link_views.link, name="link"),
+    path("enrol/", sync.enrol, name="enrol"),
     path("keys/", key_views.keys, name="keys"),
     path("keys/<int:number>/revoke/", key_views.revoke, name="key-revoke"),
     path("v1/chat/completions", openai_api.chat_completions, name="chat-completions"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Iterable, Mapping
@@ -17,14 +18,17 @@ from typing import Any
 from federation.trust.envelopes import (
     ASSIGNMENT,
     ENROLMENT,
+    KEY_ROTATION,
     PARCELS,
     ROUND_PLAN,
     SESSION,
+    TIME,
     envelope_open,
     envelope_payload_unverified,
     envelope_seal,
+    signature_make,
 )
-from federation.trust.keys import director_key_load, public_key_load
+from federation.trust.keys import director_key_load, key_id, public_key_load
 from federation.trust.release_bytes import files_list, index_build, index_digest
 from federation.trust.tuf_publisher import (
     director_key_path,
@@ -34,7 +38,18 @@ from federation.trust.tuf_publisher import (
     targets_withdraw,
 )
 from federation.wire.canonical import canonical_bytes, parse
-from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, Nonce, NonceRequest, Session, SessionRequest
+from federation.wire.enrolment import (
+    Authority,
+    EnrolmentAnswer,
+    EnrolmentRequest,
+    KeyRotated,
+    KeyRotation,
+    Nonce,
+    NonceRequest,
+    Session,
+    SessionRequest,
+    SignedTime,
+)
 from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, Quarantined
 from federation.wire.releases import (
     Assignment,
@@ -80,9 +95,12 @@ class CentreSimulator:
     """How long a node may keep a SuperNode open; 0: no lease."""
     check_ins_until_revoked: int | None = None
     """After so many more check-ins the centre shuts all its doors to every node."""
+    authority: str = ""
+    session_refusal: str = ""
 
     def __post_init__(self) -> None:
         self.now = datetime.now(UTC)
+        self.clock = lambda: datetime.now(UTC)
         self.tuf, self.keys, self.blobs = self.scratch / "tuf", self.scratch / "keys", self.scratch / "blobs"
         self.root_metadata = repository_create(root=self.tuf, keys=self.keys, now=self.now)
         self.fingerprint = root_fingerprint(self.root_metadata)
@@ -91,6 +109,14 @@ class CentreSimulator:
         self.endless_bytes = 0
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def serve_tls(self, certificate: Path, key: Path) -> None:
+        """Speak TLS from now on; to be called before `start`."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        # The handshake belongs to each connection's own thread: a client that refuses it must not hold up the next.
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = self.url.replace("http://", "https://")
 
     def start(self) -> None:
         """Answer from now on."""
@@ -156,7 +182,14 @@ class CentreSimulator:
 
     def answer(self, path: str, body: bytes, token: str) -> object:
         """Return the document that answers an API request."""
-        open_doors = {"time": self._time, "enrolments": self._enrol, "nonces": self._nonce, "sessions": self._session}
+        open_doors = {
+            "time": self._time,
+            "authority": self._authority,
+            "enrolments": self._enrol,
+            "nonces": self._nonce,
+            "sessions": self._session,
+            "keys": self._key,
+        }
         if path in open_doors:
             return open_doors[path](body)
         if token.removeprefix("Bearer token-") not in self.node_keys:
@@ -164,16 +197,19 @@ class CentreSimulator:
         return {"check-ins": self._check_in, "parcels": self._parcels, "leases": self._lease}[path](body)
 
     def _time(self, _body: bytes) -> object:
-        return {"server_time": datetime.now(UTC)}
+        return {"server_time": self.clock()}
+
+    def _authority(self, _body: bytes) -> Authority:
+        return Authority(certificates=self.authority)
 
     def _nonce(self, body: bytes) -> Nonce:
         nonce = f"nonce-{len(self.requests)}-{parse(NonceRequest, body).node_id}"
         self.nonces.add(nonce)
-        return Nonce(nonce=nonce, server_time=datetime.now(UTC))
+        return Nonce(nonce=nonce, server_time=self.clock())
 
     def _lease(self, body: bytes) -> Lease:
         plan_id = json.loads(body)["plan_id"]
-        expires_at = datetime.now(UTC) + timedelta(seconds=self.lease_seconds)
+        expires_at = self.clock() + timedelta(seconds=self.lease_seconds)
         is_granted = self.lease_seconds > 0
         return Lease(plan_id=plan_id, granted=is_granted, expires_at=expires_at, retry_after_seconds=7)
 
@@ -191,18 +227,37 @@ class CentreSimulator:
             school=self.claim_codes[request.code],
             root_metadata=self.root_metadata,
             fleet=None,
-            server_time=datetime.now(UTC),
+            server_time=self.clock(),
+            status="active",
         )
 
     def _session(self, body: bytes) -> Session:
         request = parse(SessionRequest, envelope_payload_unverified(body, kind=SESSION))
         if request.node_id not in self.node_keys:
             raise Refusal(403, "node_unknown")
+        if self.session_refusal:
+            raise Refusal(403, self.session_refusal)
         envelope_open(body, kind=SESSION, key=public_key_load(self.node_keys[request.node_id]))
         if request.nonce not in self.nonces:
             raise Refusal(403, "nonce_unknown")
         self.nonces.remove(request.nonce)
-        return Session(token=f"token-{request.node_id}", expires_in_seconds=600, server_time=datetime.now(UTC))
+        said = SignedTime(node_id=request.node_id, nonce=request.nonce, server_time=self.clock())
+        return Session(
+            token=f"token-{request.node_id}",
+            expires_in_seconds=600,
+            server_time=said.server_time,
+            time_signature=signature_make(payload=canonical_bytes(said), kind=TIME, key=self.director),
+        )
+
+    def _key(self, body: bytes) -> KeyRotated:
+        wish = parse(KeyRotation, envelope_payload_unverified(body, kind=KEY_ROTATION))
+        for pem in (wish.public_key, self.node_keys[wish.node_id]):
+            envelope_open(body, kind=KEY_ROTATION, key=public_key_load(pem))
+        self.node_keys[wish.node_id] = wish.public_key
+        if self.receipts_to_lose:
+            self.receipts_to_lose -= 1
+            raise ReceiptLost
+        return KeyRotated(node_id=wish.node_id, key_id=key_id(public_key_load(wish.public_key)))
 
     def _check_in(self, body: bytes) -> CheckInAnswer:
         check_in = parse(CheckIn, body)
@@ -213,13 +268,15 @@ class CentreSimulator:
                 self.node_keys.clear()
                 raise Refusal(401, "session_unknown")
         known = self.parcels.get((check_in.node_id, check_in.epoch), {})
+        newest = max(known, default=0)
         return CheckInAnswer(
-            server_time=datetime.now(UTC),
+            server_time=self.clock(),
             next_checkin_seconds=3600,
             assignment=self.assignment,
             round_plan=self.round_plan,
-            acknowledged_seq=max(known, default=0),
+            acknowledged_seq=newest,
             update_receipts=self.update_receipts,
+            acknowledged_event_id=known[newest].event_id if newest else "",
         )
 
     def _parcels(self, body: bytes) -> BatchReceipt:
@@ -242,6 +299,9 @@ class CentreSimulator:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of clients that broke off, as those must that refuse a certificate."""
 
     def __init__(self, simulator: CentreSimulator) -> None:
         self.simulator = simulator

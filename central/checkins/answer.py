@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from central.feedback.services import acknowledged_seq
+from central.feedback.clones import epoch_hear
+from central.feedback.services import acknowledged_of
 from central.rollouts.director import assignment_for
 from central.rollouts.reports import install_reports_take_in
 from central.rollouts.tick import late_node_join
 from central.schools.models import Node
 from central.schools.services import node_touch
+from central.schools.sessions import node_expect
 from central.training.offers import plan_envelope_for, receipts_for
 from federation.trust.keys import DirectorKey
 from federation.wire.releases import CheckIn, CheckInAnswer
@@ -23,14 +25,18 @@ def checkin_take(
     Raises:
         NodeMismatch: the check-in names another node; nothing is recorded.
     """
+    node_expect(node=node, node_id=checkin.node_id)
+    epoch_hear(node=node, epoch=checkin.epoch[:64], now=now)
     node_touch(node=node, checkin=checkin, now=now)
     install_reports_take_in(node=node, reports=checkin.installs, now=now)
     late_node_join(node=node, now=now)
+    acknowledged = acknowledged_of(node=node, epoch=checkin.epoch)
     return CheckInAnswer(
         server_time=now,
         next_checkin_seconds=next_checkin_seconds,
         assignment=assignment_for(node=node, key=key, now=now),
         round_plan=plan_envelope_for(node=node, key=key, now=now),
-        acknowledged_seq=acknowledged_seq(node=node, epoch=checkin.epoch),
+        acknowledged_seq=acknowledged.seq,
         update_receipts=receipts_for(node=node),
+        acknowledged_event_id=acknowledged.event_id,
     )

@@ -9,7 +9,7 @@ from rest_framework.views import APIView
 
 from central.feedback.services import parcels_take_in
 from central.http import IsNode, NodeAuthentication, asking_node, body_read, document_answer
-from central.schools.sessions import envelope_from
+from central.schools.keys import envelope_from
 from federation.trust.envelopes import PARCELS
 from federation.wire.canonical import parse
 from federation.wire.feedback import ParcelBatch

@@ -55,6 +55,8 @@ class OutboxCursor(models.Model):
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="cursors")
     epoch = models.CharField(max_length=64)
     acknowledged_seq = models.PositiveBigIntegerField(default=0)
+    checked_in_at = models.DateTimeField(null=True)
+    """When the node first said, itself and not by a stick, that this is its numbering."""
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["node", "epoch"], name="cursor_node_epoch_unique"),)
@@ -65,17 +67,44 @@ class OutboxCursor(models.Model):
         return f"{self.epoch}: {self.acknowledged_seq}"
 
 
+class CloneSign(models.TextChoices):
+    """What gave a copy of a node away."""
+
+    SAME_NUMBER = "same_number", _("two different parcels under one number")
+    EPOCH_BACK = "epoch_back", _("a numbering that was left has come back")
+
+
+class CloneResolution(models.TextChoices):
+    """What a technician found."""
+
+    ONE_PC = "one_pc", _("one PC, restored from a backup")
+    REPLACED = "replaced", _("two PCs; one goes on by a new sheet")
+
+
+class CloneAlarmQuerySet(models.QuerySet["CloneAlarm"]):
+    """Named choices of alarms."""
+
+    def is_open(self) -> CloneAlarmQuerySet:
+        """Alarms that nobody has looked into."""
+        return self.filter(resolution="")
+
+
 class CloneAlarm(models.Model):
-    """Two different parcels came under one number: the node's disk was copied, or restored without a new epoch."""
+    """Two PCs seem to use one identity: the node's disk was copied, or restored without a new epoch."""
 
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="clone_alarms", verbose_name=_("school PC"))
+    sign = models.CharField(_("sign"), max_length=16, choices=CloneSign.choices, default=CloneSign.SAME_NUMBER)
     epoch = models.CharField(_("epoch"), max_length=64)
-    seq = models.PositiveBigIntegerField(_("number"))
-    kept_event_id = models.CharField(_("kept event"), max_length=64)
-    other_event_id = models.CharField(_("other event"), max_length=64)
-    record_id = models.CharField(_("record"), max_length=64)
+    seq = models.PositiveBigIntegerField(_("number"), default=0)
+    kept_event_id = models.CharField(_("kept event"), max_length=64, blank=True)
+    other_event_id = models.CharField(_("other event"), max_length=64, blank=True)
+    record_id = models.CharField(_("record"), max_length=64, blank=True)
     other_parcel = models.JSONField(_("other parcel"), default=dict)
     at = models.DateTimeField(_("when"))
+    resolution = models.CharField(_("found to be"), max_length=16, choices=CloneResolution.choices, blank=True)
+    resolved_by = models.CharField(_("by"), max_length=150, blank=True)
+
+    objects = CloneAlarmQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -86,7 +115,7 @@ class CloneAlarm(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.node}: {self.seq}"
+        return f"{self.node}: {self.get_sign_display()}"
 
 
 class RatingQuerySet(models.QuerySet["Rating"]):

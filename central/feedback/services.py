@@ -1,4 +1,4 @@
-"""Takes parcels in; the only writer of parcels, cursors, alarms and ratings.
+"""Takes parcels in; with `clones` the only writer of parcels, cursors, alarms and ratings.
 
 A parcel that was received once changes nothing when it comes again. A bad one is kept aside with its code and counts as
 received. A tombstone wins over every revision of its record, whichever came first.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
-from central.feedback.models import CloneAlarm, OutboxCursor, ParcelStatus, Rating, ReceivedParcel
-from central.schools.audit import audit_record
+from central.feedback.clones import CLONE_SUSPECTED, alarm_raise
+from central.feedback.models import CloneAlarm, CloneSign, OutboxCursor, ParcelStatus, Rating, ReceivedParcel
 from central.schools.models import Node
 from central.schools.sessions import node_expect
 from federation.errors import WireError
@@ -21,7 +22,6 @@ from federation.wire.canonical import from_plain, to_plain
 from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, ParcelKind, Quarantined, RatingBody
 
 LOGGER = logging.getLogger(__name__)
-CLONE_SUSPECTED = "clone_suspected"
 TEXT_UNSTORABLE = "text_unstorable"
 MAX_NAME = 64
 MAX_SEQ = 2**62
@@ -62,10 +62,20 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
     )
 
 
-def acknowledged_seq(*, node: Node, epoch: str) -> int:
-    """Return up to which parcel all of this epoch are safe."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledged:
+    """Up to which parcel all of an epoch are safe, and which event that one is: 0 and empty before the first."""
+
+    seq: int
+    event_id: str
+
+
+def acknowledged_of(*, node: Node, epoch: str) -> Acknowledged:
+    """Return where the centre stands with this epoch of the node."""
     cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
-    return cursor.acknowledged_seq if cursor else 0
+    seq = cursor.acknowledged_seq if cursor else 0
+    newest = ReceivedParcel.objects.filter(node=node, epoch=epoch, seq=seq).first()
+    return Acknowledged(seq=seq, event_id=newest.event_id if newest else "")
 
 
 def _judge_names(batch: ParcelBatch) -> None:
@@ -133,6 +143,9 @@ def _is_storable(body: object) -> bool:
 
 
 def _rating_project(node: Node, parcel: Parcel, body: RatingBody, now: datetime) -> None:
+    if _is_record_of_other_node(node, parcel.record_id):
+        # A copied disk has sent it before, under the name that both PCs had then.
+        return
     rating = Rating.objects.select_for_update().filter(node=node, record_id=parcel.record_id).first()
     if rating is not None and rating.is_deleted:
         # The words came after the wish to delete them.
@@ -141,6 +154,10 @@ def _rating_project(node: Node, parcel: Parcel, body: RatingBody, now: datetime)
         Rating.objects.update_or_create(
             node=node, record_id=parcel.record_id, defaults=_rating_fields(parcel, body) | {"received_at": now}
         )
+
+
+def _is_record_of_other_node(node: Node, record_id: str) -> bool:
+    return Rating.objects.filter(record_id=record_id, node__school=node.school_id).exclude(node=node).exists()
 
 
 def _rating_fields(parcel: Parcel, body: RatingBody) -> dict[str, object]:
@@ -169,12 +186,14 @@ def _record_erase(node: Node, parcel: Parcel, now: datetime) -> None:
         "subject": "",
         "grade": 0,
     }
-    Rating.objects.update_or_create(
-        node=node,
-        record_id=parcel.record_id,
-        defaults={**erased, "teacher": "", "is_deleted": True, "revision": parcel.revision, "received_at": now},
-    )
-    _parcels_erase(node, parcel.record_id)
+    # A copied disk may have sent the record under the name that both PCs had then; the wish holds for that one too.
+    for owner in {node, *Node.objects.filter(ratings__record_id=parcel.record_id, school=node.school_id)}:
+        Rating.objects.update_or_create(
+            node=owner,
+            record_id=parcel.record_id,
+            defaults={**erased, "teacher": "", "is_deleted": True, "revision": parcel.revision, "received_at": now},
+        )
+        _parcels_erase(owner, parcel.record_id)
 
 
 def _parcels_erase(node: Node, record_id: str) -> None:
@@ -183,21 +202,19 @@ def _parcels_erase(node: Node, record_id: str) -> None:
 
 
 def _clone_alarm(held: ReceivedParcel, parcel: Parcel, now: datetime) -> None:
-    _, is_new = CloneAlarm.objects.get_or_create(
+    alarm_raise(
         node=held.node,
+        sign=CloneSign.SAME_NUMBER,
         epoch=held.epoch,
         seq=held.seq,
         other_event_id=parcel.event_id,
-        defaults={
+        details={
             "kept_event_id": held.event_id,
             "record_id": parcel.record_id,
             "other_parcel": {"escaped": json.dumps(to_plain(parcel))},
-            "at": now,
         },
+        now=now,
     )
-    if is_new:
-        entity = f"schools.node {held.node_id}"
-        audit_record(actor="node", entity=entity, old="", new=CLONE_SUSPECTED, reason=f"parcel {held.seq}", now=now)
 
 
 def _cursor_advance(cursor: OutboxCursor) -> None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
-from unfold.decorators import display
+from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from central.admin_pages import ReadOnlyAdmin, actor_of, rows_act
-from central.schools.models import AuditEvent, ClaimCode, Node, NodeStatus, School
-from central.schools.services import node_activate, node_revoke, node_suspend, school_invite, school_save
+from central.admin_pages import ReadOnlyAdmin, actor_of, pdf_answer, rows_act
+from central.schools.invitations import node_reinvite, school_invite, sheets_print
+from central.schools.models import AuditEvent, ClaimCode, Node, NodeStatus, RetiredKey, School
+from central.schools.school_list import school_list_read, school_list_take_in
+from central.schools.services import node_activate, node_revoke, node_suspend, school_save
+from central.schools.sheets_of_centre import sheets_of_centre
 from central.trust_root import root_fingerprint
 from central.words import sentence
 from federation.errors import FederationError
@@ -43,15 +51,44 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     """Groups of accounts with the same permissions."""
 
 
+class PcFilter(admin.SimpleListFilter):
+    """Schools by whether their PC has come."""
+
+    title = _("PC")
+    parameter_name = "pc"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - Django's
+        """Name the choices."""
+        return [("awaited", _("none yet")), ("here", _("enrolled"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[School]) -> QuerySet[School]:
+        """Return the schools of the choice."""
+        awaited = School.objects.without_pc().values("pk")
+        if self.value() == "awaited":
+            return queryset.filter(pk__in=awaited)
+        return queryset.exclude(pk__in=awaited) if self.value() == "here" else queryset
+
+
+class SchoolListForm(forms.Form):
+    """Asks for a list of schools."""
+
+    file = forms.FileField(
+        label=_("list of schools"),
+        help_text=_("A CSV file in UTF-8; its first line names the columns: name, region, district."),
+        widget=UnfoldAdminFileFieldWidget,
+    )
+
+
 @admin.register(School)
 class SchoolAdmin(ModelAdmin):
-    """Schools; the action prints a claim code for one more PC."""
+    """Schools; the actions show or print a claim code for one more PC."""
 
-    list_display = ("name", "region", "is_preregistered", "created_at")
-    list_filter = ("region", "is_preregistered")
-    search_fields = ("name", "region")
-    fields = ("name", "region", "is_preregistered")
-    actions = ("invite",)
+    list_display = ("name", "region", "district", "is_preregistered", "created_at")
+    list_filter = ("region", "district", "is_preregistered", PcFilter)
+    search_fields = ("name", "region", "district")
+    fields = ("name", "region", "district", "is_preregistered")
+    actions = ("invite", "print_sheets")
+    actions_list = ("import_list",)
 
     def save_model(self, request: HttpRequest, obj: School, form: ModelForm[School], change: bool) -> None:
         """Keep the school by its service."""
@@ -61,7 +98,11 @@ class SchoolAdmin(ModelAdmin):
         """Refuse: a school's history stays."""
         return False
 
-    @admin.action(description=_("Invite one PC: show a claim code"))
+    def has_invite_permission(self, request: HttpRequest) -> bool:
+        """Allow codes to those who may add them."""
+        return request.user.has_perm("schools.add_claimcode")
+
+    @admin.action(description=_("Invite one PC: show a claim code"), permissions=("invite",))
     def invite(self, request: HttpRequest, queryset: QuerySet[School]) -> None:
         """Show a new claim code and the fingerprint to print with it."""
         try:
@@ -76,6 +117,36 @@ class SchoolAdmin(ModelAdmin):
             text = gettext("%(school)s: claim code %(code)s (shown once), root of trust %(root)s")
             messages.success(request, text % {"school": school, "code": invitation.code, "root": fingerprint})
 
+    @admin.action(description=_("Print claim sheets; earlier unused ones become void"), permissions=("invite",))
+    def print_sheets(self, request: HttpRequest, queryset: QuerySet[School]) -> HttpResponse | None:
+        """Answer a PDF with one sheet for each school."""
+        schools = queryset.order_by("region", "district", "name")
+        return pdf_answer(
+            request,
+            lambda: sheets_print(
+                schools=schools, render=sheets_of_centre(), actor=actor_of(request), now=timezone.now()
+            ),
+        )
+
+    @action(description=_("Import a list"), url_path="import", permissions=("add",))
+    def import_list(self, request: HttpRequest) -> HttpResponse:
+        """Take a list of schools in."""
+        form = SchoolListForm(request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid() and self._import(request, form.cleaned_data["file"].read()):
+            return redirect("admin:schools_school_changelist")
+        context = {**admin.site.each_context(request), "title": gettext("Import a list"), "form": form}
+        return TemplateResponse(request, "schools/import_list.html", context)
+
+    def _import(self, request: HttpRequest, content: bytes) -> bool:
+        try:
+            taken = school_list_take_in(schools=school_list_read(content), now=timezone.now())
+        except FederationError as error:
+            messages.error(request, sentence(error.code, error.fields))
+            return False
+        text = gettext("%(added)s schools are new, %(changed)s changed, %(unchanged)s as before.")
+        messages.success(request, text % asdict(taken))
+        return True
+
 
 @admin.register(Node)
 class NodeAdmin(ReadOnlyAdmin):
@@ -85,7 +156,7 @@ class NodeAdmin(ReadOnlyAdmin):
     list_filter = ("status", "school__region")
     search_fields = ("school__name", "id", "hostname")
     list_select_related = ("school",)
-    actions = ("activate", "suspend", "revoke")
+    actions = ("activate", "suspend", "revoke", "replace")
 
     @display(
         description=_("status"),
@@ -121,9 +192,39 @@ class NodeAdmin(ReadOnlyAdmin):
         """Shut the doors to the PCs for good."""
         self._move(request, queryset, node_revoke, gettext("is revoked"))
 
+    def has_invite_permission(self, request: HttpRequest) -> bool:
+        """Allow codes to those who may add them."""
+        return request.user.has_perm("schools.add_claimcode")
+
+    @admin.action(description=_("Let another PC take its place: print its sheet"), permissions=("invite",))
+    def replace(self, request: HttpRequest, queryset: QuerySet[Node]) -> HttpResponse | None:
+        """Withdraw the key of one PC and answer the sheet by which a PC goes on in its name."""
+        if queryset.count() != 1:
+            messages.error(request, gettext("Choose one PC."))
+            return None
+        return pdf_answer(
+            request,
+            lambda: node_reinvite(
+                node=queryset.select_related("school").get(),
+                render=sheets_of_centre(),
+                actor=actor_of(request),
+                reason="admin",
+                now=timezone.now(),
+            ),
+        )
+
     def _move(self, request: HttpRequest, queryset: QuerySet[Node], service: Any, done: str) -> None:  # noqa: ANN401
         actor, now = actor_of(request), timezone.now()
         rows_act(request, queryset, lambda node: service(node=node, actor=actor, reason="admin", now=now), done)
+
+
+@admin.register(RetiredKey)
+class RetiredKeyAdmin(ReadOnlyAdmin):
+    """Keys that were a PC's once."""
+
+    list_display = ("key_id", "node", "is_withdrawn", "retired_at")
+    list_filter = ("is_withdrawn",)
+    list_select_related = ("node__school",)
 
 
 @admin.register(ClaimCode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.utils import timezone
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -10,14 +11,16 @@ from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from central.http import body_read, document_answer, document_read
+from central.schools.authority import authority_certificates
 from central.schools.fleet import fleet_of_centre
+from central.schools.keys import node_key_rotate
 from central.schools.services import node_enrol
 from central.schools.sessions import nonce_issue, session_open
-from central.trust_root import root_metadata_read
+from central.trust_root import director_key, root_metadata_read
 from federation.trust.envelopes import ENROLMENT, envelope_open, envelope_payload_unverified
 from federation.trust.keys import public_key_load
 from federation.wire.canonical import parse
-from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, NonceRequest
+from federation.wire.enrolment import Authority, EnrolmentAnswer, EnrolmentRequest, NonceRequest, ServerTime
 
 
 class OpenView(APIView):
@@ -32,7 +35,15 @@ class TimeView(OpenView):
 
     def get(self, request: Request) -> Response:
         """Tell the centre's clock, for nodes whose own is wrong."""
-        return document_answer({"server_time": timezone.now()})
+        return document_answer(ServerTime(server_time=timezone.now()))
+
+
+class AuthorityView(OpenView):
+    """GET /api/v1/authority."""
+
+    def get(self, request: Request) -> Response:
+        """Name who vouches for this server; a PC compares it with its sheet before it believes anything else here."""
+        return document_answer(Authority(certificates=authority_certificates()))
 
 
 class EnrolmentView(OpenView):
@@ -49,15 +60,27 @@ class EnrolmentView(OpenView):
         enrolment = parse(EnrolmentRequest, envelope_open(envelope, kind=ENROLMENT, key=key))
         root_metadata = root_metadata_read()
         now = timezone.now()
-        node = node_enrol(request=enrolment, now=now)
+        node = node_enrol(request=enrolment, now=now, waits_for_approval=settings.NODES_WAIT_FOR_APPROVAL)
         answer = EnrolmentAnswer(
             node_id=str(node.id),
             school=node.school.name,
             root_metadata=root_metadata,
             fleet=fleet_of_centre(),
             server_time=now,
+            status=node.status,
         )
         return document_answer(answer, status=201)
+
+
+class KeyView(OpenView):
+    """POST /api/v1/keys."""
+
+    throttle_classes = (ScopedRateThrottle,)
+    throttle_scope = "enrolments"
+
+    def post(self, request: Request) -> Response:
+        """Know a node by another key from now on, as both its keys ask."""
+        return document_answer(node_key_rotate(envelope=body_read(request), now=timezone.now()))
 
 
 class NonceView(OpenView):
@@ -80,4 +103,5 @@ class SessionView(OpenView):
 
     def post(self, request: Request) -> Response:
         """Open a session for a node that answers its challenge."""
-        return document_answer(session_open(envelope=body_read(request), now=timezone.now()), status=201)
+        opened = session_open(envelope=body_read(request), key=director_key(), now=timezone.now())
+        return document_answer(opened, status=201)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from federation.errors import TransportError, TrustError, WireError
+from federation.errors import CapacityError, TransportError, TrustError, WireError
 
 
 class ClaimCodeUnknown(TrustError):
@@ -75,3 +75,39 @@ class SchoolUnknown(WireError):
     """No school has this `name` or id."""
 
     code = "school_unknown"
+
+
+class KeyRetired(TrustError):
+    """The key was the node's once: another key, or another PC, has taken its place."""
+
+    code = "key_retired"
+
+
+class NodeWithoutKey(WireError):
+    """The node's key was withdrawn; only its new claim code brings it back."""
+
+    code = "node_without_key"
+
+
+class SchoolListInvalid(WireError):
+    """The list of schools cannot be read at `line`: `problem`. Nothing of it was taken."""
+
+    code = "school_list_invalid"
+
+
+class NoSchoolWaits(WireError):
+    """No school of the choice waits for a sheet; `region` is the choice, empty for all."""
+
+    code = "no_school_waits"
+
+
+class AddressMissing(CapacityError):
+    """The centre does not know under which address schools reach it."""
+
+    code = "address_missing"
+
+
+class AuthorityUnreadable(CapacityError):
+    """The file `path` holds no PEM certificate."""
+
+    code = "authority_unreadable"

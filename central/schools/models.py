@@ -12,7 +12,16 @@ from django.utils.translation import gettext_lazy as _
 from central.schools.models_audit import AuditEvent
 from central.schools.transitions import HasStatus, Moves, moves
 
-__all__ = ["AuditEvent", "ClaimCode", "Node", "Nonce", "School", "SessionToken"]
+__all__ = ["AuditEvent", "ClaimCode", "Node", "Nonce", "RetiredKey", "School", "SessionToken"]
+
+
+class SchoolQuerySet(models.QuerySet["School"]):
+    """Named choices of schools."""
+
+    def without_pc(self) -> SchoolQuerySet:
+        """Schools where no PC has used a claim code yet, or only ones that were revoked since."""
+        taken = Node.objects.exclude(status__in=(NodeStatus.INVITED, NodeStatus.REVOKED)).values("school")
+        return self.exclude(pk__in=taken)
 
 
 class School(models.Model):
@@ -20,10 +29,13 @@ class School(models.Model):
 
     name = models.CharField(_("name"), max_length=200, unique=True)
     region = models.CharField(_("region"), max_length=120, blank=True, db_index=True)
+    district = models.CharField(_("district"), max_length=120, blank=True, db_index=True)
     is_preregistered = models.BooleanField(
         _("pre-registered"), default=True, help_text=_("A PC that claims this school becomes active at once.")
     )
     created_at = models.DateTimeField(_("created"))
+
+    objects = SchoolQuerySet.as_manager()
 
     class Meta:
         ordering = ("name",)
@@ -92,7 +104,8 @@ class Node(HasStatus):
         constraints = (
             models.UniqueConstraint(fields=["public_key"], condition=~Q(public_key=""), name="node_public_key_unique"),
             models.CheckConstraint(
-                condition=Q(status__in=[NodeStatus.INVITED, NodeStatus.REVOKED]) | ~Q(public_key=""),
+                condition=Q(status__in=[NodeStatus.INVITED, NodeStatus.SUSPENDED, NodeStatus.REVOKED])
+                | ~Q(public_key=""),
                 name="node_key_known_once_claimed",
             ),
             models.CheckConstraint(condition=Q(status__in=NodeStatus.values), name="node_status_known"),
@@ -102,8 +115,30 @@ class Node(HasStatus):
         return f"{self.school.name} ({str(self.id)[:8]})"
 
 
+class RetiredKey(models.Model):
+    """A key that was a node's once and never will be again.
+
+    What it signed before is still taken from the node, unless the key was withdrawn because two PCs had it.
+    """
+
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="retired_keys", verbose_name=_("school PC"))
+    public_key = models.TextField(_("public key"), unique=True)
+    key_id = models.CharField(_("key id"), max_length=64, unique=True)
+    is_withdrawn = models.BooleanField(_("withdrawn"), default=False)
+    flwr_node_id = models.CharField(_("Flower node"), max_length=20, blank=True)
+    retired_at = models.DateTimeField(_("retired"))
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("retired key")
+        verbose_name_plural = _("retired keys")
+
+    def __str__(self) -> str:
+        return self.key_id[:12]
+
+
 class ClaimCode(models.Model):
-    """A code printed for one school, good for one PC; only its keyed digest is kept."""
+    """A code printed for one school, good for one PC; only its keyed digest is kept. A newer one takes its place."""
 
     node = models.OneToOneField(Node, on_delete=models.PROTECT, related_name="claim_code", verbose_name=_("school PC"))
     digest = models.CharField(_("digest"), max_length=64, unique=True)

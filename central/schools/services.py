@@ -1,18 +1,25 @@
-"""What happens to schools and their PCs; the only writer of schools, nodes and claim codes."""
+"""What happens to schools and their PCs; with `keys` and `invitations` the only writer of schools, nodes and codes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
-from central.schools.claim_codes import LIFE_DAYS, claim_code_digest, claim_code_draw
-from central.schools.errors import ClaimCodeExpired, ClaimCodeUnknown, ClaimCodeUsed, KeyTaken, NodeMismatch
+from central.schools.claim_codes import claim_code_digest
+from central.schools.errors import (
+    ClaimCodeExpired,
+    ClaimCodeUnknown,
+    ClaimCodeUsed,
+    KeyTaken,
+    NodeWithoutKey,
+)
+from central.schools.keys import key_expect_unknown, key_retire, node_public_key
 from central.schools.models import ClaimCode, Node, NodeStatus, School
 from central.schools.signals import node_status_changed
 from central.schools.transitions import status_move
-from federation.trust.keys import public_key_load, public_pem
+from federation.trust.keys import public_pem
 from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.releases import CheckIn
 
@@ -27,31 +34,7 @@ _TOLD_FIELDS = (
     "hardware",
     "variants",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Invitation:
-    """A school with a PC that is expected there; `code` is shown this once."""
-
-    school: School
-    node: Node
-    code: str
-
-
-def school_invite(*, name: str, region: str, actor: str, now: datetime) -> Invitation:
-    """Record one more expected PC at the school called `name` (made if new) and return its claim code."""
-    code = claim_code_draw()
-    with transaction.atomic():
-        school, _ = School.objects.get_or_create(name=name, defaults={"region": region, "created_at": now})
-        node = Node.objects.create(school=school, created_at=now)
-        ClaimCode.objects.create(
-            node=node,
-            digest=claim_code_digest(code),
-            created_by=actor,
-            created_at=now,
-            expires_at=now + timedelta(days=LIFE_DAYS),
-        )
-    return Invitation(school=school, node=node, code=code)
+MAX_DEPTH = 2**31 - 1
 
 
 def school_save(*, school: School, now: datetime) -> None:
@@ -61,15 +44,16 @@ def school_save(*, school: School, now: datetime) -> None:
     school.save()
 
 
-def node_enrol(*, request: EnrolmentRequest, now: datetime) -> Node:
-    """Return the node that now has the request's key; at a pre-registered school it is active.
+def node_enrol(*, request: EnrolmentRequest, now: datetime, waits_for_approval: bool = False) -> Node:
+    """Return the node that now has the request's key; at a pre-registered school it is active, if none `waits`.
 
     The same code with the same key gives the same node again: the answer may have been lost on the way.
 
     Raises:
         ClaimCodeUnknown, ClaimCodeUsed, ClaimCodeExpired, UnsuitableKey, KeyTaken: nothing is changed.
     """
-    public_key = public_pem(public_key_load(request.public_key))
+    key = node_public_key(request.public_key)
+    public_key = public_pem(key)
     claim = ClaimCode.objects.select_related("node__school").filter(digest=claim_code_digest(request.code)).first()
     if claim is None:
         raise ClaimCodeUnknown
@@ -80,34 +64,44 @@ def node_enrol(*, request: EnrolmentRequest, now: datetime) -> Node:
         raise ClaimCodeUsed
     if now >= claim.expires_at:
         raise ClaimCodeExpired(expired_at=claim.expires_at.isoformat())
+    key_expect_unknown(key)
+    is_let_in = node.school.is_preregistered and not waits_for_approval
     try:
         with transaction.atomic():
-            _claim(claim, public_key, request, now)
+            _claim(claim, public_key, request, now, is_let_in=is_let_in)
     except IntegrityError as error:
         raise KeyTaken from error
     return node
 
 
-def _claim(claim: ClaimCode, public_key: str, request: EnrolmentRequest, now: datetime) -> None:
+def _claim(claim: ClaimCode, public_key: str, request: EnrolmentRequest, now: datetime, *, is_let_in: bool) -> None:
     if ClaimCode.objects.filter(pk=claim.pk, used_at=None).update(used_at=now) != 1:
         raise ClaimCodeUsed
-    status_move(
-        claim.node,
-        to=NodeStatus.CLAIMED,
-        actor=NODE_ACTOR,
-        reason="claim code used",
-        now=now,
-        public_key=public_key,
-        hostname=request.hostname[:255],
-        hardware=asdict(request.hardware),
-        claimed_at=now,
-    )
-    if claim.node.school.is_preregistered:
-        node_activate(node=claim.node, actor="centre", reason="pre-registered school", now=now)
+    told = {
+        "public_key": public_key,
+        "hostname": request.hostname[:255],
+        "hardware": asdict(request.hardware),
+        "claimed_at": now,
+    }
+    node = claim.node
+    if node.status == NodeStatus.INVITED:
+        status_move(node, to=NodeStatus.CLAIMED, actor=NODE_ACTOR, reason="claim code used", now=now, **told)
+    elif Node.objects.filter(pk=node.pk, status=NodeStatus.SUSPENDED, public_key="").update(**told) != 1:
+        # The code was printed for a PC that takes this node's place, and by now the node is in other hands.
+        raise ClaimCodeUsed
+    node.refresh_from_db()
+    if is_let_in:
+        node_activate(node=node, actor="centre", reason="pre-registered school", now=now)
 
 
 def node_activate(*, node: Node, actor: str, reason: str, now: datetime) -> None:
-    """Let a claimed or suspended node sync."""
+    """Let a claimed or suspended node sync.
+
+    Raises:
+        NodeWithoutKey: its key was withdrawn, and no PC has used the new claim code.
+    """
+    if node.status == NodeStatus.SUSPENDED and not node.public_key:
+        raise NodeWithoutKey
     _node_move(node, NodeStatus.ACTIVE, actor, reason, now)
 
 
@@ -121,6 +115,23 @@ def node_revoke(*, node: Node, actor: str, reason: str, now: datetime) -> None:
     _node_move(node, NodeStatus.REVOKED, actor, reason, now)
 
 
+def node_key_withdraw(*, node: Node, actor: str, reason: str, now: datetime) -> None:
+    """Shut the doors to every PC that has the node's key; one PC may take its place by a new claim code.
+
+    The claim code is `invitations.node_reinvite`'s to make.
+
+    Raises:
+        StatusMoveIllegal, StatusConflict: the node is neither active nor suspended.
+    """
+    with transaction.atomic():
+        if node.status != NodeStatus.SUSPENDED:
+            node_suspend(node=node, actor=actor, reason=reason, now=now)
+        if node.public_key:
+            key_retire(node=node, is_withdrawn=True, actor=actor, reason=reason, now=now)
+            Node.objects.filter(pk=node.pk).update(public_key="", flwr_node_id="")
+            node.public_key = node.flwr_node_id = ""
+
+
 def _node_move(node: Node, to: NodeStatus, actor: str, reason: str, now: datetime) -> None:
     with transaction.atomic():
         status_move(node, to=to, actor=actor, reason=reason, now=now)
@@ -130,24 +141,19 @@ def _node_move(node: Node, to: NodeStatus, actor: str, reason: str, now: datetim
 
 
 def node_fleet_record(*, node: Node, flwr_node_id: str) -> None:
-    """Remember the name under which Flower's SuperLink knows the node; empty once it no longer does."""
-    Node.objects.filter(pk=node.pk).update(flwr_node_id=flwr_node_id)
+    """Remember the name under which Flower's SuperLink knows the node's key; empty once it no longer does."""
+    # The key may have been rotated while Flower registered the old one.
+    Node.objects.filter(pk=node.pk, public_key=node.public_key).update(flwr_node_id=flwr_node_id)
     node.flwr_node_id = flwr_node_id
 
 
 def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
-    """Record what a check-in says of the node.
-
-    Raises:
-        NodeMismatch: the check-in names another node.
-    """
-    if checkin.node_id != str(node.id):
-        raise NodeMismatch(node_id=checkin.node_id)
+    """Record what a check-in says of the node."""
     node.last_contact_at = now
     node.epoch = checkin.epoch[:64]
     node.running = (checkin.running or "")[:64]
     node.disk_free_bytes = checkin.disk_free_bytes
-    node.outbox_depth = max(checkin.outbox_depth, 0)
+    node.outbox_depth = min(max(checkin.outbox_depth, 0), MAX_DEPTH)
     node.capabilities = sorted(checkin.capabilities)
     node.hardware = asdict(checkin.hardware)
     node.variants = dict(checkin.variants)

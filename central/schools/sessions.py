@@ -9,13 +9,20 @@ from uuid import UUID
 
 from django.conf import settings
 
-from central.schools.errors import NodeMismatch, NodeNotActive, NodeUnknown, NonceUnknown, SessionUnknown
-from central.schools.models import Node, NodeStatus, Nonce, SessionToken
-from federation.trust.envelopes import SESSION, envelope_open, envelope_payload_unverified
-from federation.trust.keys import public_key_load
-from federation.wire.canonical import parse
+from central.schools.errors import KeyRetired, NodeMismatch, NodeNotActive, NodeUnknown, NonceUnknown, SessionUnknown
+from central.schools.models import Node, NodeStatus, Nonce, RetiredKey, SessionToken
+from federation.trust.envelopes import (
+    SESSION,
+    TIME,
+    envelope_key_ids,
+    envelope_open,
+    envelope_payload_unverified,
+    signature_make,
+)
+from federation.trust.keys import DirectorKey, public_key_load
+from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.enrolment import Nonce as NonceDocument
-from federation.wire.enrolment import Session, SessionRequest
+from federation.wire.enrolment import Session, SessionRequest, SignedTime
 
 NONCE_LIFE = timedelta(minutes=5)
 
@@ -31,14 +38,17 @@ def nonce_issue(*, node_id: str, now: datetime) -> NonceDocument:
     return NonceDocument(nonce=nonce.value, server_time=now)
 
 
-def session_open(*, envelope: bytes, now: datetime) -> Session:
+def session_open(*, envelope: bytes, key: DirectorKey, now: datetime) -> Session:
     """Return a token for the node whose key signed its answer to a challenge; the challenge is used up.
 
+    The director's `key` signs the time of the answer, so that a PC whose clock is wrong hears it from one it trusts.
+
     Raises:
-        NodeUnknown, NodeNotActive, BadSignature, NonceUnknown: no session is opened.
+        NodeUnknown, NodeNotActive, KeyRetired, BadSignature, NonceUnknown: no session is opened.
     """
     claimed = parse(SessionRequest, envelope_payload_unverified(envelope, kind=SESSION))
     node = active_node(claimed.node_id)
+    _key_expect_present(node, envelope)
     request = parse(SessionRequest, envelope_open(envelope, kind=SESSION, key=public_key_load(node.public_key)))
     spent, _ = Nonce.objects.filter(node=node, value=request.nonce, expires_at__gt=now).delete()
     if spent != 1:
@@ -46,7 +56,14 @@ def session_open(*, envelope: bytes, now: datetime) -> Session:
     token = secrets.token_urlsafe(32)
     seconds = int(settings.SESSION_TOKEN_SECONDS)
     SessionToken.objects.create(node=node, digest=_digest(token), expires_at=now + timedelta(seconds=seconds))
-    return Session(token=token, expires_in_seconds=seconds, server_time=now)
+    said = SignedTime(node_id=str(node.pk), nonce=request.nonce, server_time=now)
+    signature = signature_make(payload=canonical_bytes(said), kind=TIME, key=key)
+    return Session(token=token, expires_in_seconds=seconds, server_time=now, time_signature=signature)
+
+
+def _key_expect_present(node: Node, envelope: bytes) -> None:
+    if RetiredKey.objects.filter(node=node, key_id__in=envelope_key_ids(envelope)[:8]).exists():
+        raise KeyRetired
 
 
 def session_node(*, token: str, now: datetime) -> Node:
@@ -75,20 +92,11 @@ def active_node(node_id: str) -> Node:
         node = Node.objects.select_related("school").filter(pk=UUID(node_id)).first()
     except ValueError:
         node = None
-    if node is None or not node.public_key:
+    if node is None or node.status == NodeStatus.INVITED:
         raise NodeUnknown
     if node.status != NodeStatus.ACTIVE:
         raise NodeNotActive(status=node.status)
     return node
-
-
-def envelope_from(*, node: Node, envelope: bytes, kind: str) -> bytes:
-    """Return the payload that `node` itself signed.
-
-    Raises:
-        BadSignature, WrongKind, MalformedDocument: it did not.
-    """
-    return envelope_open(envelope, kind=kind, key=public_key_load(node.public_key))
 
 
 def node_expect(*, node: Node, node_id: str) -> None:

@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from central.disk import CentreDisk
-from central.schools.models import Node, NodeStatus
+from central.schools.keys import key_fleet_forget
+from central.schools.models import Node, NodeStatus, RetiredKey
 from central.schools.services import node_fleet_record
 from central.training import superlink
 from central.training.models import Round, RoundStatus, UpdateStatus
@@ -39,6 +40,8 @@ def _advance(disk: CentreDisk, port: int, now: datetime) -> None:
         _tried(f"registering node {node.pk}", partial(_register, node, disk, port))
     for node in Node.objects.filter(status=NodeStatus.REVOKED).exclude(flwr_node_id=""):
         _tried(f"unregistering node {node.pk}", partial(_unregister, node, disk, port))
+    for key in RetiredKey.objects.exclude(flwr_node_id=""):
+        _tried(f"unregistering key {key}", partial(_key_unregister, key, disk, port))
     for round_ in Round.objects.filter(status=RoundStatus.COLLECTING):
         if not round_.flwr_run_id or _run_has_ended(round_, disk):
             _tried(f"starting the run of {round_.plan_id}", partial(_run_start, round_, disk, port, now))
@@ -65,6 +68,11 @@ def _register(node: Node, disk: CentreDisk, port: int) -> None:
 def _unregister(node: Node, disk: CentreDisk, port: int) -> None:
     superlink.node_unregister(root=disk.superlink, port=port, flower_node_id=node.flwr_node_id)
     node_fleet_record(node=node, flwr_node_id="")
+
+
+def _key_unregister(key: RetiredKey, disk: CentreDisk, port: int) -> None:
+    superlink.node_unregister(root=disk.superlink, port=port, flower_node_id=key.flwr_node_id)
+    key_fleet_forget(key=key)
 
 
 def _run_start(round_: Round, disk: CentreDisk, port: int, now: datetime) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from central.disk import CentreDisk
 from central.releases.errors import BaseNotReady
 from central.releases.models import Release, ReleaseKindChoice
+from central.schools.keys import signing_key
 from central.schools.models import Node
 from central.schools.sessions import active_node
 from central.training.anchors import anchors_read
@@ -22,7 +23,7 @@ from federation.learning.update import Update as ReadUpdate
 from federation.learning.update import update_read, update_verify
 from federation.trust.durable import durable_write
 from federation.trust.envelopes import ROUND_PLAN, envelope_key_ids, envelope_payload_unverified, envelope_seal
-from federation.trust.keys import DirectorKey, key_id, public_key_load
+from federation.trust.keys import DirectorKey, key_id
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
 from federation.wire.rounds import RoundPlan, UpdateHeader
 
@@ -139,7 +140,7 @@ def update_take_in(*, content: bytes, disk: CentreDisk, now: datetime) -> Update
 def _judge(content: bytes, node: Node, round_: Round, now: datetime) -> ReadUpdate:
     read = update_verify(
         content,
-        key=public_key_load(node.public_key),
+        key=signing_key(node=node, envelope=content.partition(b"\n")[0]),
         node_id=str(node.pk),
         plan=plan_of(round_),
         columns=round_.slot_columns,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import binascii
 from base64 import b64decode, b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +20,8 @@ from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
 
 ENROLMENT = "enrolment"
 SESSION = "session"
+KEY_ROTATION = "key-rotation"
+TIME = "time"
 PARCELS = "parcels"
 UPDATE = "update"
 ASSIGNMENT = "assignment"
@@ -53,15 +55,28 @@ class _Envelope:
 
 def envelope_seal(*, payload: bytes, kind: str, key: SigningKey) -> bytes:
     """Return `payload` in an envelope whose signature by `key` also covers `kind`."""
-    payload_type = _payload_type(kind)
-    signature = _sign(key, _pre_authentication_encoding(payload_type, payload))
+    named = payload_type(kind)
+    signature = _sign(key, _pre_authentication_encoding(named, payload))
     return canonical_bytes(
         _Envelope(
-            payloadType=payload_type,
+            payloadType=named,
             payload=b64encode(payload).decode(),
             signatures=(_Signature(keyid=key_id(key), sig=b64encode(signature).decode()),),
         )
     )
+
+
+def envelope_cosign(content: bytes, *, kind: str, key: SigningKey) -> bytes:
+    """Return the envelope `content` with one more signature, by `key`.
+
+    Raises:
+        MalformedDocument: `content` is no envelope.
+        WrongKind: it holds another kind of document.
+    """
+    envelope, payload = _read(content, kind)
+    signature = _sign(key, _pre_authentication_encoding(envelope.payloadType, payload))
+    own = _Signature(keyid=key_id(key), sig=b64encode(signature).decode())
+    return canonical_bytes(replace(envelope, signatures=(*envelope.signatures, own)))
 
 
 def envelope_open(content: bytes, *, kind: str, key: VerifyingKey) -> bytes:
@@ -100,14 +115,30 @@ def envelope_key_ids(content: bytes) -> tuple[str, ...]:
     return tuple(signature.keyid for signature in parse(_Envelope, content).signatures)
 
 
+def signature_make(*, payload: bytes, kind: str, key: SigningKey) -> bytes:
+    """Return the signature alone of what `envelope_seal` would make, for a reader that has the payload already."""
+    return _sign(key, _pre_authentication_encoding(payload_type(kind), payload))
+
+
+def signature_check(signature: bytes, *, payload: bytes, kind: str, key: VerifyingKey) -> None:
+    """Return if `signature` is by `key` over `payload` as a document of this `kind`.
+
+    Raises:
+        BadSignature: it is not.
+    """
+    if not _is_signed_by(key, signature, _pre_authentication_encoding(payload_type(kind), payload)):
+        raise BadSignature(kind=kind, key_id=key_id(key))
+
+
 def _read(content: bytes, kind: str) -> tuple[_Envelope, bytes]:
     envelope = parse(_Envelope, content)
-    if envelope.payloadType != _payload_type(kind):
+    if envelope.payloadType != payload_type(kind):
         raise WrongKind(expected=kind, found=envelope.payloadType[:80])
     return envelope, _decode(envelope.payload, "payload")
 
 
-def _payload_type(kind: str) -> str:
+def payload_type(kind: str) -> str:
+    """Return the DSSE payload type of a kind of document."""
     return f"application/vnd.soro.{kind}+json"
 
 

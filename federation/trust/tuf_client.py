@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,9 @@ class Trusted:
     """What the last successful refresh vouched for."""
 
     time_floor: datetime
-    """The real time is not before this: the newest `x_issued_at` that was seen signed."""
+    """The real time is not before this: the newest `x_issued_at` or session time that was seen signed."""
+    issued_at: datetime
+    """When the centre signed the metadata."""
     releases: tuple[str, ...]
     """Digests of the releases in TUF's targets, in order."""
     director_key: str
@@ -78,13 +80,18 @@ def trusted_read(root: Path) -> Trusted:
     try:
         return parse(Trusted, (root / "trusted.json").read_bytes())
     except (FileNotFoundError, MalformedDocument):
-        return Trusted(time_floor=EPOCH, releases=(), director_key="")
+        return Trusted(time_floor=EPOCH, issued_at=EPOCH, releases=(), director_key="")
 
 
 def trusted_issued_at(root: Path) -> datetime | None:
     """Return when the centre signed the newest metadata that is trusted under `root`; None before a first refresh."""
-    floor = trusted_read(root).time_floor
-    return floor if floor > EPOCH else None
+    issued_at = trusted_read(root).issued_at
+    return issued_at if issued_at > EPOCH else None
+
+
+def time_floor(root: Path) -> datetime:
+    """Return the moment before which it cannot be now, by all that was seen signed under `root`."""
+    return trusted_read(root).time_floor
 
 
 class TrustedReleases:
@@ -113,6 +120,12 @@ class TrustedReleases:
         if not self._trusted.director_key:
             raise DirectorUnknown
         return public_key_load(self._trusted.director_key)
+
+    def time_hear(self, said: datetime) -> None:
+        """Raise the floor of time to `said`, which the director has signed."""
+        if said > self._trusted.time_floor:
+            self._trusted = replace(self._trusted, time_floor=said)
+            durable_write(self._root / "trusted.json", canonical_bytes(self._trusted))
 
     def refresh(self, *, now: datetime) -> tuple[str, ...]:
         """Bring the trusted metadata up to date and return the digests of the releases that it holds.
@@ -231,8 +244,10 @@ def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
         public_key_load(str(director_key))
     except UnsuitableKey as error:
         raise MetadataDamaged(problem="targets name no director key") from error
+    issued_at = _issued_at(updater.timestamp())
     return Trusted(
-        time_floor=max(time_floor, _issued_at(updater.timestamp())),
+        time_floor=max(time_floor, issued_at),
+        issued_at=issued_at,
         releases=tuple(sorted(filter(None, (_release(path, entry) for path, entry in targets.targets.items())))),
         director_key=str(director_key),
     )

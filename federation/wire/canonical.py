@@ -23,6 +23,9 @@ from federation.errors import WireError
 
 DocumentT = TypeVar("DocumentT")
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
+MAX_DEPTH = 32
+LARGEST_INTEGER = 2**63 - 1
+"""Every database and every other language can hold it."""
 
 
 class MalformedDocument(WireError):
@@ -69,10 +72,33 @@ def parse(kind: type[DocumentT], content: bytes) -> DocumentT:
     if len(content) > MAX_DOCUMENT_BYTES:
         raise MalformedDocument(document=kind.__name__, field="", problem="longer than 8 MiB")
     try:
-        plain = json.loads(content)
+        plain = json.loads(content, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise MalformedDocument(document=kind.__name__, field="", problem="not JSON") from error
+    if _is_deeper(plain, MAX_DEPTH):
+        raise MalformedDocument(document=kind.__name__, field="", problem=f"nested deeper than {MAX_DEPTH}")
     return from_plain(kind, plain)
+
+
+def _no_number(constant: str) -> object:
+    # json reads NaN and Infinity, which are no JSON.
+    raise ValueError(constant)
+
+
+def _is_deeper(plain: object, depth: int) -> bool:
+    """Tell whether arrays and objects stand in one another more than `depth` times, without going so deep itself."""
+    level = [plain]
+    for _ in range(depth):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict):
+                inner.extend(each.values())
+            elif isinstance(each, list):
+                inner.extend(each)
+        level = [each for each in inner if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def from_plain(kind: type[DocumentT], plain: object) -> DocumentT:
@@ -132,7 +158,7 @@ def _read_scalar(kind: Any, plain: object, document: str, path: str) -> object: 
             return base64.b64decode(_expect(plain, str, document, path), validate=True)
         if isinstance(kind, type) and issubclass(kind, enum.Enum):
             return kind(plain)
-    except (ValueError, binascii.Error) as error:
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise MalformedDocument(document=document, field=path, problem=str(error)) from error
     if kind is float and isinstance(plain, int | float) and not isinstance(plain, bool) and math.isfinite(plain):
         return float(plain)
@@ -150,4 +176,16 @@ def _expect(plain: object, kind: type[DocumentT], document: str, path: str) -> D
     is_bool_for_number = kind is int and isinstance(plain, bool)
     if not isinstance(plain, kind) or is_bool_for_number:
         raise MalformedDocument(document=document, field=path, problem=f"expected {kind.__name__}")
+    if kind is int and abs(typing.cast("int", plain)) > LARGEST_INTEGER:
+        raise MalformedDocument(document=document, field=path, problem="more than 63 bits")
+    if kind is str and not _is_text(typing.cast("str", plain)):
+        raise MalformedDocument(document=document, field=path, problem="NUL or half a surrogate pair")
     return plain
+
+
+def _is_text(text: str) -> bool:
+    """Tell whether every database can hold `text`."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False

@@ -48,6 +48,23 @@ class EnrolmentAnswer:
     """The TUF root, byte for byte; the node checks it against the fingerprint printed with the claim code."""
     fleet: Fleet | None
     server_time: datetime
+    status: str
+    """`active`, or `claimed` while a person at the ministry has yet to approve it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerTime:
+    """The centre's clock, unsigned: enough to tell a person that the PC's is wrong."""
+
+    server_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """Who vouches for the centre's web server; its SHA-256 is printed on the sheet."""
+
+    certificates: str
+    """PEM; empty where any authority that the PC's system knows will do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,3 +97,32 @@ class Session:
     token: str
     expires_in_seconds: int
     server_time: datetime
+    time_signature: bytes
+    """The director's, over the SignedTime that node and centre both know: only the signature travels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedTime:
+    """The centre's clock as an answer to one challenge, so that it can be neither forged nor replayed."""
+
+    node_id: str
+    nonce: str
+    server_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRotation:
+    """A node's wish to be known by another key; travels in an envelope signed by the old key and by the new one."""
+
+    node_id: str
+    public_key: str
+    """The new EC P-384 public key, PEM SubjectPublicKeyInfo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRotated:
+    """The centre knows the node by this key from now on."""
+
+    node_id: str
+    key_id: str
+    """SHA-256 of its DER SubjectPublicKeyInfo in hexadecimal."""

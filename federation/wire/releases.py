@@ -175,3 +175,5 @@ class CheckInAnswer:
     acknowledged_seq: int
     """For the check-in's epoch."""
     update_receipts: tuple[UpdateReceipt, ...]
+    acknowledged_event_id: str
+    """The event of that number; a node that has another one there was restored. Empty before the first."""

@@ -1,7 +1,8 @@
 """The only writer of the outbox: append in the caller's transaction, list what is due, mark what is safe.
 
 Rules, in order (protocol §4): events are numbered by this database alone; acknowledgement is cumulative within an
-epoch; an acknowledgement beyond the newest event proves that the database was restored, and starts a new epoch.
+epoch; an acknowledgement of an event that is not here, or is another one here, proves that the database was restored
+from a backup, and starts a new epoch; so does the centre's word that it holds another event under a number of ours.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import Max
 
 from federation.errors import CapacityError
 from federation.wire import feedback
 from node.outbox.models import Epoch, Parcel
 
+CLONE_SUSPECTED = "clone_suspected"
 _log = logging.getLogger(__name__)
 
 
@@ -64,22 +65,27 @@ def parcels_due(*, limit: int) -> tuple[feedback.Parcel, ...]:
 
 @transaction.atomic
 def parcels_acknowledge(
-    *, epoch: str, acknowledged_seq: int, quarantined: tuple[feedback.Quarantined, ...] = ()
+    *, epoch: str, acknowledged_seq: int, event_id: str = "", quarantined: tuple[feedback.Quarantined, ...] = ()
 ) -> int:
     """Return how many events became safe at the centre; those it put aside for a human carry its code.
 
-    A word for another epoch than the present one changes nothing.
+    `event_id` is the event that the centre holds under the acknowledged number, where it says so. A word for another
+    epoch than the present one changes nothing.
     """
     if epoch != epoch_name():
         return 0
-    newest = Parcel.objects.aggregate(newest=Max("seq"))["newest"] or 0
-    if acknowledged_seq > newest:
-        _log.warning("outbox: the centre knows parcel %d, newest here is %d", acknowledged_seq, newest)
+    if _is_restored(acknowledged_seq, event_id) or any(entry.code == CLONE_SUSPECTED for entry in quarantined):
+        _log.warning("outbox: the centre holds other events than this database under the same numbers")
         epoch_renew()
         return 0
     for entry in quarantined:
         Parcel.objects.filter(seq=entry.seq).update(quarantine_code=entry.code[:64])
     return Parcel.objects.filter(seq__lte=acknowledged_seq, is_acknowledged=False).update(is_acknowledged=True)
+
+
+def _is_restored(acknowledged_seq: int, event_id: str) -> bool:
+    held = Parcel.objects.filter(seq=acknowledged_seq).first()
+    return acknowledged_seq > 0 and (held is None or event_id not in ("", held.event_id))
 
 
 def parcels_waiting() -> int:

@@ -14,19 +14,15 @@ from typing import TypeVar
 import httpx
 
 from federation.wire.canonical import MAX_DOCUMENT_BYTES, canonical_bytes, parse
-from federation.wire.enrolment import EnrolmentAnswer, Nonce, NonceRequest, Session
+from federation.wire.enrolment import EnrolmentAnswer, KeyRotated, Nonce, NonceRequest, ServerTime, Session
 from federation.wire.feedback import BatchReceipt
 from federation.wire.releases import CheckIn, CheckInAnswer
 from federation.wire.rounds import Lease
-from node.sync.errors import CentreBusy, CentreRefused, CentreUnreachable, SessionRefused
+from node.sync.errors import CentreBusy, CentreNotTrusted, CentreRefused, CentreUnreachable, SessionRefused
+from node.sync.tls import certificate_problem
 
 DocumentT = TypeVar("DocumentT")
 WORTH_COMPRESSING_BYTES = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ServerTime:
-    server_time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +35,7 @@ class CentreClient:
 
     Every method raises:
         CentreUnreachable, CentreBusy, SessionRefused: try later.
+        CentreNotTrusted: what answers is not the centre.
         CentreRefused: trying again as it is would not help.
         MalformedDocument: the answer is not what the protocol says.
     """
@@ -50,11 +47,15 @@ class CentreClient:
 
     def server_time(self) -> datetime:
         """Return the centre's time, which alone counts."""
-        return self._ask("GET", "time", _ServerTime).server_time
+        return self._ask("GET", "time", ServerTime).server_time
 
     def enrol(self, envelope: bytes) -> EnrolmentAnswer:
         """Return the centre's answer to a signed enrolment request."""
         return self._ask("POST", "enrolments", EnrolmentAnswer, envelope)
+
+    def key_rotate(self, envelope: bytes) -> KeyRotated:
+        """Return the key by which the centre knows this node from now on."""
+        return self._ask("POST", "keys", KeyRotated, envelope)
 
     def nonce(self, *, node_id: str) -> Nonce:
         """Return something fresh to sign."""
@@ -102,6 +103,8 @@ class CentreClient:
             finally:
                 answer.close()
         except httpx.HTTPError as error:
+            if problem := certificate_problem(error):
+                raise CentreNotTrusted(url=self.base_url, problem=problem) from error
             raise CentreUnreachable(url=self.base_url, problem=type(error).__name__) from error
         if answer.is_success:
             return parse(kind, body)
@@ -120,7 +123,7 @@ def _body_read(answer: httpx.Response) -> bytes:
 
 def _refusal(answer: httpx.Response, body: bytes, path: str) -> CentreBusy | CentreRefused | SessionRefused:
     reason = _reason(body)
-    if answer.status_code == httpx.codes.UNAUTHORIZED and path not in ("sessions", "enrolments"):
+    if answer.status_code == httpx.codes.UNAUTHORIZED and path not in ("sessions", "enrolments", "keys"):
         return SessionRefused(reason=reason)
     if answer.is_server_error or answer.status_code in (408, 425, 429):
         return CentreBusy(status=answer.status_code, reason=reason)

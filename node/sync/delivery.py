@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 from federation.errors import TransportError
@@ -12,9 +11,10 @@ from federation.wire.releases import CheckInAnswer
 from node.rounds.models import LocalUpdate
 from node.rounds.services import outbox_path
 from node.rounds.supernode import Contact, contact_hold
+from node.sync.centre_clock import CentreClock
 from node.sync.client import CentreClient
 from node.sync.enrol import Enrolment
-from node.sync.errors import SessionRefused
+from node.sync.errors import ClockWrong, SessionRefused
 
 
 def update_deliver(
@@ -23,7 +23,7 @@ def update_deliver(
     enrolment: Enrolment,
     client: CentreClient,
     check_in: Callable[[], CheckInAnswer],
-    now: datetime,
+    clock: CentreClock,
     poll_seconds: float,
 ) -> tuple[int, str]:
     """Return after how many seconds to try again (0: nothing is left to hand in), and a word on how it went.
@@ -32,12 +32,15 @@ def update_deliver(
     over.
 
     Raises:
+        ClockWrong: the SuperLink would refuse whatever this PC signs; no place there is asked for.
         SupernodeUnavailable: this PC has no Flower.
         TransportError, WireError: as the client.
     """
-    update = LocalUpdate.objects.waiting().filter(plan__closes_at__gt=now).first()
+    update = LocalUpdate.objects.waiting().filter(plan__closes_at__gt=clock.now()).first()
     if update is None or enrolment.fleet is None:
         return 0, "nothing to hand in"
+    if not clock.is_right_for_flower:
+        raise ClockWrong(skew_seconds=round(clock.skew_seconds))
     lease = client.lease_ask(plan_id=update.plan_id)
     if not lease.granted:
         return max(1, lease.retry_after_seconds), "no lease"

@@ -63,3 +63,27 @@ class AssignmentRolledBack(TrustError):
     """The director's document is older than one that this node has seen."""
 
     code = "assignment_rolled_back"
+
+
+class CentreNotTrusted(TrustError):
+    """What answers at `url` is not the centre, by its certificate: `problem`."""
+
+    code = "centre_not_trusted"
+
+
+class AuthorityMismatch(TrustError):
+    """The authority that the centre names is not the one whose fingerprint was printed."""
+
+    code = "authority_mismatch"
+
+
+class AuthorityOutOfDate(TrustError):
+    """The authority that was pinned at enrolment ended at `ended_at`."""
+
+    code = "authority_out_of_date"
+
+
+class ClockWrong(CapacityError):
+    """This PC's clock is `skew_seconds` ahead of the centre's (behind, if negative), too much for Flower."""
+
+    code = "clock_wrong"

@@ -23,12 +23,17 @@ from django.utils import timezone
 
 from federation.errors import FederationError
 from federation.trust.errors import LinkLost, MetadataUnreachable
+from federation.trust.tuf_client import time_floor
 from node.children import child_environment, command_argv
 from node.rounds.services import training_is_due
 from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
+from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
+from node.sync.enrol import enrolment_read
 from node.sync.errors import CentreUnreachable, NotEnrolled
+from node.sync.rotation import key_rotate
 from node.sync.services import Contact, ContactReport, ContactTimes
+from node.sync.tls import Pin
 from node.sync.transport import http_client
 
 NIGHT_HOURS = frozenset((20, 21, 22, 23, 0, 1, 2, 3, 4, 5))
@@ -51,9 +56,34 @@ def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTim
     Raises:
         FederationError: as `Contact.hold`.
     """
-    http, counter = http_client()
-    with http, _sole_contact(root):
-        return Contact(root=root, http=http, counter=counter, clock=clock, times=times).hold()
+    with sole_contact(root):
+        http, counter = http_client(pin=pin_read(root))
+        with http:
+            return Contact(root=root, http=http, counter=counter, clock=clock, times=times).hold()
+
+
+def key_change(*, root: Path) -> str:
+    """Return the id of the new key by which the centre knows this node from now on.
+
+    Raises:
+        FederationError: as `key_rotate`; NotEnrolled.
+    """
+    with sole_contact(root):
+        http, _counter = http_client(pin=pin_read(root))
+        with http:
+            enrolment = enrolment_read(root)
+            client = CentreClient(http=http, base_url=enrolment.central_url)
+            return key_rotate(root=root, enrolment=enrolment, client=client)
+
+
+def pin_read(root: Path) -> Pin | None:
+    """Return the authority that this node has pinned, if any.
+
+    Raises:
+        NotEnrolled: it has no centre yet.
+    """
+    authority = enrolment_read(root).authority
+    return Pin(certificates=authority, floor=time_floor(root / "tuf")) if authority else None
 
 
 def contacts_hold(
@@ -101,7 +131,7 @@ def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes)
 def _dark_install(root: Path, clock: Callable[[], datetime]) -> None:
     """Go on with the assigned release from the school's other PCs, where they have more of it."""
     try:
-        with _sole_contact(root):
+        with sole_contact(root):
             neighbours_install(root=root, clock=clock)
     except FederationError as error:
         _log.info("nothing came from neighbours: %s", error)
@@ -132,7 +162,8 @@ def _train_at_night(
 
 
 @contextmanager
-def _sole_contact(root: Path) -> Iterator[None]:
+def sole_contact(root: Path) -> Iterator[None]:
+    """Hold the block while no other process of this node is in contact."""
     with (root / "sync.lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,8 @@
 """One contact with the centre, from asking the time to reporting what was installed.
 
-The steps, in order: time, session, check-in, parcels, metadata, round plan, assignment, install, report, update. The
-first three carry the rest; after them a step that fails is written down and the next is tried all the same, so that an
-expired timestamp holds up an install and not a teacher's correction.
+The steps, in order: time, key (where it is being changed), session, check-in, parcels, metadata, round plan,
+assignment, install, report, update. The first four carry the rest; after them a step that fails is written down and the
+next is tried all the same, so that an expired timestamp holds up an install and not a teacher's correction.
 """
 
 from __future__ import annotations
@@ -19,13 +19,22 @@ from django.db import transaction
 
 from federation.errors import FederationError
 from federation.trust.blob_sources import HttpBlobSource
-from federation.trust.envelopes import PARCELS, SESSION, envelope_key_ids, envelope_seal
+from federation.trust.envelopes import (
+    PARCELS,
+    SESSION,
+    TIME,
+    BadSignature,
+    envelope_key_ids,
+    envelope_seal,
+    signature_check,
+)
+from federation.trust.errors import DirectorUnknown
 from federation.trust.fetch import disk_free_bytes
 from federation.trust.keys import VerifyingKey, key_id
 from federation.trust.peers import peer_client
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import canonical_bytes
-from federation.wire.enrolment import SessionRequest
+from federation.wire.enrolment import Session, SessionRequest, SignedTime
 from federation.wire.feedback import ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
@@ -38,6 +47,7 @@ from node.root import engine_socket_path
 from node.rounds.services import plan_receive, update_receive_receipt
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
+from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
@@ -47,10 +57,10 @@ from node.sync.link_settings import link_rule_read
 from node.sync.link_source import LinkSource
 from node.sync.models import SeenAssignment
 from node.sync.neighbours import peers_at_hand
+from node.sync.rotation import is_rotation_under_way, key_rotate
 from node.sync.transport import CountingTransport
 
 PARCELS_IN_A_BATCH = 100
-CLOCK_TOLERANCE_SECONDS = 300
 _log = logging.getLogger(__name__)
 
 
@@ -95,6 +105,7 @@ class Contact:
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
         self.gauges = gauges
+        self.centre_clock = CentreClock(clock)
         self.enrolment = enrolment_read(root)
         self.key = node_key(root)
         self.client = CentreClient(http=http, base_url=self.enrolment.central_url)
@@ -109,6 +120,7 @@ class Contact:
             WireError, TrustError: the centre does not take this node.
         """
         self._time_compare()
+        self._rotation_finish()
         self._session_open()
         answer = self._check_in("check-in")
         self._parcels_send()
@@ -130,23 +142,60 @@ class Contact:
         """Return the centre's answer to one check-in, with what it says of parcels and updates taken in."""
         epoch = epoch_name()
         answer = self.client.check_in(self._check_in_document(epoch))
-        parcels_acknowledge(epoch=epoch, acknowledged_seq=answer.acknowledged_seq)
+        parcels_acknowledge(
+            epoch=epoch, acknowledged_seq=answer.acknowledged_seq, event_id=answer.acknowledged_event_id
+        )
         for receipt in answer.update_receipts:
             update_receive_receipt(receipt=receipt, root=self.root)
         return answer
 
     def _time_compare(self) -> None:
         with self.journal.step("time") as detail:
-            skew = (self.clock() - self.client.server_time()).total_seconds()
+            asked_at = self.clock()
+            server_time = self.client.server_time()
+            is_believed = bool(self.enrolment.authority) and not self.trusted.trusted.director_key
+            self._time_take(asked_at, server_time, is_believed=is_believed)
+            skew = self.centre_clock.skew_seconds
             detail.append(f"skew {skew:+.0f} s")
-            if abs(skew) > CLOCK_TOLERANCE_SECONDS:
+            if abs(skew) > WORTH_A_WARNING_SECONDS:
                 _log.warning("this PC's clock is %+.0f s off the centre's", skew)
+
+    def _rotation_finish(self) -> None:
+        if not is_rotation_under_way(self.root):
+            return
+        with self.journal.step("key"):
+            key_rotate(root=self.root, enrolment=self.enrolment, client=self.client)
+            self.key = node_key(self.root)
 
     def _session_open(self) -> None:
         with self.journal.step("session"):
             nonce = self.client.nonce(node_id=self.enrolment.node_id)
             request = SessionRequest(node_id=self.enrolment.node_id, nonce=nonce.nonce)
-            self.client.session_open(envelope_seal(payload=canonical_bytes(request), kind=SESSION, key=self.key))
+            asked_at = self.clock()
+            session = self.client.session_open(
+                envelope_seal(payload=canonical_bytes(request), kind=SESSION, key=self.key)
+            )
+            if self._is_time_signed(session, nonce.nonce):
+                self._time_take(asked_at, session.server_time, is_believed=True)
+                self.trusted.time_hear(session.server_time)
+
+    def _is_time_signed(self, session: Session, nonce: str) -> bool:
+        said = SignedTime(node_id=self.enrolment.node_id, nonce=nonce, server_time=session.server_time)
+        try:
+            key = self.trusted.director_key
+            signature_check(session.time_signature, payload=canonical_bytes(said), kind=TIME, key=key)
+        except DirectorUnknown:
+            return False
+        except BadSignature:
+            # It may be a new director, whom the metadata will name later in this contact.
+            _log.warning("the centre's time is not signed by the director that this node knows")
+            return False
+        return True
+
+    def _time_take(self, asked_at: datetime, server_time: datetime, *, is_believed: bool) -> None:
+        self.centre_clock.measure(
+            asked_at=asked_at, heard_at=self.clock(), server_time=server_time, is_believed=is_believed
+        )
 
     def _check_in(self, name: str) -> CheckInAnswer:
         with self.journal.step(name):
@@ -183,14 +232,16 @@ class Contact:
 
     def _metadata_refresh(self) -> bool:
         with self.journal.step("metadata", may_fail=True) as detail:
-            detail.append(f"{len(self.trusted.refresh(now=self.clock()))} releases trusted")
+            detail.append(f"{len(self.trusted.refresh(now=self.centre_clock.now()))} releases trusted")
         return "metadata" not in self.journal.failures
 
     def _plan_take(self, answer: CheckInAnswer) -> None:
         if answer.round_plan is None:
             return
         with self.journal.step("plan", may_fail=True):
-            plan_receive(envelope=answer.round_plan, director_key=self.trusted.director_key, now=self.clock())
+            plan_receive(
+                envelope=answer.round_plan, director_key=self.trusted.director_key, now=self.centre_clock.now()
+            )
 
     def _assignment_take(self, answer: CheckInAnswer) -> Assignment | None:
         assignment: Assignment | None = None
@@ -261,7 +312,7 @@ class Contact:
                 enrolment=self.enrolment,
                 client=self.client,
                 check_in=self.check_in,
-                now=self.clock(),
+                clock=self.centre_clock,
                 poll_seconds=self.times.delivery_poll_seconds,
             )
             detail.append(word)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import httpx
 
+from node.sync.tls import Pin, pinned_context
+
 TIMEOUT = httpx.Timeout(60.0, connect=15.0)
 
 
@@ -50,7 +52,11 @@ class _CountedStream(httpx.SyncByteStream):
         self._inner.close()
 
 
-def http_client() -> tuple[httpx.Client, CountingTransport]:
-    """Return a client for one contact with the centre, and its counter."""
-    transport = CountingTransport(httpx.HTTPTransport(retries=1))
+def http_client(*, pin: Pin | None = None) -> tuple[httpx.Client, CountingTransport]:
+    """Return a client for one contact with the centre, and its counter; with a `pin` it believes no other authority.
+
+    Raises:
+        AuthorityOutOfDate: what is pinned has ended.
+    """
+    transport = CountingTransport(httpx.HTTPTransport(retries=1, verify=pinned_context(pin) if pin else True))
     return httpx.Client(transport=transport, timeout=TIMEOUT, headers={"User-Agent": "soro-node"}), transport

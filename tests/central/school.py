@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
-from central.schools.services import school_invite
+from central.schools.invitations import school_invite
 from federation.trust.envelopes import (
     ASSIGNMENT,
     ENROLMENT,
@@ -103,19 +103,7 @@ class SimulatedSchool:
         return parse(BatchReceipt, self.send_parcels(*parcels).content)
 
     def check_in(self, *reports):
-        document = CheckIn(
-            node_id=self.node_id,
-            epoch=self.epoch,
-            sent_at=timezone.now(),
-            running=self.running,
-            installs=reports,
-            disk_free_bytes=10**10,
-            outbox_depth=0,
-            capabilities=self.capabilities,
-            hardware=self.hardware,
-            variants=self.variants,
-        )
-        answer = self.post("check-ins", canonical_bytes(document))
+        answer = self.post("check-ins", canonical_bytes(check_in_of(self, *reports)))
         assert answer.status_code == 200, answer.content
         return parse(CheckInAnswer, answer.content)
 
@@ -148,3 +136,19 @@ class SimulatedSchool:
 
 def plain(answer, kind):
     return from_plain(kind, json.loads(answer.content))
+
+
+def check_in_of(school, *reports):
+    """Return what a school's PC says at a check-in."""
+    return CheckIn(
+        node_id=school.node_id,
+        epoch=school.epoch,
+        sent_at=timezone.now(),
+        running=school.running,
+        installs=reports,
+        disk_free_bytes=10**10,
+        outbox_depth=0,
+        capabilities=school.capabilities,
+        hardware=school.hardware,
+        variants=school.variants,
+    )

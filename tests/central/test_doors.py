@@ -11,10 +11,20 @@ from central.releases.models import Release
 from central.rollouts.models import Rollout
 from central.training.models import Round
 from federation.errors import FederationError
-from tests.central import test_rollouts, test_rounds
+from tests.central import test_identity, test_rollouts, test_rounds
 from tests.central.school import rating_parcel
 
-OPEN_DOORS = {"TimeView", "EnrolmentView", "NonceView", "SessionView", "TufView", "HealthView"}
+OPEN_DOORS = {
+    "AuthorityView",
+    "EnrolmentView",
+    "HealthView",
+    "KeyView",
+    "NonceView",
+    "OpenApiView",
+    "SessionView",
+    "TimeView",
+    "TufView",
+}
 NOT_FOR_NODES = {"RedirectView", "set_language"}
 
 
@@ -69,6 +79,7 @@ def full_centre(school, other_school, disk):
     round_ = test_rounds._open(base=release)
     test_rounds._take_in(test_rounds._update(school, round_), disk)
     school.post("leases", b'{"plan_id": "%s"}' % round_.plan_id.encode())
+    test_identity.rotate(other_school, new=test_identity.new_key())
     assert CloneAlarm.objects.exists()
 
 

@@ -6,9 +6,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
+from central.schools.invitations import school_invite
 from central.schools.models import AuditEvent, ClaimCode, Node, NodeStatus, SessionToken
 from central.schools.models_audit import AppendOnlyViolation
-from central.schools.services import node_activate, node_revoke, node_suspend, school_invite
+from central.schools.services import node_activate, node_revoke, node_suspend
 from central.schools.transitions import StatusConflict, StatusMoveIllegal
 from tests.central.school import SimulatedSchool
 

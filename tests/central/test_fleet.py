@@ -4,19 +4,24 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from django.utils import timezone
 
-from central.schools.models import Node
+from central.schools.models import Node, RetiredKey
 from central.schools.services import node_revoke
 from central.training.fleet import fleet_advance, runs_check
 from central.training.models import Round
 from central.training.rounds import round_abandon
 from central.training.superlink import SuperLinkUnreachable, superlink_commands, superlink_is_healthy, superlink_prepare
+from node.rounds.supernode import Contact, ContactEnd, contact_hold
+from tests.central.test_identity import rotate
 from tests.central.test_rounds import _open
 
 pytestmark = pytest.mark.slow
@@ -75,3 +80,54 @@ def test_a_superlink_that_is_away_is_tried_again_later(school, disk):
         runs_check(disk=disk, port=9)
     assert Node.objects.get().flwr_node_id == ""
     assert Round.objects.get().flwr_run_id == "1"
+
+
+def _supernode(school, disk, superlink, tmp_path, *, lease_seconds):
+    """Return how a contact of the school's PC with the SuperLink ends, which nobody ever acknowledges."""
+    tmp_path.mkdir(exist_ok=True)
+    (tmp_path / "node.pem").write_bytes(school.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    contact = Contact(
+        superlink=f"localhost:{superlink}",
+        authority=disk.superlink / "tls" / "ca.pem",
+        node_key=tmp_path / "node.pem",
+        outbox=tmp_path / "outbox",
+        home=tmp_path / "flower",
+        log_path=tmp_path / "supernode.log",
+    )
+    return contact_hold(contact=contact, is_received=lambda: False, lease_seconds=lease_seconds)
+
+
+def test_flower_follows_a_rotation_and_refuses_the_old_key_for_good(school, disk, superlink, tmp_path):
+    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    first = Node.objects.get().flwr_node_id
+    old, new = school.key, ec.generate_private_key(ec.SECP384R1())
+    assert rotate(school, new=new).status_code == 200
+    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    assert RetiredKey.objects.get().flwr_node_id == ""
+    assert Node.objects.get().flwr_node_id not in ("", first)
+    report = _supernode(school, disk, superlink, tmp_path / "old", lease_seconds=20)
+    assert report.end in (ContactEnd.TRY_LATER, ContactEnd.FAILED)
+    assert school.key is old
+    school.key = new
+    assert _supernode(school, disk, superlink, tmp_path / "new", lease_seconds=6).end is ContactEnd.LEASE_OVER
+
+
+def test_a_supernode_that_is_connected_when_its_node_is_revoked_is_put_out(school, disk, superlink, tmp_path):
+    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    ended = []
+    thread = threading.Thread(
+        target=lambda: ended.append(_supernode(school, disk, superlink, tmp_path, lease_seconds=60))
+    )
+    thread.start()
+    log = tmp_path / "supernode.log"
+    deadline = time.monotonic() + 30
+    while not (log.exists() and b"SuperNode ID" in log.read_bytes()):
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    node_revoke(node=Node.objects.get(), actor="a", reason="stolen", now=timezone.now())
+    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    unregistered = time.monotonic()
+    thread.join(timeout=60)
+    assert time.monotonic() - unregistered < 40
+    assert ended[0].end in (ContactEnd.TRY_LATER, ContactEnd.FAILED), log.read_text()
+    assert ended[0].exit_status is not None

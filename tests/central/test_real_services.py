@@ -25,7 +25,7 @@ BROKERS = {
 SCHOOLS = """
 from django.utils import timezone
 from central.schools.models import Nonce
-from central.schools.services import school_invite
+from central.schools.invitations import school_invite
 from central.schools.tasks import credentials_sweep
 node = school_invite(name="Мактаби №1", region="", actor="test", now=timezone.now()).node
 Nonce.objects.create(node=node, value="old", expires_at=timezone.now())

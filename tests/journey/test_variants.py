@@ -18,8 +18,8 @@ from central.rollouts.models import Assignment
 from central.rollouts.services import DEFAULT_RULES, rollout_approve, rollout_create, rollout_submit
 from central.rollouts.tick import rollout_tick
 from central.rollouts.wave_spec import wave_spec_read
+from central.schools.invitations import school_invite
 from central.schools.models import Node
-from central.schools.services import school_invite
 from central.training.candidate import candidate_make
 from central.training.plan_settings import PlanSettings
 from central.training.rounds import round_advance, round_aggregate
@@ -32,14 +32,14 @@ from federation.learning.school_update import TrainingTask, update_learn
 from federation.trust.fetch import files_size_bytes
 from federation.trust.release_bytes import index_files, index_parse, variant_read
 from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.sheet import Sheet
 from federation.wire.verdicts import ReleaseVerdict
 from node.chat.serving import Serving
 from node.installed.disk import release_path
 from node.installed.hardware import Gauges, hardware_measure
 from node.installed.models import InstallRecord
 from node.installed.services import active_release
-from node.sync.client import CentreClient
-from node.sync.enrol import enrolment_read, node_enrol
+from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.models import SeenAssignment
 from node.sync.services import Contact, ContactTimes
 from node.sync.transport import http_client
@@ -61,10 +61,9 @@ class Pc:
         self.root.mkdir()
         self.gauges = Gauges(hardware=lambda path: replace(hardware_measure(path), gpu_memory_bytes=gpu_memory_bytes))
         invitation = school_invite(name=root.name, region="", actor="t", now=timezone.now())
-        http, _ = http_client()
-        with http:
-            client = CentreClient(http=http, base_url=url)
-            node_enrol(root=root, client=client, code=invitation.code, root_sha256=trust_root.root_fingerprint())
+        fingerprint = trust_root.root_fingerprint()
+        sheet = Sheet(code=invitation.code, root_sha256=fingerprint, authority_sha256="", address=url)
+        sheet_enrol(root=root, sheet=sheet)
 
     @property
     def node(self):

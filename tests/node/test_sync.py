@@ -13,13 +13,13 @@ from federation.trust.keys import director_key_create
 from federation.trust.release_bytes import index_digest
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import InstallState, UpdateReceipt
+from federation.wire.sheet import Sheet
 from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_waiting
 from node.ratings.services import Opinion, rating_record
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.services import plan_receive
-from node.sync.client import CentreClient
-from node.sync.enrol import enrolment_read, node_enrol
+from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.errors import AlreadyEnrolled, CentreRefused, CentreUnreachable, NotEnrolled
 from node.sync.models import SeenAssignment, SyncLog
 from node.sync.services import Contact, ContactTimes
@@ -39,10 +39,8 @@ def school(root, centre):
 
 
 def enrol(root, centre, code="code123456", fingerprint=None):
-    http, _ = http_client()
-    with http:
-        client = CentreClient(http=http, base_url=centre.url)
-        return node_enrol(root=root, client=client, code=code, root_sha256=fingerprint or centre.fingerprint)
+    sheet = Sheet(code=code, root_sha256=fingerprint or centre.fingerprint, authority_sha256="", address=centre.url)
+    return sheet_enrol(root=root, sheet=sheet).enrolment
 
 
 def contact(root):

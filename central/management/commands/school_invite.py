@@ -8,7 +8,8 @@ from typing import Any
 from django.utils import timezone
 
 from central.command_line import CentreCommand
-from central.schools.services import school_invite
+from central.schools.authority import authority_fingerprint
+from central.schools.invitations import school_invite
 from central.trust_root import root_fingerprint
 
 
@@ -29,6 +30,11 @@ class Command(CentreCommand):
         invitation = school_invite(
             name=options["name"], region=options["region"], actor="command line", now=timezone.now()
         )
-        document = {"school_id": invitation.school.pk, "code": invitation.code, "root_sha256": fingerprint}
+        document = {
+            "school_id": invitation.school.pk,
+            "code": invitation.code,
+            "root_sha256": fingerprint,
+            "authority_sha256": authority_fingerprint(),
+        }
         text = f"{invitation.school.name}: code {invitation.code}, root {fingerprint}"
         self.answer(document, as_json=options["json"], text=text)

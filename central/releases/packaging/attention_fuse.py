@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -192,5 +193,5 @@ def _lengths() -> Iterator[NodeProto]:
     yield helper.make_node("Add", ["attention.first", "attention.places"], [POSITIONS], name="/attention/positions/Add")
 
 
-def _node(kind: str, inputs: list[str], output: str, **settings: int) -> NodeProto:
+def _node(kind: str, inputs: list[str], output: str, **settings: Any) -> NodeProto:  # noqa: ANN401 - attributes of any operator
     return helper.make_node(kind, inputs, [f"attention.{output}"], name=f"{_LENGTHS}{output}/{kind}", **settings)

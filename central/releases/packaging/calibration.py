@@ -33,7 +33,7 @@ OPENINGS = (
     "Everyone has the",
     "The teacher said",
 )
-TOKENS_EACH = 192
+TOKENS_EACH = 512
 _FREQUENT_WORDS = 50_000
 _TEMPERATURE = 1.0
 _TOP_P = 0.95

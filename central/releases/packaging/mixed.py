@@ -30,7 +30,9 @@ FORMS = (DRAFT_FORM, (8, 128), (4, 32))
 # Words stand in the order of what their rows lose in the rare form; those between two of these places are weighed
 # together.
 HEAD_TIERS = (1024, 2048, 4096, 8192, 12288, 16384, 24576, 32768, 49152, 65536, 98304, 131072)
-_COMMON_FORM, _RARE_FORM = (8, 32), (4, 32)
+# Larger blocks than the body's: a head has a third of a small model's weights, and what its scales leave holds more
+# words in 8 bits.
+_COMMON_FORM, _RARE_FORM = (8, 128), (4, 64)
 
 
 @dataclass(eq=False)

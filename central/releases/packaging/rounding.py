@@ -21,7 +21,7 @@ _COLUMNS_AT_ONCE = 128
 _DAMPING = 0.01
 _SMALLEST = 1e-30
 # How much narrower than from least to greatest a block's grid may be: the outliers are then cut off.
-_SHRINKAGES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75)
+_SHRINKAGES = tuple(1 - step / 40 for step in range(16))
 
 
 def round_nearest(matrix: NDArray[np.float32], *, bits: int, block: int) -> BlockWeights:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('schools', '0001_schools_and_nodes'),
+        ('schools', '0002_keys_and_districts'),
     ]
 
     operations = [
