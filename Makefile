@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format bench-serve bench-build clean
+.PHONY: help demo test lint format bench-serve bench-build bench-sync clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -56,6 +56,9 @@ bench-serve: $(VENV)/bench.ready  ## Compare our engine with llama.cpp on the st
 
 bench-build: $(VENV)/dev.ready  ## Package random numbers in the shape of Gemma 3 4B: minutes and memory of each step (BENCH_SIZE=1b for others).
 	@$(BIN)/python -m tests.benchmarks.build
+
+bench-sync: $(VENV)/dev.ready  ## Compare how releases travel with one plain resumable download (a few minutes).
+	@$(BIN)/python -m tests.benchmarks.sync
 
 format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
 	@$(BIN)/ruff check --fix .

@@ -1,7 +1,8 @@
-"""Says before anything is started whether a port is free. Standard library only."""
+"""Says before anything is started whether a port is free, and who can reach it. Standard library only."""
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 
 from federation.errors import CapacityError
@@ -26,3 +27,11 @@ def port_check(*, host: str, port: int, option: str = "--port") -> None:
             probe.bind((host, port))
         except OSError as error:
             raise PortInUse(host=host, port=port, option=option) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a server that listens on `host` is for this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

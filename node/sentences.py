@@ -38,6 +38,10 @@ SENTENCES: dict[str, str | Promise] = {
     "centre_busy": gettext_lazy("The centre cannot answer now (status %(status)s); try again later."),
     "centre_refused": gettext_lazy("The centre refused the request (%(reason)s); ask the ministry."),
     "session_refused": gettext_lazy("The centre ended the session; try again."),
+    "window_closed": gettext_lazy("The school lets new models come at other hours."),
+    "link_rule_refused": gettext_lazy(
+        "This cannot be kept: give 8 to 1000000 kbit/s or nothing, and both hours or neither."
+    ),
     "port_in_use": gettext_lazy("Port %(port)s on %(host)s is in use or not allowed; choose another with --port."),
     "engine_unavailable": gettext_lazy("The engine is not running; start it with “node run”."),
     "no_release_installed": gettext_lazy("No model is installed yet; run “node sync --once” while a link is up."),

@@ -1,7 +1,7 @@
-"""`node run`: one process that starts the page, the engine and the sync loop, and keeps them running.
+"""`node run`: one process that starts the page, the engine, the sync loop and, for a school of several PCs, the relay.
 
-Rules, in order: the port is tried before anything is touched; the database is migrated before any child reads it; what
-becomes of the children is `federation.processes`' business.
+Rules, in order: the ports are tried before anything is touched; the database is migrated before any child reads it;
+what becomes of the children is `federation.processes`' business.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from federation.ports import is_loopback
 from federation.processes import ChildSpec, children_keep
 from federation.wire.canonical import canonical_bytes
 from node.children import child_environment, command_argv
@@ -26,7 +27,9 @@ class _RunFile:
     children: Mapping[str, int]
 
 
-def node_run(*, root: Path, host: str, port: int, clock: Callable[[], datetime], stopping: threading.Event) -> None:
+def node_run(
+    *, root: Path, host: str, port: int, relay_port: int, clock: Callable[[], datetime], stopping: threading.Event
+) -> None:
     """Keep the node's processes running until `stopping` is set; `run.json` under `root` names their ids meanwhile."""
     address, started_at = f"http://{host}:{port}", clock()
 
@@ -34,16 +37,19 @@ def node_run(*, root: Path, host: str, port: int, clock: Callable[[], datetime],
         run = _RunFile(pid=os.getpid(), address=address, started_at=started_at, children=children)
         return canonical_bytes(run)
 
-    specs = _specs(root, host, port)
+    specs = _specs(root, host, port, relay_port)
     children_keep(specs, run_path=root / "run.json", describe=describe, stopping=stopping)
 
 
-def _specs(root: Path, host: str, port: int) -> list[ChildSpec]:
-    commands = {
+def _specs(root: Path, host: str, port: int, relay_port: int) -> list[ChildSpec]:
+    commands: dict[str, list[str]] = {
         "page": command_argv("page", "--host", host, "--port", str(port)),
         "engine": command_argv("engine"),
         "sync": command_argv("sync"),
     }
+    if not is_loopback(host):
+        # Where the page is for this PC alone, so are its releases.
+        commands["relay"] = command_argv("relay", "--host", host, "--port", str(relay_port))
     environment = child_environment(root)
     return [
         ChildSpec(name=name, argv=tuple(argv), log_path=root / "logs" / f"{name}.log", env=environment)

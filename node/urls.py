@@ -11,6 +11,7 @@ from node.chat import key_views, openai_api
 from node.chat import views as chat
 from node.ratings import views as ratings
 from node.rounds import views as rounds
+from node.sync import link_views
 from node.sync import views as sync
 
 handler404 = "node.views.missing"
@@ -27,6 +28,7 @@ urlpatterns = [
     path("ratings/<str:record_id>/withdraw/", ratings.withdraw, name="withdraw"),
     path("corrections/", rounds.corrections, name="corrections"),
     path("status/", views.status, name="status"),
+    path("link/", link_views.link, name="link"),
     path("enrol/", sync.enrol, name="enrol"),
     path("keys/", key_views.keys, name="keys"),
     path("keys/<int:number>/revoke/", key_views.revoke, name="key-revoke"),

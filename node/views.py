@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
-from node.accounts import is_teacher
+from node.accounts import Role, has_role, is_teacher
 from node.status import status_read
 
 
@@ -20,7 +20,11 @@ def status(request: HttpRequest) -> HttpResponse:
     """Show teachers and the head how the node is."""
     if not is_teacher(request.user):
         raise PermissionDenied
-    return render(request, "node/status.html", {"status": status_read(root=settings.NODE_ROOT, now=timezone.now())})
+    page = {
+        "status": status_read(root=settings.NODE_ROOT, now=timezone.now()),
+        "is_head": has_role(request.user, Role.HEAD),
+    }
+    return render(request, "node/status.html", page)
 
 
 def missing(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -7,6 +7,7 @@ import json
 import socket
 import ssl
 import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +30,7 @@ from federation.trust.envelopes import (
     signature_make,
 )
 from federation.trust.keys import director_key_load, key_id, public_key_load
-from federation.trust.release_bytes import index_build, index_digest
+from federation.trust.release_bytes import files_list, index_build, index_digest
 from federation.trust.tuf_publisher import (
     director_key_path,
     metadata_version_read,
@@ -53,7 +54,15 @@ from federation.wire.enrolment import (
     SignedTime,
 )
 from federation.wire.feedback import BatchReceipt, Parcel, ParcelBatch, Quarantined
-from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, ReleaseIndex, ReleaseKind, UpdateReceipt
+from federation.wire.releases import (
+    Assignment,
+    CheckIn,
+    CheckInAnswer,
+    ReleaseIndex,
+    ReleaseKind,
+    UpdateReceipt,
+    Variant,
+)
 from federation.wire.rounds import Lease, RoundPlan
 
 
@@ -148,12 +157,28 @@ class CentreSimulator:
         index = index_build(
             package=package, kind=kind, version=version, title=package.name, base=base, contributions=contributions
         )
+        self._publish(index, [package])
+        return index
+
+    def publish_variants(self, packages: Mapping[str, Path]) -> ReleaseIndex:
+        """Publish a base of which every PC can carry every variant, and return its index."""
+        variants = tuple(
+            Variant(name=name, memory_bytes=0, gpu_memory_bytes=0, files=files_list(package))
+            for name, package in packages.items()
+        )
+        index = ReleaseIndex(
+            kind=ReleaseKind.BASE, version=1, title="forms", base=None, files=(), contributions=(), variants=variants
+        )
+        self._publish(index, packages.values())
+        return index
+
+    def _publish(self, index: ReleaseIndex, packages: Iterable[Path]) -> None:
         self.blobs.mkdir(exist_ok=True)
-        for entry in index.files:
-            (self.blobs / entry.sha256).write_bytes((package / entry.path).read_bytes())
+        for package in packages:
+            for entry in files_list(package):
+                (self.blobs / entry.sha256).write_bytes((package / entry.path).read_bytes())
         path = f"releases/{index_digest(index)}.json"
         target_publish(root=self.tuf, keys=self.keys, path=path, content=canonical_bytes(index), now=self.now)
-        return index
 
     def withdraw(self, digest: str) -> None:
         """Take a release out of TUF's targets."""

@@ -66,7 +66,13 @@ def base_build(
                 _package_make(release, recipe, folder, suites, progress)
                 for recipe in recipe_read(release.recipe).variants()
             ]
-            release_built(release=release, packages=packages, disk=disk, now=clock())
+            release_built(
+                release=release,
+                packages=packages,
+                disk=disk,
+                now=clock(),
+                progress=lambda part: progress("patches", part),
+            )
     except BaseException as error:
         refusal = error if isinstance(error, FederationError) else BuildInterrupted(release=release.version)
         release_build_fail(release=release, error=refusal, now=clock())
@@ -158,4 +164,6 @@ def _leftovers_remove(disk: CentreDisk, *, now: datetime) -> None:
     for pattern in ("base-*", ".base-*"):
         for path in disk.builds.glob(pattern):
             shutil.rmtree(path)
+    for path in disk.builds.glob("patches-*"):
+        path.unlink()
     blobs_sweep(root=disk.blobs, now=now)

@@ -6,7 +6,7 @@ publishes it. Every step may be repeated after a cut.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,17 +20,19 @@ from central.releases.blob_store import blob_store
 from central.releases.errors import BaseNotReady, BuildInterrupted, ReleaseUnknown
 from central.releases.judgement import Judgement, by_variant, reasons_of
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
+from central.releases.patches import patches_write
 from central.releases.recipe import Recipe
+from central.releases.tensor_places import tensors_place
 from central.releases.variants import BuiltPackage, variants_list
 from central.releases.verdict_document import report_plain, verdict_document
 from central.schools.transitions import status_move
 from federation.errors import FederationError
 from federation.trust.fetch import files_size_bytes
-from federation.trust.release_bytes import index_build, index_digest, index_files
+from federation.trust.release_bytes import index_build, index_digest, index_files, index_parse, variant_names
 from federation.trust.tuf_publisher import signatures_missing, target_publish, targets_read, targets_withdraw
 from federation.trust.tuf_roles import changes_waiting
 from federation.wire.canonical import canonical_bytes, to_plain
-from federation.wire.releases import ReleaseIndex, ReleaseKind
+from federation.wire.releases import PatchSet, ReleaseIndex, ReleaseKind
 
 CENTRE = "centre"
 BUILD_SILENCE = timedelta(minutes=30)
@@ -118,21 +120,25 @@ def release_built(
     disk: CentreDisk,
     now: datetime,
     contributions: tuple[str, ...] = (),
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> None:
     """Keep the packages' files as blobs and give the release its digest; it now stands at the gate.
 
-    Several packages are variants of a base, the first for every school. How a base answered the suites is kept, so that
-    one that a cut leaves at the gate can be judged.
+    Several packages are variants of a base, the first for every school. A base comes with patches out of the newest one
+    before it; `progress` hears how far they are. How a base answered the suites is kept, so that one that a cut leaves
+    at the gate can be judged.
 
     Raises:
         VariantsDiffer: one adapter could not serve all of them; nothing is kept.
     """
-    index = _index_build(release, packages, contributions)
-    files = {package.variant: index_files(index, package.variant) for package in packages}
+    index, folders = _index_build(release, packages, contributions), {each.variant: each.folder for each in packages}
+    if release.kind == ReleaseKindChoice.BASE:
+        index = replace(index, patches=_patches(release, folders, index, disk, progress))
+    files = {variant: index_files(index, variant) for variant in folders}
     store = blob_store(disk)
-    for package in packages:
-        for entry in files[package.variant]:
-            store.put(package.folder / entry.path)
+    for variant, entries in files.items():
+        for entry in entries:
+            store.put(folders[variant] / entry.path)
     first = packages[0]
     with transaction.atomic():
         status_move(
@@ -168,6 +174,7 @@ def _index_build(release: Release, packages: Sequence[BuiltPackage], contributio
         title=release.title,
         base=release.base.digest if release.base else None,
         contributions=contributions,
+        tensors=tensors_place(packages[0].folder),
     )
     return index if len(packages) == 1 else replace(index, files=(), variants=variants_list(packages))
 
@@ -288,6 +295,39 @@ def builds_interrupted_fail(*, now: datetime) -> int:
     for release in silent:
         release_build_fail(release=release, error=BuildInterrupted(release=release.version), now=now)
     return len(silent)
+
+
+def _patches(
+    release: Release,
+    folders: Mapping[str, Path],
+    index: ReleaseIndex,
+    disk: CentreDisk,
+    progress: Callable[[float], None],
+) -> tuple[PatchSet, ...]:
+    older = Release.objects.in_force().filter(kind=ReleaseKindChoice.BASE).order_by("-version").first()
+    if older is None:
+        return ()
+    older_index = index_parse(bytes(older.index_bytes or b""))
+    draft = disk.builds / f"patches-{release.version}"
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        made = patches_write(
+            folders=folders,
+            index=index,
+            old_folders={
+                variant: release_folder(release=older, disk=disk, variant=variant)
+                for variant in variant_names(older_index)
+                if variant in folders
+            },
+            old_index=older_index,
+            into=draft,
+            progress=progress,
+        )
+        if made is not None:
+            blob_store(disk).put(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    return (made,) if made else ()
 
 
 def _targets(release: Release) -> list[tuple[str, bytes]]:

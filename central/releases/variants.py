@@ -14,6 +14,7 @@ from typing import Any
 from central.releases.errors import VariantsDiffer
 from central.releases.recipe import GPU_QUANTISATIONS
 from central.releases.suite_comparison import SuiteReport
+from central.releases.tensor_places import tensors_place
 from federation.inference.variants import memory_need_bytes
 from federation.trust.fetch import files_size_bytes
 from federation.trust.release_bytes import files_list
@@ -47,7 +48,7 @@ def variants_list(packages: Sequence[BuiltPackage]) -> tuple[Variant, ...]:
 
 
 def _variant(package: BuiltPackage, *, is_first: bool) -> Variant:
-    files = files_list(package.folder)
+    files = files_list(package.folder, tensors_place(package.folder))
     need_bytes = 0 if is_first else memory_need_bytes(files_size_bytes(files))
     is_for_gpu = package.variant in GPU_QUANTISATIONS
     return Variant(

@@ -5,9 +5,9 @@ A source promises nothing about the bytes. Whoever reads verifies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 
@@ -31,9 +31,11 @@ class BlobSource(Protocol):
 class HttpBlobSource:
     """Blobs of the centre at `base_url`; the client carries the session token."""
 
-    def __init__(self, *, client: httpx.Client, base_url: str) -> None:
+    def __init__(self, *, client: httpx.Client, base_url: str, extensions: Mapping[str, Any] | None = None) -> None:
+        """Ask `client`; `extensions` go with each request (httpx's word for what is not HTTP)."""
         self._client = client
         self._base_url = base_url.rstrip("/")
+        self._extensions = dict(extensions or {})
 
     def read_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
         """Yield the range by one request. Source: RFC 9110, §14.2.
@@ -47,20 +49,25 @@ class HttpBlobSource:
         """
         headers = {"Range": f"bytes={start}-{start + length - 1}", "Accept-Encoding": "identity"}
         try:
-            with self._client.stream("GET", f"{self._base_url}/blobs/{sha256}", headers=headers) as answer:
+            url = f"{self._base_url}/blobs/{sha256}"
+            with self._client.stream("GET", url, headers=headers, extensions=self._extensions) as answer:
                 expected = f"bytes {start}-{start + length - 1}/"
                 if answer.status_code != httpx.codes.PARTIAL_CONTENT:
                     raise BlobUnavailable(sha256=sha256, status=answer.status_code)
                 if not answer.headers.get("Content-Range", "").startswith(expected):
                     raise BlobUnavailable(sha256=sha256, status=answer.status_code)
-                for piece in answer.iter_raw():
-                    # A server may send for ever: what was not asked for is neither kept nor waited for.
-                    yield piece[:length]
-                    length -= len(piece)
-                    if length <= 0:
-                        return
+                yield from _at_most(answer.iter_raw(), length)
         except httpx.HTTPError as error:
             raise LinkLost(sha256=sha256, problem=type(error).__name__) from error
+
+
+def _at_most(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield `pieces` up to `length` bytes; a server that would go on for ever is left there."""
+    for piece in pieces:
+        if not length:
+            return
+        yield piece[:length]
+        length -= min(length, len(piece))
 
 
 class DirectoryBlobSource:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class ChunkPlace(NamedTuple):
-    """A chunk of a release: the number of its file in the index, and its own number in that file."""
+    """A chunk of a release: the number of its file in the index (see `files_all`), and its own number in that file."""
 
     file: int
     chunk: int
@@ -22,11 +22,11 @@ class ChunkJournal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        content = path.read_bytes() if path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
+        content = _content(path)
+        whole = _whole_lines(content)
         if len(whole) < len(content):
             os.truncate(path, len(whole))
-        self._places = {_place(line) for line in whole.splitlines()}
+        self._places = _places(whole)
 
     def __contains__(self, place: ChunkPlace) -> bool:
         return place in self._places
@@ -47,28 +47,24 @@ class ChunkJournal:
         self.add(kept)
 
 
-class ChunkBeginning:
-    """The first bytes of one chunk on which the link ended, kept at `path`; unverified, and nothing depends on them.
+def journal_read(path: Path) -> set[ChunkPlace]:
+    """Return the chunks that the journal at `path` remembers, while its own download may be adding to it."""
+    return _places(_whole_lines(_content(path)))
 
-    Not flushed: after a power cut they may be missing, cut or wrong, and the chunk is asked for once more.
-    """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            line, _, self._content = path.read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            line, self._content = b"", b""
-        self._place = _place(line)
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
-    def of(self, place: ChunkPlace) -> bytes:
-        """Return what is there of the chunk at `place`: the whole chunk never, and often nothing."""
-        return self._content if place == self._place else b""
 
-    def keep(self, place: ChunkPlace, content: bytes) -> None:
-        """Remember these first bytes, in place of any others."""
-        self._place, self._content = place, content
-        self._path.write_bytes(b"%d %d\n" % place + content)
+def _whole_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
+
+
+def _places(lines: bytes) -> set[ChunkPlace]:
+    return {_place(line) for line in lines.splitlines()}
 
 
 def _place(line: bytes) -> ChunkPlace:

@@ -8,13 +8,22 @@ file `variant` there says which.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from federation.trust.errors import ReleaseDamaged, VariantUnknown
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse, sha256_hex
-from federation.wire.releases import CHUNK_BYTES, FileEntry, ReleaseIndex, ReleaseKind, Variant
+from federation.wire.releases import (
+    CHUNK_BYTES,
+    FileEntry,
+    PatchSet,
+    ReleaseIndex,
+    ReleaseKind,
+    Variant,
+    chunk_starts,
+)
 
 INDEX_NAME = "index.json"
 VARIANT_NAME = "variant"
@@ -24,24 +33,60 @@ _PLAIN_NAME = re.compile(r"[a-z0-9-]{1,20}", re.ASCII)
 
 
 def index_build(
-    *, package: Path, kind: ReleaseKind, version: int, title: str, base: str | None, contributions: tuple[str, ...]
+    *,
+    package: Path,
+    kind: ReleaseKind,
+    version: int,
+    title: str,
+    base: str | None,
+    contributions: tuple[str, ...],
+    tensors: Mapping[str, tuple[int, ...]] | None = None,
 ) -> ReleaseIndex:
-    """Return the index of the release made of all files under `package`, in the order of their paths."""
+    """Return the index of the release made of all files under `package`, in the order of their paths.
+
+    `tensors` says for files of weights where their tensors begin, as in FileEntry.
+    """
     return ReleaseIndex(
         kind=kind,
         version=version,
         title=title,
         base=base,
-        files=files_list(package),
+        files=files_list(package, tensors),
         contributions=contributions,
     )
 
 
-def files_list(package: Path) -> tuple[FileEntry, ...]:
-    """Return the entries of all files under `package`, in the order of their paths."""
+def files_list(package: Path, tensors: Mapping[str, tuple[int, ...]] | None = None) -> tuple[FileEntry, ...]:
+    """Return the entries of all files under `package`, in the order of their paths; `tensors` as in `index_build`."""
     own = (package / INDEX_NAME, package / VARIANT_NAME)
     files = sorted(path for path in package.rglob("*") if path.is_file() and path not in own)
-    return tuple(_file_entry(path, package) for path in files)
+    return tuple(_file_entry(path, package, tensors or {}) for path in files)
+
+
+def files_all(index: ReleaseIndex) -> tuple[FileEntry, ...]:
+    """Return all files of the release, variant after variant: in this order its files and chunks are numbered."""
+    return (*index.files, *(entry for variant in index.variants for entry in variant.files))
+
+
+def variant_names(index: ReleaseIndex) -> tuple[str, ...]:
+    """Return the names of the release's variants; that of its one form, which is empty, where it has none."""
+    return tuple(variant.name for variant in index.variants) or ("",)
+
+
+def file_numbers(index: ReleaseIndex, variant: str) -> range:
+    """Return which of `files_all` are the release's files, or those of its `variant` where it has several.
+
+    Raises:
+        VariantUnknown: it has none of this name.
+    """
+    if not index.variants and not variant:
+        return range(len(index.files))
+    start = 0
+    for each in index.variants:
+        if each.name == variant:
+            return range(start, start + len(each.files))
+        start += len(each.files)
+    raise VariantUnknown(release=index_digest(index), variant=variant)
 
 
 def index_files(index: ReleaseIndex, variant: str) -> tuple[FileEntry, ...]:
@@ -50,12 +95,8 @@ def index_files(index: ReleaseIndex, variant: str) -> tuple[FileEntry, ...]:
     Raises:
         VariantUnknown: it has none of this name.
     """
-    if not index.variants and not variant:
-        return index.files
-    for each in index.variants:
-        if each.name == variant:
-            return each.files
-    raise VariantUnknown(release=index_digest(index), variant=variant)
+    numbers = file_numbers(index, variant)
+    return files_all(index)[numbers.start : numbers.stop]
 
 
 def index_digest(index: ReleaseIndex) -> str:
@@ -77,6 +118,10 @@ def index_parse(content: bytes) -> ReleaseIndex:
         if problem:
             raise MalformedDocument(document="ReleaseIndex", field=f"variants[{number}]", problem=problem)
         _files_check(variant.files, f"variants[{number}].files")
+    chunks = sum(len(entry.chunks) for entry in files_all(index))
+    for number, patches in enumerate(index.patches):
+        if not _is_in_order(patches, chunks):
+            raise MalformedDocument(document="ReleaseIndex", field=f"patches[{number}]", problem="not in order")
     return index
 
 
@@ -100,16 +145,26 @@ def variant_read(directory: Path) -> str:
         return ""
 
 
+def installed_numbers(directory: Path, index: ReleaseIndex) -> range:
+    """Return which of `files_all` lie in the directory of the release `index`, if it is in order.
+
+    Raises:
+        ReleaseDamaged: it does not say which variant of the release it holds.
+    """
+    try:
+        return file_numbers(index, variant_read(directory))
+    except VariantUnknown as error:
+        raise ReleaseDamaged(directory=str(directory), path=VARIANT_NAME) from error
+
+
 def installed_files(directory: Path, index: ReleaseIndex) -> tuple[FileEntry, ...]:
     """Return the files that lie in the directory of the release `index`, if it is in order.
 
     Raises:
         ReleaseDamaged: it does not say which variant of the release it holds.
     """
-    try:
-        return index_files(index, variant_read(directory))
-    except VariantUnknown as error:
-        raise ReleaseDamaged(directory=str(directory), path=VARIANT_NAME) from error
+    numbers = installed_numbers(directory, index)
+    return files_all(index)[numbers.start : numbers.stop]
 
 
 def index_verify(directory: Path, index: ReleaseIndex) -> None:
@@ -134,24 +189,15 @@ def file_is_whole(path: Path, entry: FileEntry) -> bool:
         return False
 
 
-def _file_entry(path: Path, package: Path) -> FileEntry:
-    whole, chunks, size_bytes = hashlib.sha256(), [], 0
-    for chunk in _chunks(path):
-        whole.update(chunk)
-        chunks.append(sha256_hex(chunk))
-        size_bytes += len(chunk)
-    return FileEntry(
-        path=path.relative_to(package).as_posix(),
-        size_bytes=size_bytes,
-        sha256=whole.hexdigest(),
-        chunks=tuple(chunks),
-    )
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
+def _file_entry(path: Path, package: Path, starts: Mapping[str, tuple[int, ...]]) -> FileEntry:
+    name, size_bytes, whole, chunks = path.relative_to(package).as_posix(), path.stat().st_size, hashlib.sha256(), []
+    tensors = starts.get(name, ())
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk
+        for start, end in itertools.pairwise((*chunk_starts(size_bytes, tensors), size_bytes)):
+            chunk = stream.read(end - start)
+            whole.update(chunk)
+            chunks.append(sha256_hex(chunk))
+    return FileEntry(path=name, size_bytes=size_bytes, sha256=whole.hexdigest(), chunks=tuple(chunks), tensors=tensors)
 
 
 def _files_check(files: tuple[FileEntry, ...], field: str) -> None:
@@ -189,11 +235,22 @@ def _problem(entry: FileEntry, seen: set[str]) -> str:
         return "path not allowed"
     if entry.path in seen or any(parent.as_posix() in seen for parent in path.parents):
         return "path twice"
-    if entry.size_bytes < 0 or len(entry.chunks) != -(-entry.size_bytes // CHUNK_BYTES):
+    edges = list(itertools.pairwise((0, *entry.tensors, entry.size_bytes)))
+    if entry.size_bytes < 0 or (entry.tensors and not all(start < end for start, end in edges)):
+        return "tensors out of order"
+    if len(entry.chunks) != sum(-(-(end - start) // CHUNK_BYTES) for start, end in edges):
         return "chunks do not cover the size"
     if not all(_is_sha256(digest) for digest in (entry.sha256, *entry.chunks)):
         return "not a SHA-256"
     return ""
+
+
+def _is_in_order(patches: PatchSet, chunks: int) -> bool:
+    numbers, of, sizes = patches.chunks, patches.of, patches.sizes
+    is_ascending = all(first < second for first, second in itertools.pairwise((-1, *numbers, chunks)))
+    is_possible = all(number >= 0 for number in of) and all(0 < size <= CHUNK_BYTES for size in sizes)
+    names = _is_sha256(patches.base) and _is_sha256(patches.sha256)
+    return len(numbers) == len(of) == len(sizes) and is_ascending and is_possible and names
 
 
 def _is_sha256(text: str) -> bool:

@@ -79,15 +79,23 @@ def root_accept(*, root: Path, metadata: bytes, fingerprint: str) -> None:
     durable_write(_bootstrap_path(root), metadata)
 
 
+def trusted_read(root: Path) -> Trusted:
+    """Return what the last successful refresh under `root` vouched for; nothing before the first."""
+    try:
+        return parse(Trusted, (root / "trusted.json").read_bytes())
+    except (FileNotFoundError, MalformedDocument):
+        return Trusted(time_floor=EPOCH, issued_at=EPOCH, releases=(), director_key="")
+
+
 def trusted_issued_at(root: Path) -> datetime | None:
     """Return when the centre signed the newest metadata that is trusted under `root`; None before a first refresh."""
-    issued_at = _trusted_read(root).issued_at
+    issued_at = trusted_read(root).issued_at
     return issued_at if issued_at > EPOCH else None
 
 
 def time_floor(root: Path) -> datetime:
     """Return the moment before which it cannot be now, by all that was seen signed under `root`."""
-    return _trusted_read(root).time_floor
+    return trusted_read(root).time_floor
 
 
 class TrustedReleases:
@@ -99,7 +107,7 @@ class TrustedReleases:
         self._base_url = base_url.rstrip("/")
         self._client = client
         self._updater: Updater | None = None
-        self._trusted = _trusted_read(root)
+        self._trusted = trusted_read(root)
 
     @property
     def trusted(self) -> Trusted:
@@ -245,13 +253,6 @@ class _HttpxFetcher(FetcherInterface):
 
 def _bootstrap_path(root: Path) -> Path:
     return root / "bootstrap.root.json"
-
-
-def _trusted_read(root: Path) -> Trusted:
-    try:
-        return parse(Trusted, (root / "trusted.json").read_bytes())
-    except (FileNotFoundError, MalformedDocument):
-        return Trusted(time_floor=EPOCH, issued_at=EPOCH, releases=(), director_key="")
 
 
 def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:

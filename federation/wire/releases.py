@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,12 @@ from federation.wire.enrolment import Hardware
 from federation.wire.feedback import Quarantined
 
 CHUNK_BYTES = 256 * 1024
+
+
+def chunk_starts(size_bytes: int, tensors: Sequence[int]) -> Iterator[int]:
+    """Yield where each chunk of a file begins: at byte 0, at every tensor, and each CHUNK_BYTES from there on."""
+    for start, end in itertools.pairwise((0, *tensors, size_bytes)):
+        yield from range(start, end, CHUNK_BYTES)
 
 
 class ReleaseKind(enum.Enum):
@@ -22,12 +29,32 @@ class ReleaseKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileEntry:
-    """One file of a release, with the SHA-256 of the whole and of each chunk of CHUNK_BYTES (the last is shorter)."""
+    """One file of a release, with the SHA-256 of the whole and of each chunk in order (see `chunk_starts`)."""
 
     path: str
     size_bytes: int
     sha256: str
     chunks: tuple[str, ...]
+    tensors: tuple[int, ...]
+    """Where the tensors in a file of weights begin, ascending, all but one at its first byte; none in other files."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchSet:
+    """How chunks of a release are made out of those of an older one (protocol §3.13); chunks are numbered from 0 on.
+
+    The blob `sha256` holds the patches one after another, in the order of `chunks`.
+    """
+
+    base: str
+    """Digest of the older release."""
+    sha256: str
+    chunks: tuple[int, ...]
+    """Numbers of the chunks that are made, ascending, through all files of this index, variant after variant."""
+    of: tuple[int, ...]
+    """For each the number of the chunk, in the older release's index, that it is made out of."""
+    sizes: tuple[int, ...]
+    """For each how many bytes its patch has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +85,8 @@ class ReleaseIndex:
     """Digests of the school updates in an adapter; a school finds its own among them."""
     variants: tuple[Variant, ...] = ()
     """Of a base in several forms: the first is for every school, the others stand in the order of preference."""
+    patches: tuple[PatchSet, ...] = ()
+    """What spares a school that has one of these older releases most of the bytes; an offer, never needed."""
 
 
 class InstallState(enum.Enum):

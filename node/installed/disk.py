@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from datetime import datetime
 from pathlib import Path
 
 from federation.trust.errors import ReleaseDamaged
@@ -44,10 +45,27 @@ def releases_remove(root: Path, *, keep: Collection[str]) -> tuple[str, ...]:
     return tuple(path.name for path in removed)
 
 
+def downloads_present(root: Path) -> tuple[Path, ...]:
+    """Return the directories of all releases that are on their way, in order."""
+    return tuple(sorted(path for path in (root / "downloads").glob("*") if path.is_dir()))
+
+
+def downloads_of(root: Path, digest: str) -> tuple[Path, ...]:
+    """Return the directories of a release that is on its way, one for each form in which it was begun."""
+    return tuple(path for path in downloads_present(root) if path.name.split("-")[0] == digest)
+
+
 def downloads_remove(root: Path, *, keep: Collection[Path]) -> None:
     """Leave only the downloads in the directories `keep`."""
-    for path in (root / "downloads").glob("*"):
+    for path in downloads_present(root):
         if path not in keep:
+            shutil.rmtree(path)
+
+
+def downloads_forget(root: Path, *, before: datetime) -> None:
+    """Remove the downloads to which nothing was added since `before`."""
+    for path in downloads_present(root):
+        if max(part.stat().st_mtime for part in (path, *path.glob("*"))) < before.timestamp():
             shutil.rmtree(path)
 
 

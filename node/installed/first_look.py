@@ -5,10 +5,12 @@ Its size stands in the signed index. Its card is one small file, which is asked 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from federation.errors import TransportError
 from federation.inference.package import CARD, FORMAT
 from federation.trust.blob_sources import BlobSource
 from federation.trust.fetch import files_size_bytes
@@ -28,9 +30,12 @@ def package_check(
     package: ReleaseIndex,
     variant: str,
     source: BlobSource,
+    peers: Sequence[BlobSource] = (),
     gauges: Gauges,
 ) -> None:
     """Return if this PC can run `variant` of the base release `package`; one on the disk was judged when it came.
+
+    Its card is taken from the first of `peers` that has it, else from `source`.
 
     Raises:
         EngineTooOld, MemoryTooSmall, GpuTooSmall: it cannot.
@@ -44,14 +49,14 @@ def package_check(
         if named.name == variant:
             variant_fit(named, gauges.hardware(root))
     package_fit(
-        card_format=_card_format(files, source),
+        card_format=_card_format(files, source, peers),
         weights_bytes=files_size_bytes(files),
         memory_available_bytes=gauges.memory_available(root),
         engine_format=FORMAT,
     )
 
 
-def _card_format(files: Sequence[FileEntry], source: BlobSource) -> int | None:
+def _card_format(files: Sequence[FileEntry], source: BlobSource, peers: Sequence[BlobSource]) -> int | None:
     """Return the format that the package's card names; None where the card is none, or is not the one of the index.
 
     What is wrong with it then is found and named by the fetch or the self-test.
@@ -59,7 +64,7 @@ def _card_format(files: Sequence[FileEntry], source: BlobSource) -> int | None:
     entry = next((entry for entry in files if entry.path == CARD), None)
     if entry is None or entry.size_bytes > MAX_CARD_BYTES:
         return None
-    content = _read(entry, source)
+    content = _card(entry, source, peers)
     if sha256_hex(content) != entry.sha256:
         return None
     try:
@@ -67,6 +72,15 @@ def _card_format(files: Sequence[FileEntry], source: BlobSource) -> int | None:
     except (ValueError, KeyError, TypeError):
         return None
     return named if isinstance(named, int) else None
+
+
+def _card(entry: FileEntry, source: BlobSource, peers: Sequence[BlobSource]) -> bytes:
+    for peer in peers:
+        with contextlib.suppress(TransportError):
+            content = _read(entry, peer)
+            if sha256_hex(content) == entry.sha256:
+                return content
+    return _read(entry, source)
 
 
 def _read(entry: FileEntry, source: BlobSource) -> bytes:

@@ -7,33 +7,41 @@ first: a cut between the two leaves a record that `install_reports` sets right.
 
 from __future__ import annotations
 
-import fcntl
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-
-from django.db.models import F
 
 from federation.errors import CapacityError, TrustError
 from federation.trust.blob_sources import BlobSource
-from federation.trust.errors import ReleaseDamaged
-from federation.trust.fetch import disk_free_bytes, release_fetch
+from federation.trust.errors import DiskFull, ReleaseDamaged
+from federation.trust.fetch import disk_free_bytes, nobody, release_fetch
+from federation.trust.peers import Peer
 from federation.trust.release_bytes import index_digest, index_read, variant_read
 from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
-from node.installed.disk import download_path, downloads_remove, release_path, releases_present, releases_remove
+from node.installed.counted_source import CountedSource
+from node.installed.disk import (
+    download_path,
+    downloads_forget,
+    downloads_present,
+    downloads_remove,
+    release_path,
+    releases_present,
+    releases_remove,
+)
 from node.installed.errors import BaseMissing, SelfTestInterrupted, TrialCrashLoop
 from node.installed.first_look import package_check
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.models import NEXT, InstallRecord, InstallStatus
+from node.installed.room import room_make
 from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
-from node.installed.state import Phase, Slots, slots_read, slots_write
+from node.installed.state import Phase, Slots, slots_locked, slots_read, slots_write
 
 ADAPTER_NAME = "adapter.bin"
 REPORTED_RECORDS = 5
+DOWNLOAD_KEPT = timedelta(days=14)
 logger = logging.getLogger(__name__)
 
 
@@ -98,11 +106,11 @@ def release_install(
     variant: str = "",
     sequence: int,
     source: BlobSource,
+    peers: Callable[[], Sequence[Peer]] = nobody,
     clock: Callable[[], datetime],
     self_test: SelfTest = self_test_run,
     disk_free: Callable[[Path], int] = disk_free_bytes,
     gauges: Gauges = GAUGES,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> InstallState:
     """Take the assigned release as far as it goes now, and return how far that is; TRIAL awaits the engine.
@@ -131,10 +139,10 @@ def release_install(
             variant=variant,
             sequence=sequence,
             source=source,
+            peers=peers,
             now=clock(),
             disk_free=disk_free,
             gauges=gauges,
-            progress=progress,
             should_stop=should_stop,
         )
         record.refresh_from_db()
@@ -156,10 +164,10 @@ def release_stage(
     variant: str = "",
     sequence: int,
     source: BlobSource,
+    peers: Callable[[], Sequence[Peer]] = nobody,
     now: datetime,
     disk_free: Callable[[Path], int] = disk_free_bytes,
     gauges: Gauges = GAUGES,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Path:
     """Return the release's directory, complete and verified, and its base's beside it; nothing runs differently yet.
@@ -176,11 +184,12 @@ def release_stage(
         raise BaseMissing(base=index.base)
     # What runs here has shown that it fits; where its directory was lost, nothing may keep it from coming again.
     if slots_read(root).current != digest:
-        _package_judge(record, root, base_index or index, variant, source, gauges, now)
+        _package_judge(record, root, base_index or index, variant, source, peers(), gauges, now)
     wanted = [_Wanted.of(root, part, variant) for part in (base_index, index) if part is not None]
-    downloads_remove(root, keep=[part.partial for part in wanted])
-    counted = _CountedSource(source, record)
-    try:
+    partials = [part.partial for part in wanted]
+    counted = CountedSource(source, record)
+
+    def fetch() -> None:
         for part in wanted:
             release_fetch(
                 index=part.index,
@@ -188,11 +197,20 @@ def release_stage(
                 source=counted,
                 into=part.into,
                 partial=part.partial,
-                reuse=releases_present(root),
+                reuse=[*releases_present(root), *downloads_present(root)],
+                peers=peers,
                 disk_free=disk_free,
-                progress=progress,
                 should_stop=should_stop,
             )
+
+    try:
+        try:
+            fetch()
+        except DiskFull:
+            assigned = {index_digest(part.index) for part in wanted}
+            if not room_make(root=root, assigned=assigned, downloads=partials):
+                raise
+            fetch()
     except TrustError as error:
         _record_move(record, InstallStatus.FAILED_VERIFY, now, error.code)
         raise
@@ -201,6 +219,8 @@ def release_stage(
         raise
     finally:
         counted.write_down()
+        # What another download had brought of this release was taken from it as the fetch began.
+        downloads_remove(root, keep=partials)
     _record_move(record, InstallStatus.STAGED, now)
     return release_path(root, digest)
 
@@ -215,7 +235,7 @@ def candidate_test(*, root: Path, digest: str, self_test: SelfTest, now: datetim
         ReleaseDamaged: the release's directory is not in order.
     """
     candidate = release_open(root=root, digest=digest)
-    with _locked(root):
+    with slots_locked(root):
         slots = slots_read(root)
         is_worn_out = slots.phase is Phase.TESTING and slots.candidate == digest and slots.tries_left < 1
         if not is_worn_out:
@@ -227,7 +247,7 @@ def candidate_test(*, root: Path, digest: str, self_test: SelfTest, now: datetim
         else self_test(candidate.package, candidate.adapter)
     )
     if not verdict.has_passed:
-        with _locked(root):
+        with slots_locked(root):
             slots_write(root, state.candidate_test_failed(slots_read(root)))
         _newest_move(digest, InstallStatus.REVERTED, now, verdict.code)
     return verdict
@@ -239,7 +259,7 @@ def candidate_begin_trial(*, root: Path, now: datetime) -> str:
     Raises:
         IllegalStep: nothing is under test.
     """
-    with _locked(root):
+    with slots_locked(root):
         slots = state.trial_begun(slots_read(root))
         slots_write(root, slots)
     digest = str(slots.current)
@@ -256,7 +276,7 @@ def trial_load_begin(*, root: Path, now: datetime) -> ActiveRelease | None:
     Raises:
         ReleaseDamaged: the release's directory is not in order.
     """
-    with _locked(root):
+    with slots_locked(root):
         before = slots_read(root)
         after = state.load_begun(before)
         if after != before:
@@ -268,7 +288,7 @@ def trial_load_begin(*, root: Path, now: datetime) -> ActiveRelease | None:
 
 def trial_commit(*, root: Path, now: datetime) -> bool:
     """Let the release on trial stay, because it has answered; return whether one was on trial."""
-    with _locked(root):
+    with slots_locked(root):
         slots = slots_read(root)
         if slots.phase is not Phase.TRIAL:
             return False
@@ -283,7 +303,7 @@ def trial_revert(*, root: Path, error_code: str, now: datetime) -> str | None:
     Raises:
         IllegalStep: nothing is on trial.
     """
-    with _locked(root):
+    with slots_locked(root):
         before = slots_read(root)
         after = state.trial_reverted(before)
         slots_write(root, after)
@@ -291,15 +311,27 @@ def trial_revert(*, root: Path, error_code: str, now: datetime) -> str | None:
     return after.current
 
 
-def superseded_remove(*, root: Path) -> tuple[str, ...]:
+def superseded_remove(*, root: Path, assigned: str | None, now: datetime) -> tuple[str, ...]:
     """Leave on the disk only what runs, what ran before, the candidate and their bases; return what was removed.
 
     While a release is on its way, nothing is removed that is only staged: the caller runs this after `release_install`.
+    Without an `assigned` release a half-finished download waits for some days, because a paused rollout may go on.
     """
-    with _locked(root):
+    with slots_locked(root):
         slots = slots_read(root)
         keep = {digest for digest in (slots.current, slots.previous, slots.candidate) if digest}
-        return releases_remove(root, keep=keep)
+        removed = releases_remove(root, keep=keep)
+    if assigned is None:
+        downloads_forget(root, before=now - DOWNLOAD_KEPT)
+    return removed
+
+
+def is_settled(*, root: Path, digest: str, sequence: int) -> bool:
+    """Return whether nothing is left to do for the assignment `sequence` of the release `digest`."""
+    if slots_read(root).current == digest and _is_present(root, digest):
+        return True
+    record = InstallRecord.objects.filter(release=digest, sequence=sequence).first()
+    return record is not None and not NEXT[record.status]
 
 
 def install_reports(*, root: Path, now: datetime) -> tuple[InstallReport, ...]:
@@ -368,12 +400,13 @@ def _package_judge(
     package: ReleaseIndex,
     variant: str,
     source: BlobSource,
+    peers: Sequence[Peer],
     gauges: Gauges,
     now: datetime,
 ) -> None:
     """Look at the package before it is fetched, and record why it is not."""
     try:
-        package_check(root=root, package=package, variant=variant, source=source, gauges=gauges)
+        package_check(root=root, package=package, variant=variant, source=source, peers=peers, gauges=gauges)
     except CapacityError as error:
         _record_move(record, InstallStatus.SKIPPED, now, error.code)
         raise
@@ -431,29 +464,3 @@ def _record_move(record: InstallRecord, status: InstallStatus, now: datetime, er
     record.refresh_from_db()
     if moved and error_code:
         logger.warning("release %s of assignment %d: %s %s", record.release, record.sequence, status, error_code)
-
-
-class _CountedSource:
-    """A blob source that counts what crosses the link for one record."""
-
-    def __init__(self, source: BlobSource, record: InstallRecord) -> None:
-        self._source = source
-        self._record = record
-        self._bytes = 0
-
-    def read_range(self, sha256: str, start: int, length: int) -> Iterator[bytes]:
-        for piece in self._source.read_range(sha256, start, length):
-            self._bytes += len(piece)
-            yield piece
-        self.write_down()
-
-    def write_down(self) -> None:
-        InstallRecord.objects.filter(pk=self._record.pk).update(bytes_fetched=F("bytes_fetched") + self._bytes)
-        self._bytes = 0
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    with (root / "state.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

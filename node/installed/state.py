@@ -8,6 +8,9 @@ with tries counted down before each load, so that a release that takes the machi
 from __future__ import annotations
 
 import enum
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,6 +118,14 @@ def slots_read(root: Path) -> Slots:
         return Slots()
     except (OSError, MalformedDocument) as error:
         raise StateUnreadable(path=str(root / STATE_NAME), problem=str(error)) from error
+
+
+@contextmanager
+def slots_locked(root: Path) -> Iterator[None]:
+    """Hold the lock under which the slots of `root` are read and written as one step."""
+    with (root / "state.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def slots_write(root: Path, slots: Slots) -> None:

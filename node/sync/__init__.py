@@ -1,1 +1,1 @@
-"""Trade with the centre whenever a link is up; the only app that opens a connection out of the school."""
+"""Trade with the centre whenever a link is up, and with the school's other PCs; no other app opens connections."""

@@ -32,6 +32,18 @@ class CentreRefused(WireError):
     code = "centre_refused"
 
 
+class WindowClosed(TransportError):
+    """The school lets releases come over its link at other hours."""
+
+    code = "window_closed"
+
+
+class LinkRuleRefused(WireError):
+    """The school's rule for its link cannot be `value` at `field`."""
+
+    code = "link_rule_refused"
+
+
 class NotEnrolled(CapacityError):
     """The node has no school yet."""
 

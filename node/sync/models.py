@@ -25,6 +25,33 @@ class SeenAssignment(models.Model):
         return f"assignment {self.sequence}"
 
 
+class LinkSettings(models.Model):
+    """What the head decided about the school's link and its other PCs; one row."""
+
+    is_only = models.BooleanField(default=True, unique=True)
+    cap_kbit_s = models.PositiveIntegerField(null=True)
+    opens_at = models.TimeField(null=True)
+    closes_at = models.TimeField(null=True)
+    is_shared = models.BooleanField(default=True)
+    """Whether this PC gives chunks of releases to the school's other PCs, and takes them."""
+
+    class Meta:
+        """What the database itself refuses."""
+
+        constraints = [
+            models.CheckConstraint(condition=models.Q(is_only=True), name="sync_link_one_row"),
+            models.CheckConstraint(
+                condition=models.Q(opens_at__isnull=True, closes_at__isnull=True)
+                | models.Q(opens_at__isnull=False, closes_at__isnull=False),
+                name="sync_link_window_has_both_ends",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name the row for logs."""
+        return "link settings"
+
+
 class SyncLog(models.Model):
     """One step of one contact."""
 

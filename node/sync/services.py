@@ -32,6 +32,7 @@ from federation.trust.envelopes import (
 from federation.trust.errors import DirectorUnknown, DiskFull
 from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes
 from federation.trust.keys import VerifyingKey, key_id
+from federation.trust.peers import peer_client
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import MalformedDocument, canonical_bytes, sha256_hex
 from federation.wire.enrolment import Session, SessionRequest, SignedTime
@@ -59,9 +60,12 @@ from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
-from node.sync.errors import CentreBusy, CentreUnreachable, SessionRefused
+from node.sync.errors import CentreBusy, CentreUnreachable, SessionRefused, WindowClosed
 from node.sync.journal import Journal
+from node.sync.link_settings import link_rule_read
+from node.sync.link_source import LinkSource
 from node.sync.models import SeenAssignment
+from node.sync.neighbours import peers_at_hand
 from node.sync.rotation import is_rotation_under_way, key_rotate
 from node.sync.session_token import session_token_forget, session_token_keep, session_token_read
 from node.sync.transport import CountingTransport
@@ -342,26 +346,38 @@ class Contact:
     def _install(self, assignment: Assignment) -> bool:
         """Take the assigned release as far as it goes; return whether there is something to report."""
         if assignment.release is None:
+            superseded_remove(root=self.root, assigned=None, now=self.clock())
             return False
         before = install_reports(root=self.root, now=self.clock())
         with self.journal.step("install", may_fail=True) as detail:
-            index = self.trusted.index_fetch(assignment.release)
-            state = release_install(
+            try:
+                state = self._install_step(assignment.release, assignment)
+            except WindowClosed as reason:
+                # Nothing has failed: the head lets releases come at other hours.
+                detail.append(reason.code)
+                return install_reports(root=self.root, now=self.clock()) != before
+            detail.append(state.value)
+            if state is InstallState.TRIAL:
+                detail.append(self._trial_await())
+            superseded_remove(root=self.root, assigned=assignment.release, now=self.clock())
+        return install_reports(root=self.root, now=self.clock()) != before
+
+    def _install_step(self, release: str, assignment: Assignment) -> InstallState:
+        index = self.trusted.index_fetch(release)
+        blobs = HttpBlobSource(client=self.http, base_url=self.enrolment.central_url)
+        with peer_client() as others:
+            return release_install(
                 root=self.root,
                 index=index,
                 base_index=self.trusted.index_fetch(index.base) if index.base else None,
                 variant=assignment.variant,
                 sequence=assignment.sequence,
                 gauges=self.gauges,
-                source=HttpBlobSource(client=self.http, base_url=self.enrolment.central_url),
+                source=LinkSource(blobs, rule=link_rule_read, clock=self.clock),
+                peers=lambda: peers_at_hand(self.root, others),
                 clock=self.clock,
                 self_test=self.self_test,
             )
-            detail.append(state.value)
-            if state is InstallState.TRIAL:
-                detail.append(self._trial_await())
-            superseded_remove(root=self.root)
-        return install_reports(root=self.root, now=self.clock()) != before
 
     def _trial_await(self) -> str:
         """Wait for the engine's word on the release on trial; without an engine it stays on trial until one starts."""

@@ -315,6 +315,7 @@ def test_what_a_revoked_targets_key_signs_is_refused(school, centre, tmp_path):
 
 @pytest.mark.slow
 def test_a_node_that_is_revoked_in_mid_session_closes_its_supernode_at_once(school, centre):
+    pytest.importorskip("flwr", reason="only a PC that learns has a SuperNode")
     enrolment = enrolment_read(school)
     fleet = Fleet(address="127.0.0.1:9", ca_certificate="none")
     (school / "node.json").write_bytes(canonical_bytes(replace(enrolment, fleet=fleet)))

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,9 @@ from federation.errors import FederationError
 from federation.trust.blob_sources import DirectoryBlobSource
 from federation.trust.errors import ChunkMismatch, DiskFull, LinkLost
 from federation.trust.release_bytes import index_build, index_digest
-from federation.wire.releases import InstallState, ReleaseIndex, ReleaseKind, Variant
+from federation.wire.releases import CHUNK_BYTES, InstallState, ReleaseIndex, ReleaseKind, Variant
 from node.installed import state
-from node.installed.disk import release_path
+from node.installed.disk import download_path, release_path
 from node.installed.errors import BaseMissing, IllegalStep, StateUnreadable
 from node.installed.models import InstallRecord
 from node.installed.self_test import SelfTestVerdict, self_test_run
@@ -180,7 +180,7 @@ def test_a_release_that_fails_its_self_test_never_runs_and_is_not_tried_again(de
     assert desk.install(second, sequence=2, self_test=lambda *_: refused) is InstallState.REVERTED
     assert desk.install(second, sequence=2) is InstallState.REVERTED
     assert (desk.running(), desk.report().error_code) == ("first", "perplexity_out_of_band")
-    superseded_remove(root=desk.root)
+    superseded_remove(root=desk.root, assigned=None, now=NOW)
     assert not release_path(desk.root, index_digest(second)).exists()
     assert desk.install(second, sequence=3) is InstallState.TRIAL
 
@@ -272,7 +272,7 @@ def test_removal_keeps_what_runs_what_ran_before_and_their_base(desk):
     adapters = [desk.make(name, base=base) for name in ("a1", "a2", "a3")]
     for adapter in adapters:
         desk.commit(adapter, base=base)
-    assert superseded_remove(root=desk.root) == (index_digest(adapters[0]),)
+    assert superseded_remove(root=desk.root, assigned=None, now=NOW) == (index_digest(adapters[0]),)
     kept = {path.name for path in (desk.root / "releases").iterdir()}
     assert kept == {index_digest(index) for index in (base, *adapters[1:])}
 
@@ -384,3 +384,62 @@ def test_every_refusal_of_an_install_has_a_code(desk):
     with pytest.raises(FederationError) as refusal:
         desk.install(desk.make("adapter", base=desk.make("base")))
     assert refusal.value.code == "base_missing"
+
+
+def test_where_the_disk_is_short_what_ran_before_makes_room_and_what_runs_stays(desk):
+    first, second, third = (desk.make(name) for name in ("first", "second", "third"))
+    desk.commit(first)
+    desk.commit(second)
+    assert slots_read(desk.root).previous == index_digest(first)
+
+    def disk_free(_path):
+        return 10**9 if not release_path(desk.root, index_digest(first)).exists() else 0
+
+    assert desk.install(third, disk_free=disk_free) is InstallState.TRIAL
+    assert release_path(desk.root, index_digest(second)).exists()
+    trial_revert(root=desk.root, error_code="x", now=NOW)
+    assert desk.running() == "second"
+
+
+def test_on_trial_what_ran_before_is_not_given_up_for_room(desk):
+    first, second, third = (desk.make(name) for name in ("first", "second", "third"))
+    desk.commit(first)
+    desk.install(second)
+    with pytest.raises(DiskFull):
+        desk.install(third, disk_free=lambda _path: 0)
+    assert release_path(desk.root, index_digest(first)).exists()
+    assert desk.running() == "second"
+
+
+def test_a_half_download_of_another_release_is_cleared_away_by_the_next(desk):
+    first, second = desk.make("first"), desk.make("second")
+    _half_download(desk, first)
+    assert desk.install(second) is InstallState.TRIAL
+    assert not download_path(desk.root, index_digest(first)).exists()
+
+
+def test_a_half_download_outlives_a_pause_of_its_rollout_but_not_for_ever(desk):
+    first = desk.make("first")
+    _half_download(desk, first)
+    now = datetime.now(UTC)
+    superseded_remove(root=desk.root, assigned=None, now=now + timedelta(days=13))
+    assert download_path(desk.root, index_digest(first)).exists()
+    superseded_remove(root=desk.root, assigned=None, now=now + timedelta(days=15))
+    assert not download_path(desk.root, index_digest(first)).exists()
+
+
+def _half_download(desk, index):
+    class Cut(DirectoryBlobSource):
+        """A stick that is pulled out after the first chunk of the weights."""
+
+        is_out = False
+
+        def read_range(self, sha256, start, length):
+            if self.is_out:
+                raise LinkLost(sha256=sha256, problem="cut")
+            self.is_out = length > CHUNK_BYTES
+            yield from super().read_range(sha256, start, min(length, CHUNK_BYTES))
+
+    with pytest.raises(LinkLost):
+        desk.install(index, source=Cut(desk.blobs))
+    assert (download_path(desk.root, index_digest(index)) / "journal").exists()

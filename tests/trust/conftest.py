@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.server
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,9 +43,22 @@ class Centre:
         path.write_bytes(content)
         return digest
 
-    def release_publish(self, package: Path, *, version: int = 1, now: datetime = NOW) -> ReleaseIndex:
+    def release_publish(
+        self,
+        package: Path,
+        *,
+        version: int = 1,
+        now: datetime = NOW,
+        tensors: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> ReleaseIndex:
         index = index_build(
-            package=package, kind=ReleaseKind.BASE, version=version, title="t", base=None, contributions=()
+            package=package,
+            kind=ReleaseKind.BASE,
+            version=version,
+            title="t",
+            base=None,
+            contributions=(),
+            tensors=tensors,
         )
         for path in sorted(package.rglob("*")):
             if path.is_file():

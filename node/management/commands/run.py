@@ -1,4 +1,4 @@
-"""`node run`: the page, the engine and the sync loop, until this process is told to end."""
+"""`node run`: the page, the engine, the sync loop and the relay, until this process is told to end."""
 
 from __future__ import annotations
 
@@ -20,17 +20,25 @@ from node.supervisor import node_run
 class Command(NodeCommand):
     """Runs the node."""
 
-    help = "run the page, the engine and the sync loop"
+    help = "run the page, the engine, the sync loop and the relay"
 
     def arguments(self, parser: CommandParser) -> None:
         """Declare where the page listens."""
         parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole school (default: this PC)")
         parser.add_argument("--port", type=int, default=8450)
+        parser.add_argument(
+            "--relay-port",
+            type=int,
+            default=0,
+            help="where the school's other PCs get releases (default: any free port)",
+        )
 
     def act(self, options: dict[str, Any]) -> None:
         """Try the port, migrate, start the children and look after them."""
         host, port = options["host"], options["port"]
         port_check(host=host, port=port)
+        if options["relay_port"]:
+            port_check(host=host, port=options["relay_port"], option="--relay-port")
         (self.root / "logs").mkdir(parents=True, exist_ok=True)
         self.tables_make()
         answers_abandon(now=timezone.now())
@@ -40,4 +48,11 @@ class Command(NodeCommand):
             signal.signal(sign, lambda *_: stopping.set())
         self.stdout.write(_("The school's page is at %(address)s") % {"address": f"http://{host}:{port}"})
         self.stdout.flush()
-        node_run(root=self.root, host=host, port=port, clock=timezone.now, stopping=stopping)
+        node_run(
+            root=self.root,
+            host=host,
+            port=port,
+            relay_port=options["relay_port"],
+            clock=timezone.now,
+            stopping=stopping,
+        )

@@ -17,7 +17,7 @@ WITH_GPU = replace(PC, gpu_memory_bytes=8 * GIGABYTE)
 
 
 def variant(name, size_bytes, *, memory_bytes=0, gpu_memory_bytes=0):
-    file = FileEntry(path="model.onnx.data", size_bytes=size_bytes, sha256="0" * 64, chunks=())
+    file = FileEntry(path="model.onnx.data", size_bytes=size_bytes, sha256="0" * 64, chunks=(), tensors=())
     return Variant(name=name, memory_bytes=memory_bytes, gpu_memory_bytes=gpu_memory_bytes, files=(file,))
 
 

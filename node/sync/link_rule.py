@@ -1,0 +1,23 @@
+"""The school's rule for its link: when releases may come over it, and how fast. Pure; it binds nothing but releases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkRule:
+    """None of `cap_kbit_s` is no cap; a window without both ends, or of no length, is always open."""
+
+    cap_kbit_s: int | None = None
+    opens_at: time | None = None
+    closes_at: time | None = None
+
+    def is_open(self, now: time) -> bool:
+        """Return whether releases may come at `now`, the school's own time; a window may lie across midnight."""
+        if self.opens_at is None or self.closes_at is None or self.opens_at == self.closes_at:
+            return True
+        if self.opens_at < self.closes_at:
+            return self.opens_at <= now < self.closes_at
+        return now >= self.opens_at or now < self.closes_at
