@@ -21,7 +21,13 @@ from tuf.api.metadata import Key, Metadata, MetaFile, Root, Snapshot, TargetFile
 
 from federation.trust.durable import durable_write
 from federation.trust.errors import RepositoryMissing
-from federation.trust.keys import director_key_create, director_key_load, public_pem
+from federation.trust.keys import (
+    director_key_create,
+    director_key_load,
+    node_key_create,
+    node_key_load,
+    public_pem,
+)
 
 SignedT = TypeVar("SignedT", Targets, Snapshot, Timestamp)
 ROOT_LIFETIME = timedelta(days=3650)
@@ -30,6 +36,7 @@ ONLINE_LIFETIME = timedelta(days=30)
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD = 2
 DIRECTOR_KEY_FIELD = "x_director_key"
+COURIER_KEY_FIELD = "x_courier_key"
 ISSUED_AT_FIELD = "x_issued_at"
 
 
@@ -46,6 +53,11 @@ def online_key_path(keys: Path, name: str) -> Path:
 def director_key_path(keys: Path) -> Path:
     """Return where the director's key lies under `keys`; targets metadata vouches for it."""
     return keys / "director.pem"
+
+
+def courier_key_path(keys: Path) -> Path:
+    """Return where the key lies to which schools seal what they send by stick; targets metadata vouches for it."""
+    return keys / "courier.pem"
 
 
 def repository_create(*, root: Path, keys: Path, now: datetime) -> bytes:
@@ -124,6 +136,19 @@ def targets_read(*, root: Path) -> tuple[str, ...]:
     return tuple(sorted(_published_targets(root).targets))
 
 
+def metadata_read(*, root: Path) -> tuple[tuple[str, bytes], ...]:
+    """Return name and content of all metadata that a client may ask for, in the order in which it is safe to copy them.
+
+    Raises:
+        RepositoryMissing: nothing was created under `root`.
+    """
+    with _locked(root):
+        snapshot = _published_snapshot(root)
+        names = [f"{version}.{Root.type}.json" for version in sorted(_versions(root, Root.type))]
+        names += [f"{snapshot.meta['targets.json'].version}.targets.json", f"{snapshot.version}.snapshot.json"]
+        return tuple((name, _metadata_read(root, name)) for name in (*names, "timestamp.json"))
+
+
 def timestamp_refresh(*, root: Path, keys: Path, now: datetime) -> datetime:
     """Sign a new timestamp that says it is `now`, and the snapshot too when half its life is over; return its expiry.
 
@@ -147,6 +172,8 @@ def _keys_create(keys: Path) -> None:
     for path in (*wanted, director_key_path(keys)):
         if not path.exists():
             director_key_create(path)
+    if not courier_key_path(keys).exists():
+        node_key_create(courier_key_path(keys))
 
 
 def _signer(path: Path) -> CryptoSigner:
@@ -186,6 +213,7 @@ def _targets_advance(root: Path, keys: Path, targets: Targets, now: datetime) ->
 def _targets_write(root: Path, keys: Path, targets: Targets) -> None:
     director = director_key_load(director_key_path(keys))
     targets.unrecognized_fields[DIRECTOR_KEY_FIELD] = public_pem(director)
+    targets.unrecognized_fields[COURIER_KEY_FIELD] = public_pem(node_key_load(courier_key_path(keys)))
     _sign_and_write(root, keys, targets, f"{targets.version}.targets.json")
 
 

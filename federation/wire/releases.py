@@ -97,6 +97,8 @@ class CheckIn:
     outbox_depth: int
     capabilities: tuple[str, ...]
     """`train` where the node can learn; `chat` where an engine answers."""
+    number: int = 0
+    """Grows with each check-in of the node within its epoch, by link and by stick; tells which of two is newer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

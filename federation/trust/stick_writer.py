@@ -1,0 +1,146 @@
+"""Write a stick for schools: public things once for all, and a sealed letter for each.
+
+Rules, in order: nothing is begun for which the stick has no room; what schools need is written before what points at
+it, the timestamp after all other metadata; what no release in force needs is removed; writing again after a cut goes on
+with what is missing. Knows bytes and digests, and no school.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from federation.trust import stick_layout as layout
+from federation.trust.release_bytes import index_digest
+from federation.trust.stick_blobs import FilePart, blobs_remove, part_pieces, parts_missing, parts_of
+from federation.trust.stick_disk import StickDisk
+from federation.wire.canonical import canonical_bytes
+from federation.wire.courier import STICK_FORMAT, STICK_VERSION, StickMark
+from federation.wire.releases import FileEntry, ReleaseIndex
+
+RESERVE_BYTES = 1024 * 1024
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StickContent:
+    """All that a stick for schools shall hold."""
+
+    metadata: Sequence[tuple[str, bytes]]
+    """TUF metadata by name, in the order in which it is safe to write it."""
+    carried: Sequence[ReleaseIndex]
+    """Releases whose files it holds."""
+    in_force: Sequence[ReleaseIndex]
+    """Releases whose files stay where an earlier writing has left them."""
+    letters: Mapping[str, bytes]
+    """Sealed letters by their path."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StickWritten:
+    """What writing a stick came to."""
+
+    letters: int
+    releases: int
+    bytes_written: int
+    """Of releases; what the stick held whole was not written again."""
+
+
+def stick_write(
+    *,
+    disk: StickDisk,
+    content: StickContent,
+    blob_path: Callable[[str], Path],
+    progress: Progress = lambda _done, _total: None,
+) -> StickWritten:
+    """Leave `content` on the stick; `blob_path` tells where a release's file lies on this machine.
+
+    Raises:
+        StickFull: there is no room; nothing was begun.
+        StickUnknown, StickForbidden: it cannot be written.
+        StickGone: it was pulled out; writing again goes on where it was.
+    """
+    parts = _parts_missing(disk, content, blob_path, progress)
+    part_bytes = sum(part.size_bytes for part in parts)
+    small = _small_files(content)
+    _room_check(disk, content, parts, small)
+    disk.prepare()
+    blobs_remove(disk=disk, keep=_wanted(content))
+    done, total = 0, part_bytes + sum(len(held) for _path, held in small)
+    for part in parts:
+        disk.write(part.path, part_pieces(part))
+        progress(done := done + part.size_bytes, total)
+    for path, held in small:
+        disk.write(path, [held])
+        progress(done := done + len(held), total)
+    _superseded_remove(disk, content)
+    return StickWritten(letters=len(content.letters), releases=len(content.carried), bytes_written=part_bytes)
+
+
+def stick_files(*, content: StickContent, blob_path: Callable[[str], Path]) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Yield path and bytes of every file of a whole stick, for another way of writing one."""
+    yield layout.MARK, [canonical_bytes(StickMark(format=STICK_FORMAT, version=STICK_VERSION))]
+    for entry in _entries(content.carried).values():
+        for part in parts_of(entry=entry, source=blob_path(entry.sha256)):
+            yield part.path, part_pieces(part)
+    for path, held in _small_files(content):
+        yield path, [held]
+
+
+def _entries(indexes: Sequence[ReleaseIndex]) -> dict[str, FileEntry]:
+    return {entry.sha256: entry for index in indexes for entry in index.files}
+
+
+def _parts_missing(
+    disk: StickDisk, content: StickContent, blob_path: Callable[[str], Path], progress: Progress
+) -> list[FilePart]:
+    entries = _entries(content.carried)
+    total, done, missing = sum(entry.size_bytes for entry in entries.values()), 0, []
+
+    def looked_at(size_bytes: int) -> None:
+        nonlocal done
+        progress(done := done + size_bytes, total)
+
+    for entry in entries.values():
+        missing += parts_missing(disk=disk, entry=entry, source=blob_path(entry.sha256), looked_at=looked_at)
+    return missing
+
+
+def _small_files(content: StickContent) -> list[tuple[str, bytes]]:
+    indexes = [(layout.index_path(index_digest(index)), canonical_bytes(index)) for index in content.carried]
+    metadata = [(f"{layout.METADATA}/{name}", held) for name, held in content.metadata]
+    return [*indexes, *metadata, *content.letters.items()]
+
+
+def _room_check(
+    disk: StickDisk, content: StickContent, parts: Sequence[FilePart], small: Sequence[tuple[str, bytes]]
+) -> None:
+    """Count as if nothing could be written over, but for what is going to be removed."""
+    needed = sum(layout.occupied_bytes(part.size_bytes) for part in parts)
+    needed += sum(layout.occupied_bytes(len(held)) for path, held in small if disk.size_bytes(path) is None)
+    disk.room_check(needed + RESERVE_BYTES - _removable_bytes(disk, content))
+
+
+def _removable_bytes(disk: StickDisk, content: StickContent) -> int:
+    keep, removable = _wanted(content), 0
+    for fan in disk.names(layout.BLOBS):
+        for name in disk.names(f"{layout.BLOBS}/{fan}"):
+            if (layout.part_blob(name) or "") not in keep:
+                removable += disk.size_bytes(f"{layout.BLOBS}/{fan}/{name}") or 0
+    return removable
+
+
+def _wanted(content: StickContent) -> set[str]:
+    return set(_entries((*content.carried, *content.in_force)))
+
+
+def _superseded_remove(disk: StickDisk, content: StickContent) -> None:
+    metadata = {name for name, _held in content.metadata}
+    for name in disk.names(layout.METADATA):
+        if name not in metadata:
+            disk.remove(f"{layout.METADATA}/{name}")
+    indexes = {layout.index_path(index_digest(index)) for index in (*content.carried, *content.in_force)}
+    for name in disk.names(layout.TARGETS):
+        if f"{layout.TARGETS}/{name}" not in indexes:
+            disk.remove(f"{layout.TARGETS}/{name}")
