@@ -3,7 +3,7 @@
 SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENTRAL_HOSTS (comma-separated names),
 SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
 SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
-SORO_CENTRAL_DEBUG,
+SORO_CENTRAL_STICKS (further folders for USB sticks, colon-separated), SORO_CENTRAL_DEBUG,
 SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower).
 """
 
@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "central.feedback",
     "central.training",
     "central.rollouts",
+    "central.courier",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -116,6 +117,8 @@ BUILD_WORK: Path = Path(os.environ.get("SORO_CENTRAL_BUILD_WORK") or CENTRAL_ROO
 # Beside the shipped suites; None: those alone (docs/suites.md).
 _suites = os.environ.get("SORO_CENTRAL_SUITES", "")
 SUITES: Path | None = Path(_suites).absolute() if _suites else None
+# Folders beside the mounted removable media in which a stick may lie.
+STICK_FOLDERS: list[Path] = [Path(name) for name in os.environ.get("SORO_CENTRAL_STICKS", "").split(os.pathsep) if name]
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
 LEASE_CAP: int = 100

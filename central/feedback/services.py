@@ -27,6 +27,7 @@ MAX_NAME = 64
 MAX_SEQ = 2**62
 MAX_REVISION = 2**30
 MAX_SUBJECT = 120
+QUARANTINED_TOLD = 500
 
 
 class ParcelNameInvalid(WireError):
@@ -66,6 +67,15 @@ def acknowledged_seq(*, node: Node, epoch: str) -> int:
     """Return up to which parcel all of this epoch are safe."""
     cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
     return cursor.acknowledged_seq if cursor else 0
+
+
+def quarantined_of(*, node: Node, epoch: str) -> tuple[Quarantined, ...]:
+    """Return the newest parcels of the epoch that wait for a human, in order."""
+    kept_aside = ReceivedParcel.objects.filter(node=node, epoch=epoch).exclude(code="").order_by("-seq")
+    codes = dict(kept_aside.values_list("seq", "code")[:QUARANTINED_TOLD])
+    alarms = CloneAlarm.objects.filter(node=node, epoch=epoch).order_by("-seq").values_list("seq", flat=True)
+    codes |= dict.fromkeys(alarms[:QUARANTINED_TOLD], CLONE_SUSPECTED)
+    return tuple(Quarantined(seq=seq, code=code) for seq, code in sorted(codes.items()))
 
 
 def _judge_names(batch: ParcelBatch) -> None:

@@ -10,7 +10,8 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -51,7 +52,7 @@ class SchoolAdmin(ModelAdmin):
     list_filter = ("region", "is_preregistered")
     search_fields = ("name", "region")
     fields = ("name", "region", "is_preregistered")
-    actions = ("invite",)
+    actions = ("invite", "write_stick")
 
     def save_model(self, request: HttpRequest, obj: School, form: ModelForm[School], change: bool) -> None:
         """Keep the school by its service."""
@@ -75,6 +76,12 @@ class SchoolAdmin(ModelAdmin):
             )
             text = gettext("%(school)s: claim code %(code)s (shown once), root of trust %(root)s")
             messages.success(request, text % {"school": school, "code": invitation.code, "root": fingerprint})
+
+    @admin.action(description=_("Write a USB stick for these schools"))
+    def write_stick(self, request: HttpRequest, queryset: QuerySet[School]) -> HttpResponseRedirect:
+        """Go on to the page that writes sticks, with these schools chosen."""
+        chosen = ",".join(str(school.pk) for school in queryset)
+        return HttpResponseRedirect(f"{reverse('admin:courier_trip_write')}?schools={chosen}")
 
 
 @admin.register(Node)

@@ -10,14 +10,11 @@ from rest_framework.throttling import ScopedRateThrottle
 from rest_framework.views import APIView
 
 from central.http import body_read, document_answer, document_read
-from central.schools.fleet import fleet_of_centre
+from central.schools.enrolment import enrolment_answer, enrolment_open
 from central.schools.services import node_enrol
 from central.schools.sessions import nonce_issue, session_open
 from central.trust_root import root_metadata_read
-from federation.trust.envelopes import ENROLMENT, envelope_open, envelope_payload_unverified
-from federation.trust.keys import public_key_load
-from federation.wire.canonical import parse
-from federation.wire.enrolment import EnrolmentAnswer, EnrolmentRequest, NonceRequest
+from federation.wire.enrolment import NonceRequest
 
 
 class OpenView(APIView):
@@ -43,21 +40,11 @@ class EnrolmentView(OpenView):
 
     def post(self, request: Request) -> Response:
         """Turn a claim code and a key, signed by that key, into a node."""
-        envelope = body_read(request)
-        claimed = parse(EnrolmentRequest, envelope_payload_unverified(envelope, kind=ENROLMENT))
-        key = public_key_load(claimed.public_key)
-        enrolment = parse(EnrolmentRequest, envelope_open(envelope, kind=ENROLMENT, key=key))
-        root_metadata = root_metadata_read()
-        now = timezone.now()
+        enrolment, now = enrolment_open(body_read(request)), timezone.now()
+        # Without keys there is no answer, and a claim code must not be used up for none.
+        root_metadata_read()
         node = node_enrol(request=enrolment, now=now)
-        answer = EnrolmentAnswer(
-            node_id=str(node.id),
-            school=node.school.name,
-            root_metadata=root_metadata,
-            fleet=fleet_of_centre(),
-            server_time=now,
-        )
-        return document_answer(answer, status=201)
+        return document_answer(enrolment_answer(node=node, now=now), status=201)
 
 
 class NonceView(OpenView):

@@ -17,6 +17,8 @@ from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.releases import CheckIn
 
 NODE_ACTOR = "node"
+MAX_CHECKIN_NUMBER = 2**62
+MAX_PAST_EPOCHS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +136,29 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     if checkin.node_id != str(node.id):
         raise NodeMismatch(node_id=checkin.node_id)
     node.last_contact_at = now
-    node.epoch = checkin.epoch[:64]
+    _epoch_set(node, checkin.epoch[:64])
+    node.checkin_number = min(max(checkin.number, 0), MAX_CHECKIN_NUMBER)
     node.running = (checkin.running or "")[:64]
     node.disk_free_bytes = checkin.disk_free_bytes
     node.outbox_depth = max(checkin.outbox_depth, 0)
     node.capabilities = sorted(checkin.capabilities)
-    node.save(update_fields=["last_contact_at", "epoch", "running", "disk_free_bytes", "outbox_depth", "capabilities"])
+    node.save(
+        update_fields=[
+            "last_contact_at",
+            "epoch",
+            "checkin_number",
+            "past_epochs",
+            "running",
+            "disk_free_bytes",
+            "outbox_depth",
+            "capabilities",
+        ]
+    )
+
+
+def _epoch_set(node: Node, epoch: str) -> None:
+    """Remember which epochs are over, so that a check-in of one, brought by a late stick, is known to be old."""
+    if epoch != node.epoch:
+        past = [*node.past_epochs, node.epoch] if node.epoch else node.past_epochs
+        node.past_epochs = [each for each in past if each != epoch][-MAX_PAST_EPOCHS:]
+    node.epoch = epoch

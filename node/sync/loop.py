@@ -6,13 +6,11 @@ At night it also starts the learning in another process, one at a time. It never
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +24,8 @@ from federation.trust.errors import LinkLost, MetadataUnreachable
 from node.children import child_environment, command_argv
 from node.rounds.services import training_is_due
 from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
-from node.sync.errors import CentreUnreachable, NotEnrolled
+from node.sync.errors import CentreUnreachable, CentreWithoutAddress, NotEnrolled
+from node.sync.locks import contact_alone
 from node.sync.services import Contact, ContactReport, ContactTimes
 from node.sync.transport import http_client
 
@@ -51,7 +50,7 @@ def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTim
         FederationError: as `Contact.hold`.
     """
     http, counter = http_client()
-    with http, _sole_contact(root):
+    with http, contact_alone(root):
         return Contact(root=root, http=http, counter=counter, clock=clock, times=times).hold()
 
 
@@ -81,7 +80,7 @@ def contacts_hold(
 def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> _Tried:
     try:
         report = contact_once(root=root, clock=clock, times=times)
-    except NotEnrolled:
+    except (NotEnrolled, CentreWithoutAddress):
         return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
     except FederationError as error:
         _log.warning("no contact: %s", error)
@@ -117,10 +116,3 @@ def _train_at_night(
         return None
     # Lowest priority: a pupil who asks at night must not wait for it.
     return subprocess.Popen(["nice", "-n", "19", *command_argv("train")], env=child_environment(root))
-
-
-@contextmanager
-def _sole_contact(root: Path) -> Iterator[None]:
-    with (root / "sync.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
