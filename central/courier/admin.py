@@ -67,7 +67,11 @@ class TripAdmin(ReadOnlyAdmin):
         form = StickWriteForm(request.POST or None, initial=initial)
         if request.method != "POST" or not form.is_valid():
             return self._page(
-                request, form, title=gettext("Write a stick for schools"), button=gettext("Make the ZIP file")
+                request,
+                form,
+                title=gettext("Write a stick for schools"),
+                explanation=gettext("Unpack the ZIP file on the stick, so that the folder «soro» lies at its top."),
+                button=gettext("Make the ZIP file"),
             )
         try:
             nodes = nodes_of(
@@ -90,7 +94,13 @@ class TripAdmin(ReadOnlyAdmin):
         """Take in what schools have written, from a ZIP file or a mounted stick."""
         form = StickReadForm(request.POST or None, request.FILES or None)
         if request.method != "POST" or not form.is_valid():
-            return self._page(request, form, title=gettext("Take a stick in"), button=gettext("Take it in"))
+            return self._page(
+                request,
+                form,
+                title=gettext("Take a stick in"),
+                explanation=gettext("What was taken in before counts once, however often it comes."),
+                button=gettext("Take it in"),
+            )
         packed = form.cleaned_data["packed"]
         try:
             with returns_unzip(packed.file) if packed else returns_open(form.chosen_place) as source:

@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -147,15 +148,36 @@ class StickDisk:
         Raises:
             StickFull, StickForbidden: nothing has changed.
         """
-        folder, _, name = path.rpartition("/")
+        for _size_bytes in self.write_each([(path, pieces)]):
+            pass
 
-        def write() -> None:
-            with self._folder(folder, is_made=True) as handle:
-                if handle is None or not layout.is_name(name):
-                    raise StickUnknown(place=str(self.place), problem="not_prepared")
-                self._file_write(handle, name, pieces)
+    def write_each(self, files: Iterable[tuple[str, Iterable[bytes]]]) -> Iterator[int]:
+        """Write each file as `write` does and yield its length; the names are on the medium once all are written.
 
-        self._asked(write)
+        A cut costs names of the last few files at most, which then hold what they held before: thousands of letters
+        need not wait for the folder each.
+
+        Raises:
+            StickFull, StickForbidden: the file at hand is as it was.
+        """
+        folders = set()
+        for path, pieces in files:
+            folder, _, name = path.rpartition("/")
+            folders.add(folder)
+            yield self._asked(partial(self._write, folder, name, pieces))
+        for folder in sorted(folders):
+            self._asked(partial(self._folder_flush, folder))
+
+    def _write(self, folder: str, name: str, pieces: Iterable[bytes]) -> int:
+        with self._folder(folder, is_made=True) as handle:
+            if handle is None or not layout.is_name(name):
+                raise StickUnknown(place=str(self.place), problem="not_prepared")
+            return self._file_write(handle, name, pieces)
+
+    def _folder_flush(self, folder: str) -> None:
+        with self._folder(folder) as handle:
+            if handle is not None:
+                _flush(handle)
 
     def remove(self, path: str) -> None:
         """Leave no file at `path`."""
@@ -194,7 +216,7 @@ class StickDisk:
         while view:
             view = view[os.write(handle, view) :]
 
-    def _file_write(self, folder: int, name: str, pieces: Iterable[bytes]) -> None:
+    def _file_write(self, folder: int, name: str, pieces: Iterable[bytes]) -> int:
         temporary = name + TEMPORARY
         # A cut may have left one behind; made anew, so that nothing that lies there is written through.
         with contextlib.suppress(FileNotFoundError):
@@ -205,14 +227,15 @@ class StickDisk:
                 for piece in pieces:
                     self.written(handle, piece)
                 os.fsync(handle)
+                size_bytes = os.fstat(handle).st_size
             finally:
                 os.close(handle)
             os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-            _flush(folder)
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary, dir_fd=folder)
             raise
+        return size_bytes
 
     @contextlib.contextmanager
     def _opened(self, path: str) -> Iterator[int | None]:

@@ -62,13 +62,12 @@ def returns_write(*, disk: StickDisk, sender: str, files: Sequence[SentFile], re
     named = [(f"{folder}/{name}", each) for name, each in _named(files)]
     written = [(path, sealed(each.content, kind=each.kind, reader=reader)) for path, each in named]
     disk.room_check(sum(layout.occupied_bytes(len(content)) for _path, content in written))
-    for path, content in written:
-        disk.write(path, [content])
+    written_bytes = sum(disk.write_each((path, [content]) for path, content in written))
     kept = {path for path, _content in written}
     for name in disk.names(folder):
         if f"{folder}/{name}" not in kept:
             disk.remove(f"{folder}/{name}")
-    return sum(len(content) for _path, content in written)
+    return written_bytes
 
 
 def returns_read(*, source: ReturnsSource, key: NodeKey) -> Iterator[ReturnedFile]:

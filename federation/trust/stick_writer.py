@@ -71,9 +71,8 @@ def stick_write(
     for part in parts:
         disk.write(part.path, part_pieces(part))
         progress(done := done + part.size_bytes, total)
-    for path, held in small:
-        disk.write(path, [held])
-        progress(done := done + len(held), total)
+    for size_bytes in disk.write_each((path, [held]) for path, held in small):
+        progress(done := done + size_bytes, total)
     _superseded_remove(disk, content)
     return StickWritten(letters=len(content.letters), releases=len(content.carried), bytes_written=part_bytes)
 

@@ -41,6 +41,7 @@ from node.stick.enrolment import answer_take
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
 from node.sync.enrol import Enrolment, enrolment_read, node_key
+from node.sync.errors import AssignmentRolledBack
 from node.sync.journal import Journal
 from node.sync.models import SeenAssignment
 from node.sync.services import ContactTimes, assignment_keep, seen_sequence, trial_await
@@ -152,12 +153,11 @@ class BringingIn:
     def _letter_open(self, envelope: bytes | None, trusted: TrustedReleases | None) -> CentreLetter | None:
         if envelope is None:
             return None
-        letter = None
         with self.journal.step("stick-letter", may_fail=True):
             # Receipts count also where the list of releases does not: the director's key is known from before.
             releases = trusted or self._releases(stick_reader(self.disk))
-            letter = letter_open(envelope, director_key=releases.director_key, reader=key_id(self.key))
-        return None if "stick-letter" in self.journal.failures else letter
+            return letter_open(envelope, director_key=releases.director_key, reader=key_id(self.key))
+        return None
 
     def _letter_apply(self, letter: CentreLetter, trusted: TrustedReleases | None, enrolment: Enrolment) -> None:
         self.outcome = replace(self.outcome, has_letter=True, refusal=letter.refusal)
@@ -189,15 +189,21 @@ class BringingIn:
     def _assignment_take(self, answer: CheckInAnswer, releases: TrustedReleases, enrolment: Enrolment) -> None:
         if answer.assignment is None:
             return
-        with self.journal.step("stick-assignment", may_fail=True):
-            assignment = assignment_verify(
-                answer.assignment,
-                director_key=releases.director_key,
-                node_id=enrolment.node_id,
-                seen_sequence=seen_sequence(),
-                trusted=releases.trusted.releases,
-            )
-            assignment_keep(assignment=assignment, envelope=answer.assignment, now=self.bench.clock())
+        with self.journal.step("stick-assignment", may_fail=True) as detail:
+            try:
+                assignment = assignment_verify(
+                    answer.assignment,
+                    director_key=releases.director_key,
+                    node_id=enrolment.node_id,
+                    seen_sequence=seen_sequence(),
+                    trusted=releases.trusted.releases,
+                )
+            except AssignmentRolledBack as older:
+                # A late stick is no attack and no fault: what it says was said better since.
+                self.outcome = replace(self.outcome, is_older=True)
+                detail.append(str(older))
+            else:
+                assignment_keep(assignment=assignment, envelope=answer.assignment, now=self.bench.clock())
 
     def _install(self, trusted: TrustedReleases | None) -> None:
         """Take the release that the newest accepted word names as far as this stick's bytes go."""

@@ -22,7 +22,7 @@ class StickTrip(models.Model):
         FAILED = "failed"
 
     way = models.CharField(max_length=12, choices=Way.choices)
-    place = models.CharField(max_length=300)
+    place = models.CharField(max_length=4096)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.RUNNING)
     step = models.CharField(max_length=32, blank=True)
     bytes_done = models.PositiveBigIntegerField(default=0)

@@ -24,7 +24,7 @@ class BroughtIn:
     has_letter: bool = False
     """Whether the stick had a letter for this school."""
     is_older: bool = False
-    """Whether this PC has seen newer metadata than the stick's: then the stick is a store of bytes, and no news."""
+    """Whether this PC has seen newer metadata or a newer word: then the stick is a store of bytes, and no news."""
     refusal: str = ""
     """Why the centre refused this PC; its code."""
     ratings_safe: int = 0

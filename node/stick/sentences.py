@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 
 from federation.wire.releases import InstallState
 from node.sentences import CENTRE_REASONS, sentence_of
-from node.stick.outcomes import BroughtIn, WrittenOut
+from node.stick.outcomes import BroughtIn, Failure, WrittenOut
 
 
 def brought_in_sentences(outcome: BroughtIn) -> list[str]:
@@ -27,7 +27,7 @@ def brought_in_sentences(outcome: BroughtIn) -> list[str]:
     lines += _release(outcome)
     if outcome.is_older:
         lines.append(_("The stick is older than what this PC knows already; only its files were used."))
-    return lines + list(dict.fromkeys(sentence_of(failure.code, failure.fields) for failure in outcome.failures))
+    return lines + list(dict.fromkeys(map(_failure, outcome.failures)))
 
 
 def written_out_sentences(outcome: WrittenOut) -> list[str]:
@@ -41,6 +41,13 @@ def written_out_sentences(outcome: WrittenOut) -> list[str]:
     if outcome.updates:
         lines.append(_("What this school learnt is on the stick too."))
     return [*lines, _("Take the stick out and give it to the courier.")]
+
+
+def _failure(failure: Failure) -> str:
+    words = sentence_of(failure.code, failure.fields)
+    if words != failure.code:
+        return words
+    return _("Something on the stick could not be used (%(code)s); tell the ministry.") % {"code": failure.code}
 
 
 def _refusal(code: str) -> str:

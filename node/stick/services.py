@@ -39,7 +39,7 @@ def trip_begin(*, way: StickTrip.Way, place: Path, now: datetime) -> StickTrip:
     """Return the row of a trip that is about to be made."""
     older = list(StickTrip.objects.values_list("pk", flat=True)[KEPT_TRIPS:])
     StickTrip.objects.filter(pk__in=older).delete()
-    return StickTrip.objects.create(way=way, place=str(place)[:300], started_at=now)
+    return StickTrip.objects.create(way=way, place=str(place), started_at=now)
 
 
 def trip_newest(*, root: Path, now: datetime) -> StickTrip | None:

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from federation.errors import FederationError
 from federation.trust.stick_disk import StickDisk
@@ -43,7 +44,11 @@ def stick(request: HttpRequest) -> HttpResponse:
 def progress(request: HttpRequest) -> HttpResponse:
     """Show how far the newest trip is."""
     _teacher_expect(request)
-    return render(request, "node/stick_trip.html", _trip_context())
+    context = _trip_context()
+    if request.htmx and not context["is_running"]:
+        # What else the page offers has changed with the trip: the school may have enrolled.
+        return HttpResponseClientRefresh()
+    return render(request, "node/stick_trip.html", context)
 
 
 @require_POST
@@ -89,7 +94,8 @@ def _page(request: HttpRequest, *, problem: str = "") -> HttpResponse:
 
 def _trip_context() -> dict[str, object]:
     trip = trip_newest(root=settings.NODE_ROOT, now=timezone.now())
-    return {"trip": trip, "lines": _lines(trip) if trip else []}
+    is_running = trip is not None and trip.status == StickTrip.Status.RUNNING
+    return {"trip": trip, "is_running": is_running, "lines": _lines(trip) if trip else []}
 
 
 def _lines(trip: StickTrip) -> list[str]:

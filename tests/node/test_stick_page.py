@@ -95,6 +95,16 @@ def test_the_bar_shows_how_far_a_trip_is_and_asks_again(desk, stick, root):
     assert 'hx-trigger="every 1s"' in part
 
 
+def test_while_a_stick_is_in_hand_no_other_can_be_chosen_and_the_page_is_drawn_anew_at_the_end(desk, stick, root):
+    made = trip(stick, step="release")
+    with stick_alone(root):
+        assert '<form method="post" action="/stick/start/"' not in desk.get("/stick/").text
+    StickTrip.objects.filter(pk=made.pk).update(status="done", ended_at=NOW, outcome={"failures": []})
+    answer = desk.get("/stick/progress/", headers={"HX-Request": "true"})
+    assert answer.headers["HX-Refresh"] == "true"
+    assert '<form method="post" action="/stick/start/"' in desk.get("/stick/").text
+
+
 def test_a_trip_that_a_power_cut_ended_says_so_and_asks_no_more(desk, stick):
     trip(stick, step="release")
     part = desk.get("/stick/progress/").text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Command(CentreCommand):
                 key=director_key(),
                 actor=ACTOR,
                 now=now,
+                progress=self._heard(),
             )
             text = f"{trip.files} letters for {trip.schools} schools, {trip.bytes_written} bytes of releases written"
         else:
@@ -62,3 +64,16 @@ class Command(CentreCommand):
             "code": trip.code,
         }
         self.answer(document, as_json=options["json"], text=text)
+
+    def _heard(self) -> Callable[[int, int], None]:
+        """Return what prints each tenth of the comparing, and then of the writing, to standard error."""
+        shown = -1
+
+        def heard(done: int, total: int) -> None:
+            nonlocal shown
+            tenth = 10 * done // max(total, 1)
+            if tenth != shown:
+                shown = tenth
+                self.stderr.write(f"{10 * tenth}%")
+
+        return heard

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('way', models.CharField(choices=[('bring_in', 'Bring In'), ('write_out', 'Write Out')], max_length=12)),
-                ('place', models.CharField(max_length=300)),
+                ('place', models.CharField(max_length=4096)),
                 ('status', models.CharField(choices=[('running', 'Running'), ('done', 'Done'), ('failed', 'Failed')], default='running', max_length=12)),
                 ('step', models.CharField(blank=True, max_length=32)),
                 ('bytes_done', models.PositiveBigIntegerField(default=0)),
