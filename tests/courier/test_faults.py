@@ -4,6 +4,7 @@ import errno
 import io
 import shutil
 import zipfile
+from itertools import permutations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -15,7 +16,7 @@ from central.courier.returns_file import returns_open, returns_unzip
 from central.feedback.models import Rating, ReceivedParcel
 from central.feedback.services import parcels_take_in
 from central.releases.services import release_revoke
-from central.rollouts.models import Assignment, AssignmentStatus
+from central.rollouts.models import Assignment, AssignmentStatus, Directive
 from central.rollouts.tick import wave_counts
 from central.schools.models import Node
 from central.schools.services import node_revoke, node_suspend, school_invite
@@ -280,6 +281,29 @@ def test_an_older_stick_is_a_store_of_bytes_for_the_release_that_is_wanted(centr
     outcome = enrolled.bring_in(old)
 
     assert (outcome.is_older, outcome.release_state, codes(outcome)) == (True, "trial", {})
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_sticks_in_any_order_leave_the_school_where_the_newest_leaves_it(
+    centre, enrolled, stick, package, teacher, tmp_path, order
+):
+    sticks = [StickDisk(tmp_path / f"stick-{number}") for number in range(3)]
+    for number, copy in enumerate(sticks):
+        if number == 1:
+            centre.roll_out(centre.publish(package))
+        rate(enrolled, teacher)
+        enrolled.write_out(stick)
+        assert centre.take_in(stick).problems == []
+        centre.clock.tick(hours=1)
+        centre.export(stick)
+        shutil.copytree(stick.place, copy.place)
+
+    outcomes = [enrolled.bring_in(sticks[number]) for number in order]
+
+    assert sum(outcome.ratings_safe for outcome in outcomes) == 3
+    assert all(outcome.failures == () for outcome in outcomes)
+    assert (parcels_waiting(), seen_sequence()) == (0, Directive.objects.get().sequence)
+    assert slots_read(enrolled.root).current == Assignment.objects.get().rollout.release.digest
 
 
 def test_a_stick_past_its_month_brings_receipts_and_installs_nothing(centre, enrolled, stick, package, teacher):
