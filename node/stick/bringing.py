@@ -128,10 +128,9 @@ class BringingIn:
 
     def _metadata_refresh(self) -> TrustedReleases | None:
         """Return the releases to install from, or None where nothing may be installed now."""
-        now = self.bench.clock()
+        now, releases = self.bench.clock(), self._releases(stick_reader(self.disk))
         with self.journal.step("stick-metadata", may_fail=True) as detail:
             self.bench.heard("metadata", 0, 0)
-            releases = self._releases(stick_reader(self.disk))
             try:
                 releases.refresh(now=now)
             except (MetadataRolledBack, MetadataExpired) as older:
@@ -141,8 +140,7 @@ class BringingIn:
                 self.outcome = replace(self.outcome, is_older=True)
                 detail.append(f"older than what is trusted ({older.code})")
             detail.append(f"{len(releases.trusted.releases)} releases trusted")
-            return releases
-        return None
+        return None if "stick-metadata" in self.journal.failures else releases
 
     def _refresh_kept(self, releases: TrustedReleases, now: datetime, older: FederationError) -> None:
         try:
@@ -153,11 +151,12 @@ class BringingIn:
     def _letter_open(self, envelope: bytes | None, trusted: TrustedReleases | None) -> CentreLetter | None:
         if envelope is None:
             return None
+        letter = None
         with self.journal.step("stick-letter", may_fail=True):
             # Receipts count also where the list of releases does not: the director's key is known from before.
             releases = trusted or self._releases(stick_reader(self.disk))
-            return letter_open(envelope, director_key=releases.director_key, reader=key_id(self.key))
-        return None
+            letter = letter_open(envelope, director_key=releases.director_key, reader=key_id(self.key))
+        return None if "stick-letter" in self.journal.failures else letter
 
     def _letter_apply(self, letter: CentreLetter, trusted: TrustedReleases | None, enrolment: Enrolment) -> None:
         self.outcome = replace(self.outcome, has_letter=True, refusal=letter.refusal)

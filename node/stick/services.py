@@ -89,8 +89,9 @@ def stick_write_out(
 
 def outcome_read(trip: StickTrip) -> BroughtIn | WrittenOut:
     """Return what came of a trip that is done."""
-    kind = BroughtIn if trip.way == StickTrip.Way.BRING_IN else WrittenOut
-    return from_plain(kind, trip.outcome)
+    if trip.way == StickTrip.Way.BRING_IN:
+        return from_plain(BroughtIn, trip.outcome)
+    return from_plain(WrittenOut, trip.outcome)
 
 
 def _made(trip: StickTrip, root: Path, clock: Callable[[], datetime], act: Callable[[StickDisk], OutcomeT]) -> OutcomeT:

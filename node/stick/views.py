@@ -45,7 +45,7 @@ def progress(request: HttpRequest) -> HttpResponse:
     """Show how far the newest trip is."""
     _teacher_expect(request)
     context = _trip_context()
-    if request.htmx and not context["is_running"]:
+    if getattr(request, "htmx", False) and not context["is_running"]:
         # What else the page offers has changed with the trip: the school may have enrolled.
         return HttpResponseClientRefresh()
     return render(request, "node/stick_trip.html", context)
