@@ -27,6 +27,7 @@ NODE_ACTOR = "node"
 _TOLD_FIELDS = (
     "last_contact_at",
     "epoch",
+    "checkin_number",
     "running",
     "disk_free_bytes",
     "outbox_depth",
@@ -35,6 +36,7 @@ _TOLD_FIELDS = (
     "variants",
 )
 MAX_DEPTH = 2**31 - 1
+MAX_CHECKIN_NUMBER = 2**62
 
 
 def school_save(*, school: School, now: datetime) -> None:
@@ -151,6 +153,7 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     """Record what a check-in says of the node."""
     node.last_contact_at = now
     node.epoch = checkin.epoch[:64]
+    node.checkin_number = min(max(checkin.number, 0), MAX_CHECKIN_NUMBER)
     node.running = (checkin.running or "")[:64]
     node.disk_free_bytes = checkin.disk_free_bytes
     node.outbox_depth = min(max(checkin.outbox_depth, 0), MAX_DEPTH)

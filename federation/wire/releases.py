@@ -121,6 +121,8 @@ class CheckIn:
     """As measured for this check-in."""
     variants: Mapping[str, str]
     """By its digest, in which form each base of several forms lies on this disk."""
+    number: int
+    """Grows with each check-in of the node within its epoch, by link and by stick; tells which of two is newer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,11 @@ At night it also starts the learning in another process, one at a time. It never
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +27,8 @@ from node.rounds.services import training_is_due
 from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
 from node.sync.client import CentreClient
 from node.sync.enrol import enrolment_read
-from node.sync.errors import CentreUnreachable, NotEnrolled
+from node.sync.errors import CentreUnreachable, CentreWithoutAddress, NotEnrolled
+from node.sync.locks import contact_alone
 from node.sync.rotation import key_rotate
 from node.sync.services import Contact, ContactReport, ContactTimes
 from node.sync.tls import Pin
@@ -55,7 +54,7 @@ def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTim
     Raises:
         FederationError: as `Contact.hold`.
     """
-    with sole_contact(root):
+    with contact_alone(root):
         http, counter = http_client(pin=pin_read(root))
         with http:
             return Contact(root=root, http=http, counter=counter, clock=clock, times=times).hold()
@@ -65,12 +64,14 @@ def key_change(*, root: Path) -> str:
     """Return the id of the new key by which the centre knows this node from now on.
 
     Raises:
-        FederationError: as `key_rotate`; NotEnrolled.
+        FederationError: as `key_rotate`; NotEnrolled, CentreWithoutAddress.
     """
-    with sole_contact(root):
+    with contact_alone(root):
         http, _counter = http_client(pin=pin_read(root))
         with http:
             enrolment = enrolment_read(root)
+            if not enrolment.central_url:
+                raise CentreWithoutAddress(school=enrolment.school)
             client = CentreClient(http=http, base_url=enrolment.central_url)
             return key_rotate(root=root, enrolment=enrolment, client=client)
 
@@ -111,7 +112,7 @@ def contacts_hold(
 def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> _Tried:
     try:
         report = contact_once(root=root, clock=clock, times=times)
-    except NotEnrolled:
+    except (NotEnrolled, CentreWithoutAddress):
         return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
     except FederationError as error:
         _log.warning("no contact: %s", error)
@@ -147,11 +148,3 @@ def _train_at_night(
         return None
     # Lowest priority: a pupil who asks at night must not wait for it.
     return subprocess.Popen(["nice", "-n", "19", *command_argv("train")], env=child_environment(root))
-
-
-@contextmanager
-def sole_contact(root: Path) -> Iterator[None]:
-    """Hold the block while no other process of this node is in contact."""
-    with (root / "sync.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

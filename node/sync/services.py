@@ -30,11 +30,11 @@ from federation.trust.envelopes import (
 )
 from federation.trust.errors import DirectorUnknown
 from federation.trust.fetch import disk_free_bytes
-from federation.trust.keys import VerifyingKey, key_id
+from federation.trust.keys import NodeKey, VerifyingKey, key_id
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import canonical_bytes
 from federation.wire.enrolment import Session, SessionRequest, SignedTime
-from federation.wire.feedback import ParcelBatch
+from federation.wire.feedback import Parcel, ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
 from node.installed.disk import variants_present
@@ -50,8 +50,10 @@ from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
+from node.sync.errors import CentreWithoutAddress
 from node.sync.journal import Journal
-from node.sync.models import SeenAssignment
+from node.sync.locks import is_stick_waiting
+from node.sync.models import CheckInCount, SeenAssignment
 from node.sync.rotation import is_rotation_under_way, key_rotate
 from node.sync.transport import CountingTransport
 
@@ -96,12 +98,15 @@ class Contact:
 
         Raises:
             NotEnrolled: the node has no centre yet.
+            CentreWithoutAddress: it trades by USB stick alone.
             KeyUnreadable: its key is gone.
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
         self.gauges = gauges
         self.centre_clock = CentreClock(clock)
         self.enrolment = enrolment_read(root)
+        if not self.enrolment.central_url:
+            raise CentreWithoutAddress(school=self.enrolment.school)
         self.key = node_key(root)
         self.client = CentreClient(http=http, base_url=self.enrolment.central_url)
         self.trusted = TrustedReleases(root=root / "tuf", base_url=self.enrolment.central_url, client=http)
@@ -135,10 +140,12 @@ class Contact:
 
     def check_in(self) -> CheckInAnswer:
         """Return the centre's answer to one check-in, with what it says of parcels and updates taken in."""
-        epoch = epoch_name()
-        answer = self.client.check_in(self._check_in_document(epoch))
+        document = check_in_document(
+            root=self.root, node_id=self.enrolment.node_id, gauges=self.gauges, now=self.clock()
+        )
+        answer = self.client.check_in(document)
         parcels_acknowledge(
-            epoch=epoch, acknowledged_seq=answer.acknowledged_seq, event_id=answer.acknowledged_event_id
+            epoch=document.epoch, acknowledged_seq=answer.acknowledged_seq, event_id=answer.acknowledged_event_id
         )
         for receipt in answer.update_receipts:
             update_receive_receipt(receipt=receipt, root=self.root)
@@ -196,28 +203,12 @@ class Contact:
         with self.journal.step(name):
             return self.check_in()
 
-    def _check_in_document(self, epoch: str) -> CheckIn:
-        return CheckIn(
-            node_id=self.enrolment.node_id,
-            epoch=epoch,
-            sent_at=self.clock(),
-            running=running_digest(slots_read(self.root)),
-            installs=install_reports(root=self.root, now=self.clock()),
-            disk_free_bytes=disk_free_bytes(self.root),
-            outbox_depth=parcels_waiting(),
-            capabilities=capabilities(self.root),
-            hardware=self.gauges.hardware(self.root),
-            variants=variants_present(self.root),
-        )
-
     def _parcels_send(self) -> None:
         with self.journal.step("parcels", may_fail=True) as detail:
             epoch = epoch_name()
             while due := parcels_due(limit=PARCELS_IN_A_BATCH):
-                batch = ParcelBatch(node_id=self.enrolment.node_id, epoch=epoch, parcels=due)
-                receipt = self.client.parcels_send(
-                    envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=self.key)
-                )
+                envelope = batch_envelope(node_id=self.enrolment.node_id, epoch=epoch, parcels=due, key=self.key)
+                receipt = self.client.parcels_send(envelope)
                 safe = parcels_acknowledge(
                     epoch=receipt.epoch, acknowledged_seq=receipt.acknowledged_seq, quarantined=receipt.quarantined
                 )
@@ -269,22 +260,13 @@ class Contact:
                 gauges=self.gauges,
                 source=HttpBlobSource(client=self.http, base_url=self.enrolment.central_url),
                 clock=self.clock,
+                should_stop=lambda: is_stick_waiting(self.root),
             )
             detail.append(state.value)
             if state is InstallState.TRIAL:
-                detail.append(self._trial_await())
+                detail.append(trial_await(root=self.root, times=self.times))
             superseded_remove(root=self.root)
         return install_reports(root=self.root, now=self.clock()) != before
-
-    def _trial_await(self) -> str:
-        """Wait for the engine's word on the release on trial; without an engine it stays on trial until one starts."""
-        until = time.monotonic() + self.times.trial_seconds
-        socket_path = engine_socket_path(self.root)
-        while slots_read(self.root).phase is Phase.TRIAL and time.monotonic() < until:
-            if not socket_path.exists():
-                break
-            time.sleep(self.times.poll_seconds)
-        return slots_read(self.root).phase.value
 
     def _update_deliver(self) -> int:
         """Return the seconds after which another contact could hand in what this one could not, or 0."""
@@ -300,6 +282,49 @@ class Contact:
             )
             detail.append(word)
         return retry_seconds
+
+
+def check_in_document(*, root: Path, node_id: str, gauges: Gauges, now: datetime) -> CheckIn:
+    """Return all that the node has to say now; each one has a higher number than those before."""
+    return CheckIn(
+        node_id=node_id,
+        epoch=epoch_name(),
+        sent_at=now,
+        running=running_digest(slots_read(root)),
+        installs=install_reports(root=root, now=now),
+        disk_free_bytes=disk_free_bytes(root),
+        outbox_depth=parcels_waiting(),
+        capabilities=capabilities(root),
+        hardware=gauges.hardware(root),
+        variants=variants_present(root),
+        number=checkin_number_next(),
+    )
+
+
+@transaction.atomic
+def checkin_number_next() -> int:
+    """Return the number of a new check-in; it is used up even if the check-in never arrives."""
+    count, _ = CheckInCount.objects.select_for_update().get_or_create(is_only=True)
+    count.number += 1
+    count.save(update_fields=["number"])
+    return count.number
+
+
+def batch_envelope(*, node_id: str, epoch: str, parcels: tuple[Parcel, ...], key: NodeKey) -> bytes:
+    """Return a batch as it goes to the centre, by link or by stick."""
+    batch = ParcelBatch(node_id=node_id, epoch=epoch, parcels=parcels)
+    return envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=key)
+
+
+def trial_await(*, root: Path, times: ContactTimes) -> str:
+    """Wait for the engine's word on the release on trial; without an engine it stays on trial until one starts."""
+    until = time.monotonic() + times.trial_seconds
+    socket_path = engine_socket_path(root)
+    while slots_read(root).phase is Phase.TRIAL and time.monotonic() < until:
+        if not socket_path.exists():
+            break
+        time.sleep(times.poll_seconds)
+    return slots_read(root).phase.value
 
 
 def running_digest(slots: Slots) -> str | None:

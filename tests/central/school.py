@@ -151,4 +151,5 @@ def check_in_of(school, *reports):
         capabilities=school.capabilities,
         hardware=school.hardware,
         variants=school.variants,
+        number=1,
     )
