@@ -22,7 +22,15 @@ from federation.trust.key_files import (
     key_file_look,
     public_file_read,
 )
-from federation.trust.keys import KeyUnreadable, key_id, node_key_create, node_key_load, public_key_load, public_pem
+from federation.trust.keys import (
+    KeyUnreadable,
+    VerifyingKey,
+    key_id,
+    node_key_create,
+    node_key_load,
+    public_key_load,
+    public_pem,
+)
 from federation.trust.tuf_changes import (
     ISSUED_AT_FIELD,
     ONLINE_LIFETIME,
@@ -219,7 +227,7 @@ def signatures_missing(waiting: tuple[Waiting, ...]) -> SignaturesMissing:
     return SignaturesMissing(roles=", ".join(f"{each.role} {each.version}" for each in waiting))
 
 
-def _key_make(path: Path) -> PublicKey:
+def _key_make(path: Path) -> VerifyingKey:
     return (key_file_look(path) if path.exists() else key_file_create(path)).public
 
 
@@ -227,13 +235,13 @@ def _courier_make(path: Path) -> str:
     return public_pem(node_key_load(path) if path.exists() else node_key_create(path))
 
 
-def _offline_public(keys: Path, name: str, public: Path | None) -> PublicKey:
+def _offline_public(keys: Path, name: str, public: Path | None) -> VerifyingKey:
     if public is None:
         return _key_make(offline_key_path(keys, name))
     return public_file_read(public / f"{name}{PUBLIC_SUFFIX}")
 
 
-def _first_root(offline: dict[str, PublicKey], online: dict[str, PublicKey], now: datetime) -> Root:
+def _first_root(offline: dict[str, VerifyingKey], online: dict[str, VerifyingKey], now: datetime) -> Root:
     root = Root(version=1, expires=expiry(now, ONLINE_LIFETIME), consistent_snapshot=True)
     if len({key_id(public) for public in offline.values()}) < len(offline):
         raise KeyUnreadable(path=", ".join(offline), problem="one key under two names")

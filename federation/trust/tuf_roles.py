@@ -100,7 +100,7 @@ def roles_read(*, root: Path, keys: Path) -> tuple[RoleState, ...]:
         Snapshot.type: files.published_snapshot().signed,
         Timestamp.type: files.published_timestamp().signed,
     }
-    at_hand = {file.key_id: file for file in (*key_files_find(keys), *courier_files_find(keys))}
+    at_hand = {file.key_id: file for file in keys_at_hand(keys)}
     states = []
     for name, metadata in signed.items():
         role = published.signed.roles[name]
@@ -120,6 +120,11 @@ def roles_read(*, root: Path, keys: Path) -> tuple[RoleState, ...]:
             RoleState(role=name, threshold=1, version=targets.version, expires_at=targets.expires, keys=keyed)
         )
     return tuple(states)
+
+
+def keys_at_hand(keys: Path) -> tuple[KeyFile, ...]:
+    """Return every private key under `keys`, of whichever role."""
+    return (*key_files_find(keys), *courier_files_find(keys))
 
 
 def changes_waiting(*, root: Path) -> tuple[Waiting, ...]:

@@ -19,12 +19,14 @@ from django.utils import timezone
 from central.disk import centre_disk
 from central.releases.models import Release
 from central.releases.services import release_built, release_sign
+from central.releases.variants import BuiltPackage
 from central.rollouts.services import rollout_approve, rollout_create, rollout_submit
 from central.rollouts.tick import rollouts_advance
 from central.rollouts.wave_spec import wave_spec_read
 now, disk = timezone.now(), centre_disk()
 release = Release.objects.create(kind="base", version=1, title="t", status="building", created_by="t", created_at=now)
-release_built(release=release, folder=Path({folder!r}), card={{}}, disk=disk, now=now)
+package = BuiltPackage(folder=Path({folder!r}), card={{}})
+release_built(release=release, packages=[package], disk=disk, now=now)
 Release.objects.filter(pk=release.pk).update(status="awaiting_signature")
 release.refresh_from_db()
 release_sign(release=release, disk=disk, actor="t", now=now)
