@@ -23,6 +23,8 @@ SIDEBAR: dict[str, Any] = {
                 _entry(_("Schools"), "school", "schools_school"),
                 _entry(_("School PCs"), "computer", "schools_node"),
                 _entry(_("Claim codes"), "key", "schools_claimcode"),
+                _entry(_("USB sticks"), "usb", "courier_trip"),
+                _entry(_("Refused requests"), "block", "courier_refusedrequest"),
             ],
         },
         {

@@ -4,7 +4,8 @@ SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENT
 SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
 SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
 SORO_CENTRAL_BLOBS (s3://bucket/prefix), SORO_CENTRAL_S3_ENDPOINT, SORO_CENTRAL_BLOBS_ACCEL (nginx's internal address),
-SORO_CENTRAL_DEBUG, SORO_CENTRAL_PROXIES (how many proxies in front name the client's address; default 0),
+SORO_CENTRAL_STICKS (further folders for USB sticks, colon-separated), SORO_CENTRAL_DEBUG, SORO_CENTRAL_PROXIES (how
+many proxies in front name the client's address; default 0),
 SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower), SORO_CENTRAL_ADDRESS (under which
 schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the private authority that vouches for
 the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid claim code is enough; `manual`:
@@ -48,6 +49,7 @@ INSTALLED_APPS = [
     "central.feedback",
     "central.training",
     "central.rollouts",
+    "central.courier",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -142,6 +144,8 @@ BLOBS_ADDRESS: str = os.environ.get("SORO_CENTRAL_BLOBS", "")
 S3_ENDPOINT: str = os.environ.get("SORO_CENTRAL_S3_ENDPOINT", "")
 # The internal address under which nginx finds the blobs' folder, such as /_blobs/; empty: the centre sends the bytes.
 BLOBS_ACCEL: str = os.environ.get("SORO_CENTRAL_BLOBS_ACCEL", "")
+# Folders beside the mounted removable media in which a stick may lie.
+STICK_FOLDERS: list[Path] = [Path(name) for name in os.environ.get("SORO_CENTRAL_STICKS", "").split(os.pathsep) if name]
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
 LEASE_CAP: int = 100

@@ -46,6 +46,21 @@ SENTENCES: Mapping[str, str] = {
     "nonce_unknown": _("The challenge is used up or too old; ask for a new one."),
     "session_unknown": _("The session has ended; open a new one."),
     "session_missing": _("This address needs an open session; open one first."),
+    # USB sticks.
+    "stick_unknown": _("There is no USB stick or ZIP file of one at %(place)s; check the path, or write one first."),
+    "stick_full": _(
+        "The stick is full: %(needed_bytes)s bytes are needed, %(free_bytes)s are free; make room or take another."
+    ),
+    "stick_forbidden": _("The stick at %(place)s is write-protected or not this user's; change that or take another."),
+    "stick_gone": _(
+        "The stick was pulled out or does not answer; put it in again and repeat: it goes on where it was."
+    ),
+    "stick_crowded": _("The stick holds far more files than it should; take another."),
+    "letter_too_long": _("A file is far too long and was not read; the school writes it again on the next stick."),
+    "letter_unreadable": _(
+        "A file is damaged, or sealed to another centre, and was not read; "
+        "the school writes it again on the next stick."
+    ),
     # People at the centre.
     "status_move_illegal": _("%(entity)s cannot go from %(old)s to %(new)s; look at its present status."),
     "status_conflict": _("Somebody changed %(entity)s at the same moment; reload the page and look again."),

@@ -5,6 +5,8 @@ Codes without a sentence here still end in a readable line, so that no door ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -84,6 +86,60 @@ SENTENCES: dict[str, str | Promise] = {
     "queue_too_long": gettext_lazy("Too many questions are waiting; try again later."),
     "prompt_too_long": gettext_lazy("The question is too long for this model. Please shorten it."),
 }
+SENTENCES |= {
+    "stick_unknown": gettext_lazy(
+        "There is no stick from the ministry at %(place)s; put the courier's stick in, wait a moment and try again."
+    ),
+    "stick_full": gettext_lazy(
+        "The stick is full: %(needed_bytes)s bytes are needed and %(free_bytes)s are free. "
+        "Make room on it or take another."
+    ),
+    "stick_forbidden": gettext_lazy(
+        "The stick cannot be used: it is write-protected, or this program may not use it. Move the small switch on it, "
+        "or ask whoever looks after this PC."
+    ),
+    "stick_gone": gettext_lazy(
+        "The stick was pulled out or does not answer. Put it in again and start once more: nothing is lost."
+    ),
+    "stick_cut": gettext_lazy("The work was cut off. Put the stick in again and start once more: nothing is lost."),
+    "stick_crowded": gettext_lazy("The stick holds far more files than it should; ask the courier for another."),
+    "letter_too_long": gettext_lazy("A file on the stick is far too long and was not read; ask for another stick."),
+    "letter_unreadable": gettext_lazy(
+        "The letter for this school on the stick is damaged and was not read; ask for another stick."
+    ),
+    "letter_of_other_reader": gettext_lazy(
+        "The letter on the stick was written to another PC and was not read. Tell the ministry."
+    ),
+    "bad_signature": gettext_lazy(
+        "Something on the stick is not from the ministry and was refused. Tell the ministry."
+    ),
+    "metadata_rolled_back": gettext_lazy("The list of releases is older than the one that is known here."),
+    "metadata_unsigned": gettext_lazy(
+        "The list of releases on the stick is not signed by the ministry and was refused. Tell the ministry."
+    ),
+    "metadata_damaged": gettext_lazy(
+        "The list of releases on the stick is damaged; ask the courier for another stick."
+    ),
+    "metadata_unreachable": gettext_lazy(
+        "The list of releases on the stick is not complete; ask the courier for another stick."
+    ),
+    "blob_unavailable": gettext_lazy(
+        "The stick does not hold the whole new model; what it has was taken, and the next stick brings the rest."
+    ),
+    "link_lost": gettext_lazy(
+        "The stick was pulled out while the model was read. Put it in again and start once more: "
+        "it goes on where it was."
+    ),
+    "courier_unknown": gettext_lazy(
+        "This PC does not know yet whom to write to; bring a stick from the ministry in first."
+    ),
+    "contact_under_way": gettext_lazy(
+        "This PC is busy with the centre or with another stick; try again in a few minutes."
+    ),
+    "centre_without_address": gettext_lazy(
+        "This school trades with the centre by USB stick alone; there is no address to call."
+    ),
+}
 CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
@@ -117,11 +173,14 @@ class _Fields(dict[str, object]):
 
 def error_sentence(error: FederationError) -> str:
     """Return the sentence for `error` in the active language."""
-    reasons = REASONS.get(error.code, {})
-    sentence = reasons.get(str(error.fields.get("reason"))) or SENTENCES.get(error.code)
-    if sentence is not None:
-        return str(sentence) % _Fields(error.fields)
-    return f"{_family(error)} ({error})"
+    words = sentence_of(error.code, error.fields)
+    return words if words != error.code else f"{_family(error)} ({error})"
+
+
+def sentence_of(code: str, fields: Mapping[str, object]) -> str:
+    """Return the sentence for `code` with `fields` filled in; the bare code where there is none for it."""
+    sentence = REASONS.get(code, {}).get(str(fields.get("reason"))) or SENTENCES.get(code)
+    return code if sentence is None else str(sentence) % _Fields(fields)
 
 
 def code_sentence(code: str) -> str:

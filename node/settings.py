@@ -2,7 +2,8 @@
 
 Environment: SORO_NODE_ROOT (directory, default var/node), SORO_NODE_HOSTS (comma-separated names under which the
 page is reached; default any, because a school's network names its PCs as it likes), SORO_NODE_TRAINS_AT_NIGHT (0: only
-`node train` starts the learning), SORO_NODE_DEBUG (1 in development).
+`node train` starts the learning), SORO_NODE_STICKS (further folders for USB sticks, colon-separated), SORO_NODE_DEBUG
+(1 in development).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from node.root import root_find, secret_read
 
 NODE_ROOT = root_find(argv=sys.argv, environ=os.environ)
 NODE_PACKAGE = Path(__file__).parent
+
+# Folders beside the mounted removable media in which a stick may lie, for a PC that mounts it elsewhere.
+NODE_STICK_FOLDERS = [Path(name) for name in os.environ.get("SORO_NODE_STICKS", "").split(os.pathsep) if name]
 
 NODE_TRAINS_AT_NIGHT = os.environ.get("SORO_NODE_TRAINS_AT_NIGHT", "1") == "1"
 
@@ -42,6 +46,7 @@ INSTALLED_APPS = [
     "node.ratings",
     "node.rounds",
     "node.sync",
+    "node.stick",
 ]
 
 MIDDLEWARE = [

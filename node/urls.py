@@ -11,6 +11,7 @@ from node.chat import key_views, openai_api
 from node.chat import views as chat
 from node.ratings import views as ratings
 from node.rounds import views as rounds
+from node.stick import views as stick_views
 from node.sync import link_views
 from node.sync import views as sync
 
@@ -30,6 +31,9 @@ urlpatterns = [
     path("status/", views.status, name="status"),
     path("link/", link_views.link, name="link"),
     path("enrol/", sync.enrol, name="enrol"),
+    path("stick/", stick_views.stick, name="stick"),
+    path("stick/progress/", stick_views.progress, name="stick-progress"),
+    path("stick/start/", stick_views.start, name="stick-start"),
     path("keys/", key_views.keys, name="keys"),
     path("keys/<int:number>/revoke/", key_views.revoke, name="key-revoke"),
     path("v1/chat/completions", openai_api.chat_completions, name="chat-completions"),

@@ -30,20 +30,53 @@ def checkin_take(
     Raises:
         NodeMismatch: the check-in names another node; nothing is recorded.
     """
+    checkin_record(node=node, checkin=checkin, now=now)
+    assignment = assignment_for(node=node, key=key, now=now, seen_sequence=checkin.assignment_sequence)
+    return checkin_answer(
+        node=node,
+        assignment=None if sha256_hex(assignment) == checkin.assignment_sha256 else assignment,
+        key=key,
+        next_checkin_seconds=next_checkin_seconds,
+        now=now,
+        said=checkin,
+    )
+
+
+def checkin_record(*, node: Node, checkin: CheckIn, now: datetime) -> None:
+    """Record all that `checkin` says.
+
+    Raises:
+        NodeMismatch: the check-in names another node; nothing is recorded.
+    """
     node_expect(node=node, node_id=checkin.node_id)
     epoch_hear(node=node, epoch=checkin.epoch[:64], now=now)
     node_touch(node=node, checkin=checkin, now=now)
     install_reports_take_in(node=node, reports=checkin.installs, now=now)
     late_node_join(node=node, now=now)
-    assignment = assignment_for(node=node, key=key, now=now, seen_sequence=checkin.assignment_sequence)
-    safe = acknowledgement(node=node, epoch=checkin.epoch, heard_seq=checkin.acknowledged_seq)
+
+
+def checkin_answer(
+    *,
+    node: Node,
+    assignment: bytes | None,
+    key: DirectorKey,
+    next_checkin_seconds: int,
+    now: datetime,
+    said: CheckIn | None = None,
+) -> CheckInAnswer:
+    """Return what the centre has to say to `node`, with the director's word `assignment`.
+
+    What `said` shows that the node has already is left out; without it, as in a letter, nothing is.
+    """
+    epoch, heard_seq = (said.epoch, said.acknowledged_seq) if said else (node.epoch, 0)
+    safe = acknowledgement(node=node, epoch=epoch, heard_seq=heard_seq)
     return CheckInAnswer(
         server_time=now,
         next_checkin_seconds=next_checkin_seconds,
-        assignment=None if sha256_hex(assignment) == checkin.assignment_sha256 else assignment,
-        round_plan=plan_envelope_for(node=node, key=key, now=now, held_plan_id=checkin.plan_id),
+        assignment=assignment,
+        round_plan=plan_envelope_for(node=node, key=key, now=now, held_plan_id=said.plan_id if said else ""),
         acknowledged_seq=safe.seq,
-        update_receipts=receipts_for(node=node, digests=checkin.updates_waiting),
+        update_receipts=receipts_for(node=node, digests=said.updates_waiting if said else None),
         acknowledged_event=safe.event_id,
         metadata_version=metadata_version(),
         next_checkin_spread_seconds=next_checkin_seconds // SPREAD_PART,

@@ -36,6 +36,12 @@ def epoch_hear(*, node: Node, epoch: str, now: datetime) -> None:
             )
 
 
+def epochs_heard(*, node: Node) -> frozenset[str]:
+    """Return every epoch that a check-in of `node` has named; each but the last is over."""
+    heard = OutboxCursor.objects.filter(node=node, checked_in_at__isnull=False)
+    return frozenset(heard.values_list("epoch", flat=True))
+
+
 def alarm_raise(
     *,
     node: Node,

@@ -37,6 +37,7 @@ MAX_NAME = 64
 MAX_SEQ = 2**62
 MAX_REVISION = 2**30
 MAX_SUBJECT = 120
+QUARANTINED_TOLD = 500
 
 
 class ParcelNameInvalid(WireError):
@@ -100,6 +101,16 @@ def acknowledgement(*, node: Node, epoch: str, heard_seq: int) -> Acknowledgemen
         event_id=newest.event_id,
         quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in said),
     )
+
+
+def quarantined_of(*, node: Node, epoch: str) -> tuple[Quarantined, ...]:
+    """Return the newest parcels of the epoch that wait for a human, in order."""
+    kept_aside = ReceivedParcel.objects.filter(node=node, epoch=epoch).exclude(code="").order_by("-seq")
+    codes = dict(kept_aside.values_list("seq", "code")[:QUARANTINED_TOLD])
+    conflicts = CloneAlarm.objects.filter(node=node, epoch=epoch, sign=CloneSign.SAME_NUMBER)
+    alarms = conflicts.order_by("-seq").values_list("seq", flat=True)
+    codes |= dict.fromkeys(alarms[:QUARANTINED_TOLD], CLONE_SUSPECTED)
+    return tuple(Quarantined(seq=seq, code=code) for seq, code in sorted(codes.items()))
 
 
 def _judge_names(batch: ParcelBatch) -> None:

@@ -14,11 +14,11 @@ from collections.abc import AsyncIterator, Iterator
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
     HttpResponseNotAllowed,
-    HttpResponseNotFound,
     HttpResponseNotModified,
     StreamingHttpResponse,
 )
@@ -39,12 +39,15 @@ def blob_response(request: HttpRequest, store: BlobStore, sha256: str, *, accel:
 
     `accel` is the internal address under which a web server in front finds the same files, and then sends the bytes,
     ranges included, by itself. Source: nginx, X-Accel-Redirect.
+
+    Raises:
+        Http404: there is none.
     """
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
     size_bytes = store.size_bytes(sha256)
     if size_bytes is None:
-        return HttpResponseNotFound()
+        raise Http404
     return _with_headers(_conditional_response(request, store, sha256, size_bytes, accel), f'"{sha256}"')
 
 

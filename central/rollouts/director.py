@@ -5,6 +5,7 @@ A word that an earlier director's key has signed is said anew: nodes believe the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -29,6 +30,7 @@ from federation.trust.envelopes import ASSIGNMENT, envelope_key_ids, envelope_se
 from federation.trust.keys import DirectorKey, key_id
 from federation.wire.canonical import canonical_bytes
 from federation.wire.releases import Assignment as AssignmentDocument
+from federation.wire.releases import InstallReport
 
 ACTOR = "centre"
 MAX_SEQUENCE = 2**62
@@ -69,18 +71,48 @@ def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence
         assignment = _newest_assignment(node)
         word = _word_for(node, assignment)
         directive = _directive_keep(node, word, key, now, min(seen_sequence, MAX_SEQUENCE))
-        if assignment is not None and word.release and assignment.status == AssignmentStatus.PENDING:
-            status_move(
-                assignment,
-                to=AssignmentStatus.OFFERED,
-                actor=ACTOR,
-                now=now,
-                sequence=directive.sequence,
-                variant=word.variant,
-                offered_at=now,
-                previous_release=node.running,
-            )
+        if assignment is not None and directive.release and assignment.status == AssignmentStatus.PENDING:
+            _offer(assignment, directive, directive.sequence, now)
     return bytes(directive.envelope)
+
+
+def assignment_word(*, node: Node, key: DirectorKey, now: datetime) -> Directive:
+    """Return the director's signed word to `node`, which may never arrive: nothing counts as offered by it."""
+    with transaction.atomic():
+        Node.objects.select_for_update().get(pk=node.pk)
+        return _directive_keep(node, _word_for(node, _newest_assignment(node)), key, now)
+
+
+def assignment_heard(*, node: Node, reports: Sequence[InstallReport], now: datetime) -> None:
+    """Let a pending assignment count as offered, if a report on its release proves that the node has heard of it.
+
+    Called before anything else of the node's check-in is recorded: `node.running` is still what it ran before.
+    """
+    with transaction.atomic():
+        directive = Directive.objects.filter(node=node).first()
+        assignment = _newest_assignment(node)
+        if directive is None or assignment is None or assignment.status != AssignmentStatus.PENDING:
+            return
+        heard = [
+            report.sequence
+            for report in reports
+            if report.release == assignment.rollout.release.digest and 1 <= report.sequence <= directive.sequence
+        ]
+        if heard:
+            _offer(assignment, directive, min(heard), now)
+
+
+def _offer(assignment: Assignment, directive: Directive, sequence: int, now: datetime) -> None:
+    status_move(
+        assignment,
+        to=AssignmentStatus.OFFERED,
+        actor=ACTOR,
+        now=now,
+        sequence=sequence,
+        variant=directive.variant,
+        offered_at=now,
+        previous_release=assignment.node.running,
+    )
 
 
 def _newest_assignment(node: Node) -> Assignment | None:
@@ -122,7 +154,7 @@ def _why_nothing_newer(node: Node, after: int) -> str:
     return "rollout_paused" if rollout.status == RolloutStatus.PAUSED else "wave_not_open"
 
 
-def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, seen_sequence: int) -> Directive:
+def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> Directive:
     held = Directive.objects.filter(node=node).first()
     is_signed = held is not None and key_id(key) in envelope_key_ids(bytes(held.envelope))
     if held is not None and is_signed and word == _word_of(held) and held.sequence >= seen_sequence:

@@ -12,9 +12,10 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -87,7 +88,7 @@ class SchoolAdmin(ModelAdmin):
     list_filter = ("region", "district", "is_preregistered", PcFilter)
     search_fields = ("name", "region", "district")
     fields = ("name", "region", "district", "is_preregistered")
-    actions = ("invite", "print_sheets")
+    actions = ("invite", "print_sheets", "write_stick")
     actions_list = ("import_list",)
 
     def save_model(self, request: HttpRequest, obj: School, form: ModelForm[School], change: bool) -> None:
@@ -146,6 +147,12 @@ class SchoolAdmin(ModelAdmin):
         text = gettext("%(added)s schools are new, %(changed)s changed, %(unchanged)s as before.")
         messages.success(request, text % asdict(taken))
         return True
+
+    @admin.action(description=_("Write a USB stick for these schools"))
+    def write_stick(self, request: HttpRequest, queryset: QuerySet[School]) -> HttpResponseRedirect:
+        """Go on to the page that writes sticks, with these schools chosen."""
+        chosen = ",".join(str(school.pk) for school in queryset)
+        return HttpResponseRedirect(f"{reverse('admin:courier_trip_write')}?schools={chosen}")
 
 
 @admin.register(Node)

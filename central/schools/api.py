@@ -12,15 +12,12 @@ from rest_framework.views import APIView
 
 from central.http import body_read, document_answer, document_read
 from central.schools.authority import authority_certificates
-from central.schools.fleet import fleet_of_centre
+from central.schools.enrolment import enrolment_answer, enrolment_open
 from central.schools.keys import node_key_rotate
 from central.schools.services import node_enrol
 from central.schools.sessions import nonce_issue, session_open
 from central.trust_root import director_key, root_metadata_read
-from federation.trust.envelopes import ENROLMENT, envelope_open, envelope_payload_unverified
-from federation.trust.keys import public_key_load
-from federation.wire.canonical import parse
-from federation.wire.enrolment import Authority, EnrolmentAnswer, EnrolmentRequest, NonceRequest, ServerTime
+from federation.wire.enrolment import Authority, NonceRequest, ServerTime
 
 
 class OpenView(APIView):
@@ -54,22 +51,11 @@ class EnrolmentView(OpenView):
 
     def post(self, request: Request) -> Response:
         """Turn a claim code and a key, signed by that key, into a node."""
-        envelope = body_read(request)
-        claimed = parse(EnrolmentRequest, envelope_payload_unverified(envelope, kind=ENROLMENT))
-        key = public_key_load(claimed.public_key)
-        enrolment = parse(EnrolmentRequest, envelope_open(envelope, kind=ENROLMENT, key=key))
-        root_metadata = root_metadata_read()
-        now = timezone.now()
+        enrolment, now = enrolment_open(body_read(request)), timezone.now()
+        # Without keys there is no answer, and a claim code must not be used up for none.
+        root_metadata_read()
         node = node_enrol(request=enrolment, now=now, waits_for_approval=settings.NODES_WAIT_FOR_APPROVAL)
-        answer = EnrolmentAnswer(
-            node_id=str(node.id),
-            school=node.school.name,
-            root_metadata=root_metadata,
-            fleet=fleet_of_centre(),
-            server_time=now,
-            status=node.status,
-        )
-        return document_answer(answer, status=201)
+        return document_answer(enrolment_answer(node=node, now=now), status=201)
 
 
 class KeyView(OpenView):

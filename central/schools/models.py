@@ -87,6 +87,7 @@ class Node(HasStatus):
     claimed_at = models.DateTimeField(_("claimed"), null=True, blank=True)
     last_contact_at = models.DateTimeField(_("last contact"), null=True, blank=True)
     epoch = models.CharField(_("outbox epoch"), max_length=64, blank=True)
+    checkin_number = models.PositiveBigIntegerField(_("number of the last check-in"), default=0)
     running = models.CharField(_("running release"), max_length=64, blank=True)
     disk_free_bytes = models.BigIntegerField(_("free disk, bytes"), null=True, blank=True)
     outbox_depth = models.PositiveIntegerField(_("waiting parcels"), default=0)

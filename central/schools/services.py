@@ -29,6 +29,7 @@ MAX_PROBLEMS = 20
 CHECKIN_FIELDS = (
     "last_contact_at",
     "epoch",
+    "checkin_number",
     "running",
     "disk_free_bytes",
     "outbox_depth",
@@ -38,6 +39,7 @@ CHECKIN_FIELDS = (
     "problems",
     "clock_ahead_seconds",
 )
+MAX_CHECKIN_NUMBER = 2**62
 
 
 def school_save(*, school: School, now: datetime) -> None:
@@ -154,6 +156,7 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     """Record what a check-in says of the node."""
     node.last_contact_at = now
     node.epoch = checkin.epoch[:64]
+    node.checkin_number = min(max(checkin.number, 0), MAX_CHECKIN_NUMBER)
     node.running = (checkin.running or "")[:64]
     node.disk_free_bytes = checkin.disk_free_bytes
     node.outbox_depth = min(max(checkin.outbox_depth, 0), MAX_DEPTH)

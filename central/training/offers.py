@@ -25,10 +25,15 @@ def plan_envelope_for(*, node: Node, key: DirectorKey, now: datetime, held_plan_
     return plan_envelope(round_=round_, key=key) if round_ is not None and round_.plan_id != held_plan_id else None
 
 
-def receipts_for(*, node: Node, digests: Sequence[str]) -> tuple[UpdateReceipt, ...]:
-    """Return the receipts of those of the node's updates that it still waits for; it drops one only on its receipt."""
-    judged = Update.objects.filter(node=node, digest__in=digests[:RECEIPTS])
-    newest = judged.select_related("round").order_by("-pk")
+def receipts_for(*, node: Node, digests: Sequence[str] | None) -> tuple[UpdateReceipt, ...]:
+    """Return the receipts of the updates `digests` on which the node still waits, or of its newest where it cannot say.
+
+    It drops an update only on its receipt.
+    """
+    judged = Update.objects.filter(node=node)
+    if digests is not None:
+        judged = judged.filter(digest__in=digests[:RECEIPTS])
+    newest = judged.select_related("round").order_by("-pk")[:RECEIPTS]
     return tuple(
         UpdateReceipt(
             plan_id=update.round.plan_id,

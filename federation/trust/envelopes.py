@@ -26,6 +26,8 @@ PARCELS = "parcels"
 UPDATE = "update"
 ASSIGNMENT = "assignment"
 ROUND_PLAN = "round-plan"
+CHECK_IN = "check-in"
+CENTRE_LETTER = "centre-letter"
 PACKED_TYPE = "application/vnd.soro.envelope"
 """Content-Type of a packed envelope (protocol §1.6)."""
 

@@ -59,6 +59,12 @@ class VariantUnknown(TrustError):
     code = "variant_unknown"
 
 
+class CourierUnknown(TrustError):
+    """No trusted metadata has yet named the key to which letters for the centre are sealed."""
+
+    code = "courier_unknown"
+
+
 class ReleaseDamaged(TrustError):
     """A file on this disk is not what the release's index says."""
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from federation.errors import CapacityError
 from federation.trust.durable import durable_write
-from federation.trust.keys import DirectorKey, KeyExists, KeyUnreadable, key_id, public_pem
+from federation.trust.keys import DirectorKey, KeyExists, KeyUnreadable, VerifyingKey, key_id, public_pem
 
 SCRYPT_COST = 2**17
 SCRYPT_MEMORY_BYTES = 256 * 1024 * 1024
@@ -42,7 +42,7 @@ class KeyFile:
     path: Path
     name: str
     """The file's name without its ending, such as `root-1`."""
-    public: PublicKey
+    public: VerifyingKey
     is_encrypted: bool
 
     @property
@@ -146,7 +146,7 @@ def public_file_read(path: Path) -> PublicKey:
     return public
 
 
-def _password(passphrase: str, public: PublicKey) -> bytes:
+def _password(passphrase: str, public: VerifyingKey) -> bytes:
     """Stretch the passphrase; the key's own id is the salt, so that no table serves two keys."""
     salt = bytes.fromhex(key_id(public))
     stretched = hashlib.scrypt(

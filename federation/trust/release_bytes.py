@@ -99,6 +99,11 @@ def index_files(index: ReleaseIndex, variant: str) -> tuple[FileEntry, ...]:
     return files_all(index)[numbers.start : numbers.stop]
 
 
+def index_files_all(index: ReleaseIndex) -> tuple[FileEntry, ...]:
+    """Return the files of the release, of all its variants where it has several."""
+    return index.files + tuple(entry for variant in index.variants for entry in variant.files)
+
+
 def index_digest(index: ReleaseIndex) -> str:
     """Return the release's digest: its name on disk, in TUF and in every document."""
     return sha256_hex(canonical_bytes(index))

@@ -22,6 +22,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from federation.errors import FederationError
 from federation.trust.durable import durable_write
 from federation.trust.errors import (
+    CourierUnknown,
     DirectorUnknown,
     MetadataDamaged,
     MetadataExpired,
@@ -34,7 +35,7 @@ from federation.trust.errors import (
 from federation.trust.keys import UnsuitableKey, VerifyingKey, public_key_load
 from federation.trust.release_bytes import index_parse
 from federation.trust.tuf_changes import ISSUED_AT_FIELD
-from federation.trust.tuf_publisher import DIRECTOR_KEY_FIELD, root_fingerprint
+from federation.trust.tuf_publisher import COURIER_KEY_FIELD, DIRECTOR_KEY_FIELD, root_fingerprint
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
 from federation.wire.releases import ReleaseIndex
 
@@ -55,6 +56,8 @@ class Trusted:
     """Digests of the releases in TUF's targets, in order."""
     director_key: str
     """PEM; empty until a first refresh."""
+    courier_key: str
+    """PEM of the key to which schools seal what they send by stick; empty until a first refresh."""
     version: str = ""
     """Of the root and the timestamp, such as `1.17`; empty until a first refresh."""
     expires_at: datetime = EPOCH
@@ -84,7 +87,7 @@ def trusted_read(root: Path) -> Trusted:
     try:
         return parse(Trusted, (root / "trusted.json").read_bytes())
     except (FileNotFoundError, MalformedDocument):
-        return Trusted(time_floor=EPOCH, issued_at=EPOCH, releases=(), director_key="")
+        return Trusted(time_floor=EPOCH, issued_at=EPOCH, releases=(), director_key="", courier_key="")
 
 
 def trusted_issued_at(root: Path) -> datetime | None:
@@ -130,6 +133,17 @@ class TrustedReleases:
         if said > self._trusted.time_floor:
             self._trusted = replace(self._trusted, time_floor=said)
             durable_write(self._root / "trusted.json", canonical_bytes(self._trusted))
+
+    @property
+    def courier_key(self) -> VerifyingKey:
+        """The key to which everything for the centre is sealed that travels by stick.
+
+        Raises:
+            CourierUnknown: no metadata that names it was trusted yet.
+        """
+        if not self._trusted.courier_key:
+            raise CourierUnknown
+        return public_key_load(self._trusted.courier_key)
 
     def is_current(self, *, version: str, now: datetime) -> bool:
         """Tell whether the last refresh brought the metadata of this `version`, and none of it has expired since.
@@ -258,16 +272,19 @@ def _bootstrap_path(root: Path) -> Path:
 def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
     targets = updater.targets()
     director_key = targets.unrecognized_fields.get(DIRECTOR_KEY_FIELD)
+    courier_key = targets.unrecognized_fields.get(COURIER_KEY_FIELD)
     try:
         public_key_load(str(director_key))
+        public_key_load(str(courier_key))
     except UnsuitableKey as error:
-        raise MetadataDamaged(problem="targets name no director key") from error
+        raise MetadataDamaged(problem="targets name no director or courier key") from error
     issued_at = _issued_at(updater.timestamp())
     return Trusted(
         time_floor=max(time_floor, issued_at),
         issued_at=issued_at,
         releases=tuple(sorted(filter(None, (_release(path, entry) for path, entry in targets.targets.items())))),
         director_key=str(director_key),
+        courier_key=str(courier_key),
         version=updater.version(),
         expires_at=updater.expires_at(),
     )

@@ -117,6 +117,18 @@ class RepositoryFiles:
         version = self.published_snapshot().signed.meta["targets.json"].version
         return targets_parse(self._read(f"{version}.{Targets.type}.json"))
 
+    def published_bytes(self) -> tuple[tuple[str, bytes], ...]:
+        """Return name and content of all that clients may ask for: every root, and what the timestamp leads to.
+
+        Raises:
+            RepositoryMissing: nothing is published yet.
+        """
+        snapshot = self.published_timestamp().signed.snapshot_meta.version
+        targets = self.published_snapshot().signed.meta["targets.json"].version
+        names = [f"{version}.{Root.type}.json" for version in self.versions(Root.type)]
+        names += [f"{targets}.{Targets.type}.json", f"{snapshot}.{Snapshot.type}.json", "timestamp.json"]
+        return tuple((name, self._read(name)) for name in names)
+
     def is_published(self) -> bool:
         """Tell whether clients find a repository here."""
         return (self._metadata / "timestamp.json").exists()

@@ -22,7 +22,15 @@ from federation.trust.key_files import (
     key_file_look,
     public_file_read,
 )
-from federation.trust.keys import KeyUnreadable, key_id, public_key_load, public_pem
+from federation.trust.keys import (
+    KeyUnreadable,
+    VerifyingKey,
+    key_id,
+    node_key_create,
+    node_key_load,
+    public_key_load,
+    public_pem,
+)
 from federation.trust.tuf_changes import (
     ISSUED_AT_FIELD,
     ONLINE_LIFETIME,
@@ -41,6 +49,7 @@ from federation.trust.tuf_files import ONLINE_ROLES, RepositoryFiles, tuf_key
 ROOT_KEYS = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD = 2
 DIRECTOR_KEY_FIELD = "x_director_key"
+COURIER_KEY_FIELD = "x_courier_key"
 
 
 def offline_key_path(keys: Path, name: str) -> Path:
@@ -56,6 +65,11 @@ def online_key_path(keys: Path, name: str) -> Path:
 def director_key_path(keys: Path) -> Path:
     """Return where the first director's key lies under `keys`; targets metadata vouches for the one in force."""
     return keys / "director.pem"
+
+
+def courier_key_path(keys: Path) -> Path:
+    """Return where the first key lies to which schools seal what they send by stick; targets metadata names it."""
+    return keys / "courier.pem"
 
 
 def repository_create(*, root: Path, keys: Path, now: datetime, public: Path | None = None) -> bytes:
@@ -77,6 +91,7 @@ def repository_create(*, root: Path, keys: Path, now: datetime, public: Path | N
         if not files.is_published() and files.staged_targets() is None:
             targets = Targets(version=1, expires=now)
             targets.unrecognized_fields[DIRECTOR_KEY_FIELD] = public_pem(_key_make(director_key_path(keys)))
+            targets.unrecognized_fields[COURIER_KEY_FIELD] = _courier_make(courier_key_path(keys))
             targets_stage(files, targets, now)
         waiting = changes_settle(files, keys, now)
         if not files.is_published():
@@ -207,22 +222,37 @@ def timestamp_issued_at(*, root: Path) -> datetime:
     return datetime.fromisoformat(str(signed.unrecognized_fields[ISSUED_AT_FIELD]))
 
 
+def metadata_read(*, root: Path) -> tuple[tuple[str, bytes], ...]:
+    """Return name and content of all metadata that a client may ask for, in the order in which it is safe to copy them.
+
+    Raises:
+        RepositoryMissing: nothing is published under `root`.
+    """
+    files = RepositoryFiles(root)
+    with files.locked():
+        return files.published_bytes()
+
+
 def signatures_missing(waiting: tuple[Waiting, ...]) -> SignaturesMissing:
     """Return the error that says which staged changes wait for whom."""
     return SignaturesMissing(roles=", ".join(f"{each.role} {each.version}" for each in waiting))
 
 
-def _key_make(path: Path) -> PublicKey:
+def _key_make(path: Path) -> VerifyingKey:
     return (key_file_look(path) if path.exists() else key_file_create(path)).public
 
 
-def _offline_public(keys: Path, name: str, public: Path | None) -> PublicKey:
+def _courier_make(path: Path) -> str:
+    return public_pem(node_key_load(path) if path.exists() else node_key_create(path))
+
+
+def _offline_public(keys: Path, name: str, public: Path | None) -> VerifyingKey:
     if public is None:
         return _key_make(offline_key_path(keys, name))
     return public_file_read(public / f"{name}{PUBLIC_SUFFIX}")
 
 
-def _first_root(offline: dict[str, PublicKey], online: dict[str, PublicKey], now: datetime) -> Root:
+def _first_root(offline: dict[str, VerifyingKey], online: dict[str, VerifyingKey], now: datetime) -> Root:
     root = Root(version=1, expires=expiry(now, ONLINE_LIFETIME), consistent_snapshot=True)
     if len({key_id(public) for public in offline.values()}) < len(offline):
         raise KeyUnreadable(path=", ".join(offline), problem="one key under two names")

@@ -21,7 +21,7 @@ from federation.trust.key_files import KeyFile, Passphrase, key_file_open
 from federation.trust.keys import key_id, public_key_load
 from federation.trust.tuf_changes import Waiting, changes_settle, signature_add, signers_allowed, waiting_read
 from federation.trust.tuf_files import OFFLINE_ROLES, OfflineMetadata, RepositoryFiles, root_parse, targets_parse
-from federation.trust.tuf_publisher import DIRECTOR_KEY_FIELD
+from federation.trust.tuf_publisher import COURIER_KEY_FIELD, DIRECTOR_KEY_FIELD
 from federation.wire.canonical import sha256_hex
 
 STAGED, IN_FORCE = "staged", "metadata"
@@ -192,9 +192,13 @@ def _root_lines(root: Root | None) -> frozenset[str]:
 def _targets_lines(targets: Targets | None) -> frozenset[str]:
     if targets is None:
         return frozenset()
-    director = key_id(public_key_load(str(targets.unrecognized_fields.get(DIRECTOR_KEY_FIELD))))
+    named = {"director": DIRECTOR_KEY_FIELD, "courier": COURIER_KEY_FIELD}
+    keys = (
+        f"{name} key {key_id(public_key_load(str(targets.unrecognized_fields.get(field))))}"
+        for name, field in named.items()
+    )
     entries = (f"{path} sha256 {entry.hashes.get('sha256')}" for path, entry in targets.targets.items())
-    return frozenset((f"director key {director}", *entries))
+    return frozenset((*keys, *entries))
 
 
 def _read_root(folder: Path) -> Metadata[Root] | None:

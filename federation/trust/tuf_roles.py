@@ -1,7 +1,7 @@
 """Who may sign what: every role with its keys, and how a key is replaced, withdrawn, or given more time.
 
-A role here is one of TUF's four, or `director`, whose key stands in the targets metadata. A change of any of TUF's
-keys is a new root; a change of the director's is new targets. Both are staged, and in force once signed.
+A role here is one of TUF's four, or `director` or `courier`, whose keys stand in the targets metadata. A change of any
+of TUF's keys is a new root; a change of these two is new targets. Both are staged, and in force once signed.
 Source: TUF specification 1.0.33, §6.1; the director is the Uptane standard's, with one online key.
 """
 
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from tuf.api.metadata import Root, Snapshot, Targets, Timestamp
 
+from federation.trust.courier_keys import COURIER, courier_files_find
 from federation.trust.errors import KeyNotInForce, KeysTooFew, RepositoryMissing, RoleUnknown
 from federation.trust.key_files import KeyFile, PublicKey, key_file_create, key_files_find
-from federation.trust.keys import key_id, public_key_load, public_pem
+from federation.trust.keys import VerifyingKey, key_id, node_key_create, public_key_load, public_pem
 from federation.trust.tuf_changes import (
     Waiting,
     changes_settle,
@@ -26,10 +27,12 @@ from federation.trust.tuf_changes import (
     waiting_read,
 )
 from federation.trust.tuf_files import OFFLINE_ROLES, ONLINE_ROLES, RepositoryFiles, tuf_key
-from federation.trust.tuf_publisher import DIRECTOR_KEY_FIELD
+from federation.trust.tuf_publisher import COURIER_KEY_FIELD, DIRECTOR_KEY_FIELD
 
 DIRECTOR = "director"
-ROLES = (Root.type, Targets.type, Snapshot.type, Timestamp.type, DIRECTOR)
+ROLES = (Root.type, Targets.type, Snapshot.type, Timestamp.type, DIRECTOR, COURIER)
+_FIELDS = {DIRECTOR: DIRECTOR_KEY_FIELD, COURIER: COURIER_KEY_FIELD}
+"""Where the targets metadata names the key of a role that is none of TUF's."""
 ALARM_BEFORE = {
     Root.type: timedelta(days=180),
     Targets.type: timedelta(days=60),
@@ -97,7 +100,7 @@ def roles_read(*, root: Path, keys: Path) -> tuple[RoleState, ...]:
         Snapshot.type: files.published_snapshot().signed,
         Timestamp.type: files.published_timestamp().signed,
     }
-    at_hand = {file.key_id: file for file in key_files_find(keys)}
+    at_hand = {file.key_id: file for file in keys_at_hand(keys)}
     states = []
     for name, metadata in signed.items():
         role = published.signed.roles[name]
@@ -110,12 +113,18 @@ def roles_read(*, root: Path, keys: Path) -> tuple[RoleState, ...]:
                 keys=tuple(RoleKey(key_id=each, file=at_hand.get(each)) for each in role.keyids),
             )
         )
-    director = _director_id(targets)
-    keyed = (RoleKey(key_id=director, file=at_hand.get(director)),)
-    states.append(
-        RoleState(role=DIRECTOR, threshold=1, version=targets.version, expires_at=targets.expires, keys=keyed)
-    )
+    for name in _FIELDS:
+        named = _named_id(targets, name)
+        keyed = (RoleKey(key_id=named, file=at_hand.get(named)),)
+        states.append(
+            RoleState(role=name, threshold=1, version=targets.version, expires_at=targets.expires, keys=keyed)
+        )
     return tuple(states)
+
+
+def keys_at_hand(keys: Path) -> tuple[KeyFile, ...]:
+    """Return every private key under `keys`, of whichever role."""
+    return (*key_files_find(keys), *courier_files_find(keys))
 
 
 def changes_waiting(*, root: Path) -> tuple[Waiting, ...]:
@@ -140,16 +149,14 @@ def key_rotate(
     files = RepositoryFiles(root)
     with files.locked():
         replaced = _one_key(_key_ids(files, role), old)
-        made = None if new is not None else key_file_create(_new_path(keys, role))
-        public = new if new is not None else made.public if made is not None else None
-        if role == DIRECTOR:
-            _director_replace(files, public, now)
+        path = None if new is not None else _new_path(keys, role)
+        public = _key_make(path, role) if path is not None else new
+        if role in _FIELDS:
+            _named_replace(files, role, public, now)
         else:
             _role_key_replace(files, role, replaced, public, now)
         waiting = changes_settle(files, keys, now)
-    return Change(
-        key_id=key_id(public) if public else "", path=str(made.path) if made is not None else "", waiting=waiting
-    )
+    return Change(key_id=key_id(public) if public else "", path=str(path or ""), waiting=waiting)
 
 
 def key_revoke(*, root: Path, keys: Path, key: str, now: datetime, new: PublicKey | None = None) -> Change:
@@ -202,7 +209,12 @@ def keys_orphaned(*, root: Path, keys: Path) -> tuple[KeyFile, ...]:
     return tuple(file for file in key_files_find(keys) if file.key_id not in known)
 
 
-def _role_key_replace(files: RepositoryFiles, role: str, old: str, public: PublicKey | None, now: datetime) -> None:
+def _key_make(path: Path, role: str) -> VerifyingKey:
+    # Nothing can be sealed to an Ed25519 key.
+    return node_key_create(path).public_key() if role == COURIER else key_file_create(path).public
+
+
+def _role_key_replace(files: RepositoryFiles, role: str, old: str, public: VerifyingKey | None, now: datetime) -> None:
     view = root_view(files)
     view.revoke_key(old, role)
     if public is not None:
@@ -210,20 +222,20 @@ def _role_key_replace(files: RepositoryFiles, role: str, old: str, public: Publi
     root_stage(files, view, now)
 
 
-def _director_replace(files: RepositoryFiles, public: PublicKey | None, now: datetime) -> None:
+def _named_replace(files: RepositoryFiles, role: str, public: VerifyingKey | None, now: datetime) -> None:
     view = targets_view(files)
     if public is not None:
-        view.unrecognized_fields[DIRECTOR_KEY_FIELD] = public_pem(public)
+        view.unrecognized_fields[_FIELDS[role]] = public_pem(public)
     targets_stage(files, view, now)
 
 
 def _key_ids(files: RepositoryFiles, role: str) -> tuple[str, ...]:
     """Return the ids of the role's keys as they will be once all that is staged is signed."""
-    return (_director_id(targets_view(files)),) if role == DIRECTOR else tuple(root_view(files).roles[role].keyids)
+    return (_named_id(targets_view(files), role),) if role in _FIELDS else tuple(root_view(files).roles[role].keyids)
 
 
-def _director_id(targets: Targets) -> str:
-    return key_id(public_key_load(str(targets.unrecognized_fields[DIRECTOR_KEY_FIELD])))
+def _named_id(targets: Targets, role: str) -> str:
+    return key_id(public_key_load(str(targets.unrecognized_fields[_FIELDS[role]])))
 
 
 def _one_key(among: tuple[str, ...], wanted: str) -> str:
@@ -235,6 +247,6 @@ def _one_key(among: tuple[str, ...], wanted: str) -> str:
 
 
 def _new_path(keys: Path, role: str) -> Path:
-    folder = keys if role == DIRECTOR else keys / ("online" if role in ONLINE_ROLES else "offline")
+    folder = keys if role in _FIELDS else keys / ("online" if role in ONLINE_ROLES else "offline")
     number = next(count for count in range(2, 10_000) if not (folder / f"{role}-{count}.pem").exists())
     return folder / f"{role}-{number}.pem"

@@ -163,6 +163,8 @@ class CheckIn:
     """SHA-256 of the updates on which the node still needs the centre's word."""
     acknowledged_seq: int
     """Up to which parcel of the epoch the node knows that all are safe; 0 before the first."""
+    number: int
+    """Grows with each check-in of the node within its epoch, by link and by stick; tells which of two is newer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ def releases_beside(*, root: Path) -> tuple[ActiveRelease, ...]:
     return tuple(release for release in found if release.package == active.package)
 
 
-def release_install(
+def release_install(  # noqa: PLR0913 - all are named, and most are for tests and sticks
     *,
     root: Path,
     index: ReleaseIndex,
@@ -112,6 +112,7 @@ def release_install(
     disk_free: Callable[[Path], int] = disk_free_bytes,
     gauges: Gauges = GAUGES,
     should_stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> InstallState:
     """Take the assigned release as far as it goes now, and return how far that is; TRIAL awaits the engine.
 
@@ -144,6 +145,7 @@ def release_install(
             disk_free=disk_free,
             gauges=gauges,
             should_stop=should_stop,
+            progress=progress,
         )
         record.refresh_from_db()
     if slots.current == digest:
@@ -169,6 +171,7 @@ def release_stage(
     disk_free: Callable[[Path], int] = disk_free_bytes,
     gauges: Gauges = GAUGES,
     should_stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Path:
     """Return the release's directory, complete and verified, and its base's beside it; nothing runs differently yet.
 
@@ -201,6 +204,7 @@ def release_stage(
                 peers=peers,
                 disk_free=disk_free,
                 should_stop=should_stop,
+                progress=progress,
             )
 
     try:

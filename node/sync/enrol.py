@@ -152,6 +152,11 @@ def node_key(root: Path) -> NodeKey:
     return node_key_load(key_path(root))
 
 
+def node_key_keep(root: Path) -> NodeKey:
+    """Return the node's key, made at the first call: one try to enrol and the next use the same."""
+    return _key_keep(key_path(root))
+
+
 def key_path(root: Path) -> Path:
     """Return where the node's key lies."""
     return root / "keys" / "node.pem"

@@ -50,6 +50,18 @@ class NotEnrolled(CapacityError):
     code = "not_enrolled"
 
 
+class CentreWithoutAddress(CapacityError):
+    """The node enrolled by USB stick and has not been told an address of the centre; it trades by stick alone."""
+
+    code = "centre_without_address"
+
+
+class ContactUnderWay(TransportError):
+    """Another process of this node trades with the centre, or reads a stick, just now."""
+
+    code = "contact_under_way"
+
+
 class AlreadyEnrolled(CapacityError):
     """The node belongs to a school already."""
 

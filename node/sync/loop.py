@@ -6,13 +6,11 @@ At night it also starts the learning in another process, one at a time. It never
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import random
 import subprocess
 import threading
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,7 +28,8 @@ from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_se
 from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
 from node.sync.enrol import enrolment_read
-from node.sync.errors import CentreUnreachable, NotEnrolled
+from node.sync.errors import CentreUnreachable, CentreWithoutAddress, NotEnrolled
+from node.sync.locks import contact_alone
 from node.sync.rotation import key_rotate
 from node.sync.services import Contact, ContactReport, ContactTimes, retry_after_seconds
 from node.sync.tls import Pin
@@ -57,7 +56,7 @@ def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTim
     Raises:
         FederationError: as `Contact.hold`.
     """
-    with sole_contact(root):
+    with contact_alone(root):
         http, counter = http_client(pin=pin_read(root))
         with http:
             return Contact(root=root, http=http, counter=counter, clock=clock, times=times).hold()
@@ -67,12 +66,14 @@ def key_change(*, root: Path) -> str:
     """Return the id of the new key by which the centre knows this node from now on.
 
     Raises:
-        FederationError: as `key_rotate`; NotEnrolled.
+        FederationError: as `key_rotate`; NotEnrolled, CentreWithoutAddress.
     """
-    with sole_contact(root):
+    with contact_alone(root):
         http, _counter = http_client(pin=pin_read(root))
         with http:
             enrolment = enrolment_read(root)
+            if not enrolment.central_url:
+                raise CentreWithoutAddress(school=enrolment.school)
             client = CentreClient(http=http, base_url=enrolment.central_url)
             return key_rotate(root=root, enrolment=enrolment, client=client)
 
@@ -114,7 +115,7 @@ def contacts_hold(
 def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> _Tried:
     try:
         report = contact_once(root=root, clock=clock, times=times)
-    except NotEnrolled:
+    except (NotEnrolled, CentreWithoutAddress):
         return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
     except FederationError as error:
         _log.warning("no contact: %s", error)
@@ -133,7 +134,7 @@ def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes)
 def _dark_install(root: Path, clock: Callable[[], datetime]) -> None:
     """Go on with the assigned release from the school's other PCs, where they have more of it."""
     try:
-        with sole_contact(root):
+        with contact_alone(root):
             neighbours_install(root=root, clock=clock)
     except FederationError as error:
         _log.info("nothing came from neighbours: %s", error)
@@ -168,11 +169,3 @@ def _train_at_night(
         return None
     # Lowest priority: a pupil who asks at night must not wait for it.
     return subprocess.Popen(["nice", "-n", "19", *command_argv("train")], env=child_environment(root))
-
-
-@contextmanager
-def sole_contact(root: Path) -> Iterator[None]:
-    """Hold the block while no other process of this node is in contact."""
-    with (root / "sync.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield

@@ -52,6 +52,22 @@ class LinkSettings(models.Model):
         return "link settings"
 
 
+class CheckInCount(models.Model):
+    """How many check-ins this node has made, by link and by stick; one row."""
+
+    is_only = models.BooleanField(default=True, unique=True)
+    number = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        """What the database itself refuses, and how it finds rows fast."""
+
+        constraints = [models.CheckConstraint(condition=models.Q(is_only=True), name="sync_checkin_count_one_row")]
+
+    def __str__(self) -> str:
+        """Name the row for logs, without anybody's words."""
+        return f"check-in {self.number}"
+
+
 class SyncLog(models.Model):
     """One step of one contact."""
 

@@ -31,9 +31,9 @@ from federation.trust.envelopes import (
 )
 from federation.trust.errors import DirectorUnknown, DiskFull
 from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes
-from federation.trust.keys import VerifyingKey, key_id
+from federation.trust.keys import NodeKey, VerifyingKey, key_id, public_key_load
 from federation.trust.peers import peer_client
-from federation.trust.tuf_client import TrustedReleases
+from federation.trust.tuf_client import TrustedReleases, trusted_read
 from federation.wire.canonical import MalformedDocument, canonical_bytes, sha256_hex
 from federation.wire.enrolment import Session, SessionRequest, SignedTime
 from federation.wire.feedback import Parcel, ParcelBatch
@@ -60,11 +60,12 @@ from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
-from node.sync.errors import CentreBusy, CentreUnreachable, SessionRefused, WindowClosed
+from node.sync.errors import CentreBusy, CentreUnreachable, CentreWithoutAddress, SessionRefused, WindowClosed
 from node.sync.journal import Journal
 from node.sync.link_settings import link_rule_read
 from node.sync.link_source import LinkSource
-from node.sync.models import SeenAssignment
+from node.sync.locks import is_stick_waiting
+from node.sync.models import CheckInCount, SeenAssignment
 from node.sync.neighbours import peers_at_hand
 from node.sync.rotation import is_rotation_under_way, key_rotate
 from node.sync.session_token import session_token_forget, session_token_keep, session_token_read
@@ -113,12 +114,15 @@ class Contact:
 
         Raises:
             NotEnrolled: the node has no centre yet.
+            CentreWithoutAddress: it trades by USB stick alone.
             KeyUnreadable: its key is gone.
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
         self.gauges, self.self_test = gauges, self_test
         self.centre_clock = CentreClock(clock)
         self.enrolment = enrolment_read(root)
+        if not self.enrolment.central_url:
+            raise CentreWithoutAddress(school=self.enrolment.school)
         self.key = node_key(root)
         self.client = CentreClient(http=http, base_url=self.enrolment.central_url)
         self.trusted = TrustedReleases(root=root / "tuf", base_url=self.enrolment.central_url, client=http)
@@ -152,12 +156,13 @@ class Contact:
 
     def check_in(self) -> CheckInAnswer:
         """Return the centre's answer to one check-in, with what it says of parcels and updates taken in."""
-        epoch = epoch_name()
-        document = self._check_in_document(epoch)
+        document = check_in_document(
+            root=self.root, node_id=self.enrolment.node_id, gauges=self.gauges, now=self.clock()
+        )
         answer = self.client.check_in(document)
         install_reports_heard(reports=document.installs)
         parcels_acknowledge(
-            epoch=epoch,
+            epoch=document.epoch,
             acknowledged_seq=answer.acknowledged_seq,
             acknowledged_event=answer.acknowledged_event,
             quarantined=answer.quarantined,
@@ -254,33 +259,6 @@ class Contact:
         with self.journal.step(name, over=over):
             return self.check_in()
 
-    def _check_in_document(self, epoch: str) -> CheckIn:
-        seen = envelope_seen()
-        return CheckIn(
-            node_id=self.enrolment.node_id,
-            epoch=epoch,
-            sent_at=self.clock(),
-            running=running_digest(slots_read(self.root)),
-            installs=install_reports(root=self.root, now=self.clock()),
-            disk_free_bytes=disk_free_bytes(self.root),
-            outbox_depth=parcels_waiting(),
-            capabilities=capabilities(self.root),
-            hardware=self.gauges.hardware(self.root),
-            variants=variants_present(self.root),
-            problems=problems_find(self.root),
-            assignment_sequence=self._sequence_seen(),
-            assignment_sha256=sha256_hex(seen) if seen else "",
-            plan_id=plan_newest_id(),
-            updates_waiting=updates_waiting(),
-            acknowledged_seq=acknowledged_seq(),
-        )
-
-    def _sequence_seen(self) -> int:
-        try:
-            return seen_sequence(self.trusted.director_key)
-        except DirectorUnknown:
-            return 0
-
     def _parcels_send(self) -> None:
         with self.journal.step("parcels", may_fail=True) as detail:
             limit, epoch = PARCELS_IN_A_BATCH, epoch_name()
@@ -358,7 +336,7 @@ class Contact:
                 return install_reports(root=self.root, now=self.clock()) != before
             detail.append(state.value)
             if state is InstallState.TRIAL:
-                detail.append(self._trial_await())
+                detail.append(trial_await(root=self.root, times=self.times))
             superseded_remove(root=self.root, assigned=assignment.release, now=self.clock())
         return install_reports(root=self.root, now=self.clock()) != before
 
@@ -377,17 +355,8 @@ class Contact:
                 peers=lambda: peers_at_hand(self.root, others),
                 clock=self.clock,
                 self_test=self.self_test,
+                should_stop=lambda: is_stick_waiting(self.root),
             )
-
-    def _trial_await(self) -> str:
-        """Wait for the engine's word on the release on trial; without an engine it stays on trial until one starts."""
-        until = time.monotonic() + self.times.trial_seconds
-        socket_path = engine_socket_path(self.root)
-        while slots_read(self.root).phase is Phase.TRIAL and time.monotonic() < until:
-            if not socket_path.exists():
-                break
-            time.sleep(self.times.poll_seconds)
-        return slots_read(self.root).phase.value
 
     def _update_deliver(self) -> int:
         """Return the seconds after which another contact could hand in what this one could not, or 0."""
@@ -411,6 +380,61 @@ def _is_under_way(root: Path) -> bool:
     if seen is None or not seen.release:
         return False
     return not install_is_settled(root=root, digest=seen.release, sequence=seen.sequence)
+
+
+def check_in_document(*, root: Path, node_id: str, gauges: Gauges, now: datetime) -> CheckIn:
+    """Return all that the node has to say now; each one has a higher number than those before."""
+    seen = envelope_seen()
+    return CheckIn(
+        node_id=node_id,
+        epoch=epoch_name(),
+        sent_at=now,
+        running=running_digest(slots_read(root)),
+        installs=install_reports(root=root, now=now),
+        disk_free_bytes=disk_free_bytes(root),
+        outbox_depth=parcels_waiting(),
+        capabilities=capabilities(root),
+        hardware=gauges.hardware(root),
+        variants=variants_present(root),
+        problems=problems_find(root),
+        assignment_sequence=_sequence_seen(root),
+        assignment_sha256=sha256_hex(seen) if seen else "",
+        plan_id=plan_newest_id(),
+        updates_waiting=updates_waiting(),
+        acknowledged_seq=acknowledged_seq(),
+        number=checkin_number_next(),
+    )
+
+
+def _sequence_seen(root: Path) -> int:
+    director_key = trusted_read(root / "tuf").director_key
+    return seen_sequence(public_key_load(director_key)) if director_key else 0
+
+
+@transaction.atomic
+def checkin_number_next() -> int:
+    """Return the number of a new check-in; it is used up even if the check-in never arrives."""
+    count, _ = CheckInCount.objects.select_for_update().get_or_create(is_only=True)
+    count.number += 1
+    count.save(update_fields=["number"])
+    return count.number
+
+
+def batch_envelope(*, node_id: str, epoch: str, parcels: tuple[Parcel, ...], key: NodeKey) -> bytes:
+    """Return a batch as it goes to the centre, by link or by stick."""
+    batch = ParcelBatch(node_id=node_id, epoch=epoch, parcels=parcels)
+    return envelope_seal(payload=canonical_bytes(batch), kind=PARCELS, key=key)
+
+
+def trial_await(*, root: Path, times: ContactTimes) -> str:
+    """Wait for the engine's word on the release on trial; without an engine it stays on trial until one starts."""
+    until = time.monotonic() + times.trial_seconds
+    socket_path = engine_socket_path(root)
+    while slots_read(root).phase is Phase.TRIAL and time.monotonic() < until:
+        if not socket_path.exists():
+            break
+        time.sleep(times.poll_seconds)
+    return slots_read(root).phase.value
 
 
 def running_digest(slots: Slots) -> str | None:

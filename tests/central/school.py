@@ -158,4 +158,5 @@ def check_in_of(school, *reports):
         plan_id="",
         updates_waiting=school.updates_waiting,
         acknowledged_seq=0,
+        number=1,
     )

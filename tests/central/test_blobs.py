@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.handlers.asgi import ASGIRequest
+from django.http import Http404
 from django.test import RequestFactory
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,13 +141,15 @@ def test_behind_nginx_the_centre_decides_and_nginx_sends(blob):
     not_changed = _ask(blob, accel="/_blobs/", **{"If-None-Match": f'"{blob.sha256}"'})
     assert (not_changed.status_code, "X-Accel-Redirect" in not_changed) == (304, False)
     blob.path.unlink()
-    assert "X-Accel-Redirect" not in _ask(blob, accel="/_blobs/")
+    with pytest.raises(Http404):
+        _ask(blob, accel="/_blobs/")
 
 
 def test_other_methods_and_missing_blobs_are_refused(blob):
     assert _ask(blob, method="POST").status_code == 405
     blob.path.unlink()
-    assert _ask(blob).status_code == 404
+    with pytest.raises(Http404):
+        _ask(blob)
 
 
 def test_under_asgi_the_blob_comes_in_pieces_and_not_all_at_once(blob):

@@ -4,8 +4,10 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.urls import get_resolver
+from django.utils import timezone
 from rest_framework.views import APIView
 
+from central.courier.models import RefusedRequest, Trip
 from central.feedback.models import CloneAlarm
 from central.releases.models import Release
 from central.rollouts.models import Rollout
@@ -81,6 +83,11 @@ def full_centre(school, other_school, disk):
     school.post("leases", b'{"plan_id": "%s"}' % round_.plan_id.encode())
     test_identity.rotate(other_school, new=test_identity.new_key())
     assert CloneAlarm.objects.exists()
+    problem = {"sender": "a" * 64, "school": "Мактаби №1", "kind": "parcels", "code": "letter_unreadable"}
+    Trip.objects.create(kind="from_schools", place="stick", actor="t", at=timezone.now(), problems=[problem])
+    RefusedRequest.objects.create(
+        key_id="b" * 64, public_key="", code="claim_code_unknown", hostname="pc", received_at=timezone.now()
+    )
 
 
 @pytest.mark.parametrize("language", ["tg", "ru", "en"])

@@ -77,7 +77,14 @@ def test_one_command_makes_all_keys_and_repeating_it_changes_nothing(disk):
     first, _ = keys("make")
     assert keys("make")[0] == first
     shown, _ = keys("show")
-    assert [role["role"] for role in shown["roles"]] == ["root", "targets", "snapshot", "timestamp", "director"]
+    assert [role["role"] for role in shown["roles"]] == [
+        "root",
+        "targets",
+        "snapshot",
+        "timestamp",
+        "director",
+        "courier",
+    ]
     assert all(key["path"] and key["seen"] for role in shown["roles"] for key in role["keys"])
     assert (shown["orphans"], shown["waiting"]) == ([], [])
 

@@ -1,6 +1,7 @@
 """A contact with a centre over real HTTP: what arrives, what is refused, and what a lost answer costs."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,15 @@ from node.ratings.services import Opinion, rating_record
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.services import plan_receive
 from node.sync.enrol import enrolment_read, sheet_enrol
-from node.sync.errors import AlreadyEnrolled, CentreRefused, CentreUnreachable, NotEnrolled
+from node.sync.errors import (
+    AlreadyEnrolled,
+    CentreRefused,
+    CentreUnreachable,
+    CentreWithoutAddress,
+    ContactUnderWay,
+    NotEnrolled,
+)
+from node.sync.locks import stick_alone
 from node.sync.models import SeenAssignment, SyncLog
 from node.sync.services import Contact, ContactTimes
 from node.sync.transport import http_client
@@ -332,3 +341,37 @@ def test_a_node_that_was_revoked_is_refused_by_name(school, centre):
     with pytest.raises(CentreRefused, match="node_unknown"):
         contact(school)
     assert code_of("session") == "centre_refused"
+
+
+def test_a_contact_lets_go_of_its_download_while_a_stick_is_in_hand(school, centre, tmp_path):
+    index = centre.publish(package(tmp_path))
+    centre.assign(node_id=enrolment_read(school).node_id, sequence=3, release=index_digest(index))
+    with stick_alone(school):
+        assert {step: error.code for step, error in contact(school).failures.items()} == {"install": "fetch_stopped"}
+    assert not list((school / "releases").glob("*"))
+    assert tuple(contact(school).failures) == ()
+    assert centre.check_ins[-1].installs[0].state is InstallState.REVERTED
+
+
+def test_a_second_stick_is_told_to_wait(school):
+    with stick_alone(school), pytest.raises(ContactUnderWay), stick_alone(school, sleep=lambda _seconds: None):
+        pass
+    with stick_alone(school):
+        pass
+
+
+def test_a_school_without_an_address_calls_nobody(school, centre):
+    enrolment = enrolment_read(school)
+    (school / "node.json").write_bytes(canonical_bytes(replace(enrolment, central_url="")))
+    before = list(centre.requests)
+    with pytest.raises(CentreWithoutAddress):
+        contact(school)
+    assert centre.requests == before
+
+
+def test_each_check_in_has_a_higher_number(school, centre):
+    contact(school)
+    contact(school)
+    numbers = [check_in.number for check_in in centre.check_ins]
+    assert numbers == sorted(set(numbers))
+    assert len(numbers) == 2

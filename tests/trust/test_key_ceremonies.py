@@ -145,6 +145,7 @@ def test_a_ceremony_makes_a_repository_whose_offline_keys_were_never_on_the_cent
         "snapshot": [True],
         "timestamp": [True],
         "director": [True],
+        "courier": [True],
     }
     assert not (ministry.root / "keys" / "offline").exists()
     assert ministry.node(tmp_path / "node", client).refresh(now=NOW) == ()

@@ -23,7 +23,6 @@ from federation.trust.key_files import (
     PublicKey,
     key_file_create,
     key_file_look,
-    key_files_find,
     public_file_read,
     public_file_write,
 )
@@ -42,6 +41,7 @@ from federation.trust.tuf_roles import (
     changes_waiting,
     key_revoke,
     key_rotate,
+    keys_at_hand,
     keys_orphaned,
     role_renew,
     roles_read,
@@ -98,7 +98,7 @@ class Command(CentreCommand):
         getattr(self, f"_{options['verb']}")()
 
     def _show(self) -> None:
-        seen = sightings_record(self.disk.keys, key_files_find(self.disk.keys), now=self.now)
+        seen = sightings_record(self.disk.keys, keys_at_hand(self.disk.keys), now=self.now)
         waiting = changes_waiting(root=self.disk.tuf)
         try:
             states = roles_read(root=self.disk.tuf, keys=self.disk.keys)
@@ -144,7 +144,7 @@ class Command(CentreCommand):
             waiting = changes_waiting(root=self.disk.tuf)
             self._answer({"root_sha256": "", "waiting": waiting}, [*waiting_lines(waiting), _HOW_TO_SIGN])
             return
-        sightings_record(self.disk.keys, key_files_find(self.disk.keys), now=self.now)
+        sightings_record(self.disk.keys, keys_at_hand(self.disk.keys), now=self.now)
         text = f"The root of trust is {fingerprint}."
         self._answer({"root_sha256": fingerprint, "waiting": ()}, [text, _OFFLINE] if self._has_offline() else [text])
 

@@ -1,0 +1,68 @@
+"""Which nodes a stick is for, and which releases they need from it; reads, and decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from django.db.models import Q, QuerySet
+
+from central.releases.models import Release
+from central.rollouts.models import Directive
+from central.schools.errors import SchoolUnknown
+from central.schools.models import Node, School
+from federation.trust.release_bytes import index_files, index_files_all, index_parse
+from federation.trust.stick_writer import CarriedRelease
+from federation.wire.releases import FileEntry, ReleaseIndex
+
+
+def nodes_of(*, regions: Collection[str] = (), schools: Collection[str] = ()) -> QuerySet[Node]:
+    """Return the nodes with a key in these regions and of these schools by name; of the whole country where none is.
+
+    Raises:
+        SchoolUnknown: names a region or a school that there is none of.
+    """
+    for name in schools:
+        if not School.objects.filter(name=name).exists():
+            raise SchoolUnknown(name=name)
+    for region in regions:
+        if not School.objects.filter(region=region).exists():
+            raise SchoolUnknown(name=region)
+    nodes = Node.objects.exclude(public_key="").select_related("school")
+    if regions or schools:
+        nodes = nodes.filter(Q(school__region__in=regions) | Q(school__name__in=schools))
+    return nodes.order_by("school__name", "pk")
+
+
+def indexes_in_force() -> dict[str, ReleaseIndex]:
+    """Return the index of every release that TUF's targets hold, by digest."""
+    held = Release.objects.in_force().values_list("digest", "index_bytes")
+    return {digest: index_parse(bytes(content or b"")) for digest, content in held}
+
+
+def releases_needed(*, nodes: Sequence[Node], in_force: dict[str, ReleaseIndex]) -> list[CarriedRelease]:
+    """Return the releases that some node is to run but does not have, in the assigned variants, bases first."""
+    directives = Directive.objects.filter(node__in=nodes).values_list("node", "release", "variant")
+    wanted = {node: (release, variant) for node, release, variant in directives}
+    needed: dict[str, set[str]] = {}
+    for node in nodes:
+        release, variant = wanted.get(node.pk, ("", ""))
+        for digest in _with_base(release, in_force) - _with_base(node.running, in_force):
+            needed.setdefault(digest, set()).add(variant)
+    carried = (
+        CarriedRelease(index=in_force[digest], files=_files(in_force[digest], variants))
+        for digest, variants in needed.items()
+    )
+    return sorted(carried, key=lambda release: (release.index.base is not None, release.index.version))
+
+
+def _files(index: ReleaseIndex, variants: Collection[str]) -> tuple[FileEntry, ...]:
+    if not index.variants:
+        return index_files_all(index)
+    return tuple(entry for name in sorted(variants) for entry in index_files(index, name))
+
+
+def _with_base(digest: str, in_force: dict[str, ReleaseIndex]) -> set[str]:
+    if digest not in in_force:
+        return set()
+    base = in_force[digest].base
+    return {digest, base} if base in in_force and base else {digest}

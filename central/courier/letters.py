@@ -1,0 +1,80 @@
+"""What goes into the centre's letter to one PC: all that a check-in would be answered, and what only a stick brings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from django.conf import settings
+
+from central.checkins.answer import checkin_answer
+from central.courier.models import RefusedRequest
+from central.feedback.services import quarantined_of
+from central.rollouts.director import assignment_word
+from central.rollouts.tick import late_node_join
+from central.schools.enrolment import enrolment_answer
+from central.schools.errors import NodeNotActive
+from central.schools.models import Node, NodeStatus
+from federation.trust.keys import DirectorKey, key_id, public_key_load
+from federation.trust.stick_layout import letter_path
+from federation.trust.stick_letters import letter_seal
+from federation.wire.courier import CentreLetter
+from federation.wire.releases import CheckInAnswer
+
+REFUSED_TOLD = 1000
+
+
+def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
+    """Return the letter to a node that has a key; one that may not sync hears that, and nothing else."""
+    is_active = node.status == NodeStatus.ACTIVE
+    # Claimed since it was last heard, for the first time or in the place of another PC.
+    heard_at, claimed_at = node.last_contact_at, node.claimed_at
+    is_new = heard_at is None or (claimed_at is not None and heard_at < claimed_at)
+    return CentreLetter(
+        reader=key_id(public_key_load(node.public_key)),
+        node_id=str(node.pk),
+        epoch=node.epoch,
+        answer=_answer(node, key, now) if is_active else None,
+        quarantined=quarantined_of(node=node, epoch=node.epoch) if is_active else (),
+        enrolment=enrolment_answer(node=node, now=now) if is_new and node.status != NodeStatus.REVOKED else None,
+        refusal="" if is_active else NodeNotActive.code,
+        written_at=now,
+    )
+
+
+def refusal_letters(*, key: DirectorKey, now: datetime) -> Iterator[tuple[str, bytes]]:
+    """Yield path and sealed letter for each PC whose request to enrol was refused, and that has not enrolled since."""
+    enrolled_since = Node.objects.exclude(public_key="").values("public_key")
+    for request in RefusedRequest.objects.exclude(public_key__in=enrolled_since)[:REFUSED_TOLD]:
+        letter = CentreLetter(
+            reader=request.key_id,
+            node_id="",
+            epoch="",
+            answer=None,
+            quarantined=(),
+            enrolment=None,
+            refusal=request.code,
+            written_at=now,
+        )
+        yield _sealed(letter, request.public_key, key)
+
+
+def node_letter(*, node: Node, key: DirectorKey, now: datetime) -> tuple[str, bytes]:
+    """Return path and sealed letter for a node that has a key."""
+    return _sealed(letter_for(node=node, key=key, now=now), node.public_key, key)
+
+
+def _answer(node: Node, key: DirectorKey, now: datetime) -> CheckInAnswer:
+    late_node_join(node=node, now=now)
+    directive = assignment_word(node=node, key=key, now=now)
+    return checkin_answer(
+        node=node,
+        assignment=bytes(directive.envelope),
+        key=key,
+        next_checkin_seconds=settings.NEXT_CHECKIN_SECONDS,
+        now=now,
+    )
+
+
+def _sealed(letter: CentreLetter, public_key: str, key: DirectorKey) -> tuple[str, bytes]:
+    return letter_path(letter.reader), letter_seal(letter, key=key, reader=public_key_load(public_key))

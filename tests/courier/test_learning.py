@@ -1,0 +1,112 @@
+"""A round by stick alone: the plan comes, the update goes, the receipt comes back and the file goes."""
+
+import numpy as np
+import pytest
+
+from central import trust_root
+from central.training.models import Update, UpdateStatus
+from central.training.plan_settings import PlanSettings
+from central.training.rounds import round_abandon
+from central.training.services import round_open, update_take_in
+from federation.learning.update import update_write
+from federation.wire.canonical import sha256_hex
+from node.rounds.models import LocalUpdate, Plan
+from node.rounds.services import plan_document, update_path
+from node.sync.enrol import enrolment_read, node_key
+
+COLUMNS = {"layers.0.qkv": 6, "layers.0.o": 4}
+
+
+@pytest.fixture
+def round_(centre, enrolled, stick, package):
+    """A round whose plan has come by stick."""
+    release = centre.publish(package)
+    opened = round_open(
+        base=release,
+        slot_columns=COLUMNS,
+        wanted=2,
+        key=trust_root.director_key(),
+        actor="test",
+        now=centre.clock(),
+        settings=PlanSettings(rank=2, parts=("qkv", "o"), max_norm=10.0, server_scale=1.0),
+    )
+    enrolled.write_out(stick)
+    centre.take_in(stick)
+    centre.export(stick)
+    assert enrolled.bring_in(stick).has_plan
+    return opened
+
+
+def learnt(school):
+    """Leave a finished update as the trainer does, and return its bytes."""
+    plan = Plan.objects.get()
+    b = {slot: np.full((2, columns), 0.1, np.float32) for slot, columns in COLUMNS.items()}
+    content = update_write(
+        plan=plan_document(plan),
+        node_id=enrolment_read(school.root).node_id,
+        counter=1,
+        labels=2,
+        steps=5,
+        loss_before=3.0,
+        loss_after=0.1,
+        b=b,
+        grams={slot: np.eye(2, dtype=np.float32) for slot in COLUMNS},
+        made_at=school.clock(),
+        key=node_key(school.root),
+    )
+    path = update_path(root=school.root, plan_id=plan.plan_id)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    LocalUpdate.objects.create(
+        plan=plan, counter=1, status="ready", sha256=sha256_hex(content), started_at=school.clock()
+    )
+    return content
+
+
+def test_an_update_goes_by_stick_and_only_its_receipt_lets_the_school_drop_it(
+    centre, enrolled, stick, round_, django_capture_on_commit_callbacks
+):
+    content = learnt(enrolled)
+    path = update_path(root=enrolled.root, plan_id=round_.plan_id)
+    assert enrolled.write_out(stick).updates == 1
+    assert centre.take_in(stick).problems == []
+    assert Update.objects.get().status == UpdateStatus.ACCEPTED
+    assert path.read_bytes() == content
+
+    centre.export(stick)
+    with django_capture_on_commit_callbacks(execute=True):
+        outcome = enrolled.bring_in(stick)
+
+    assert (outcome.updates_settled, outcome.has_plan, outcome.failures) == (1, False, ())
+    assert LocalUpdate.objects.get().status == LocalUpdate.Status.ACCEPTED
+    assert not path.exists()
+    assert enrolled.write_out(stick).updates == 0
+
+
+def test_an_update_that_also_came_by_link_is_one_update(centre, enrolled, stick, round_):
+    update_take_in(content=learnt(enrolled), disk=centre.disk, now=centre.clock())
+    enrolled.write_out(stick)
+    assert centre.take_in(stick).problems == []
+    assert centre.take_in(stick).problems == []
+    assert Update.objects.count() == 1
+
+
+def test_an_update_that_comes_after_the_round_is_refused_by_a_receipt(centre, enrolled, stick, round_):
+    learnt(enrolled)
+    enrolled.write_out(stick)
+    round_abandon(round_=round_, reason="test", actor="test", now=centre.clock())
+    assert centre.take_in(stick).problems == []
+    centre.export(stick)
+    assert enrolled.bring_in(stick).updates_settled == 1
+    held = LocalUpdate.objects.get()
+    assert (held.status, held.error_code) == (LocalUpdate.Status.REFUSED, "round_closed")
+
+
+def test_an_update_whose_file_was_damaged_stays_at_the_school(centre, enrolled, stick, round_):
+    learnt(enrolled)
+    path = update_path(root=enrolled.root, plan_id=round_.plan_id)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert enrolled.write_out(stick).updates == 0
+    centre.take_in(stick)
+    assert Update.objects.count() == 0
+    assert LocalUpdate.objects.get().status == LocalUpdate.Status.READY
