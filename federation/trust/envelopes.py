@@ -29,7 +29,7 @@ ROUND_PLAN = "round-plan"
 CHECK_IN = "check-in"
 CENTRE_LETTER = "centre-letter"
 PACKED_TYPE = "application/vnd.soro.envelope"
-"""Content-Type of a packed envelope (protocol §1.6)."""
+"""Content-Type of a packed envelope (protocol §1.9)."""
 
 
 class BadSignature(TrustError):
