@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 
 from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.errors import LinkLost
-from federation.trust.fetch import index_size_bytes, release_fetch
+from federation.trust.fetch import files_size_bytes, release_fetch
 from federation.trust.release_bytes import index_build
 from federation.wire.releases import ReleaseKind
 from node.ratings.services import Opinion, rating_record
@@ -79,4 +79,4 @@ def flaky_bytes_ratio(school: School, centre: RealCentre, work: Path, *, payload
                 with contextlib.suppress(LinkLost):
                     release_fetch(index=index, source=source, into=into, partial=work / "partial")
         assert proxy.tally.faults["cut"] >= payload_bytes // FLAKY_CUT_BYTES
-        return proxy.tally.bytes_total / index_size_bytes(index)
+        return proxy.tally.bytes_total / files_size_bytes(index.files)
