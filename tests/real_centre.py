@@ -135,11 +135,12 @@ def _sign(folder: Path, base: Any) -> Any:
     from central.disk import centre_disk
     from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
     from central.releases.services import release_build_begin, release_built, release_draft_create, release_sign
+    from central.releases.variants import BuiltPackage
 
     kind = ReleaseKindChoice.ADAPTER if base else ReleaseKindChoice.BASE
     release = release_draft_create(kind=kind, title=folder.name, base=base, actor="a", now=_now())
     release_build_begin(release=release, actor="a", now=_now())
-    release_built(release=release, folder=folder, card={}, disk=centre_disk(), now=_now())
+    release_built(release=release, packages=[BuiltPackage(folder=folder, card={})], disk=centre_disk(), now=_now())
     Release.objects.filter(pk=release.pk).update(status=ReleaseStatus.AWAITING_SIGNATURE)
     release.refresh_from_db()
     release_sign(release=release, disk=centre_disk(), actor="a", now=_now())
@@ -160,12 +161,12 @@ def _main(port: int) -> None:
     from django.core.management import call_command
     from rest_framework.throttling import SimpleRateThrottle
 
-    from central.trust_root import keys_create
+    from central.trust_root import keys_make
 
     # A test holds in seconds the contacts of weeks; tests/central/test_limits.py is about the limits.
     SimpleRateThrottle.THROTTLE_RATES = dict.fromkeys(SimpleRateThrottle.THROTTLE_RATES)
     call_command("migrate", interactive=False, verbosity=0)
-    keys_create(now=_now())
+    keys_make(now=_now())
     config = uvicorn.Config("central.asgi:application", port=port, log_level="warning")
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, daemon=True).start()

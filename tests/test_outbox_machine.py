@@ -56,13 +56,13 @@ class Outbox(RuleBasedStateMachine):
 
     @rule(stars=st.integers(1, 5))
     def say(self, stars):
-        record_id = f"record-{len(self.records)}"
+        record_id = f"record-{len(self.records)}-{self.node.pk.hex}"
         self.records.append(record_id)
         self._append(record_id, stars)
 
     @rule()
     def say_what_the_centre_cannot_use(self):
-        record_id = f"bad-{len(self.bad)}"
+        record_id = f"bad-{len(self.bad)}-{self.node.pk.hex}"
         self.bad.add(record_id)
         self._append(record_id, 9)
 

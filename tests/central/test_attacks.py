@@ -13,6 +13,7 @@ from central.schools.models import Node, SessionToken
 from central.schools.services import node_revoke, node_suspend
 from central.training.models import Lease, Round
 from federation.trust.blob_sources import HttpBlobSource
+from federation.trust.envelopes import PARCELS, envelope_seal
 from federation.trust.errors import BlobUnavailable
 from federation.wire.canonical import canonical_bytes
 from node.sync.client import CentreClient
@@ -43,7 +44,7 @@ def test_a_key_withdrawn_in_mid_session_ends_the_session_at_every_door(
         with pytest.raises(SessionRefused):
             client.lease_ask(plan_id=round_.plan_id)
         with pytest.raises(SessionRefused):
-            client.parcels_send(canonical_bytes({}))
+            client.parcels_send(envelope_seal(payload=canonical_bytes({}), kind=PARCELS, key=school.key))
     assert school.send_parcels(rating_parcel(1)).status_code == 401
     assert not ReceivedParcel.objects.exists()
     assert not SessionToken.objects.filter(node=node).exists()

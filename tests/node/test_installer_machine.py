@@ -31,6 +31,7 @@ from federation.errors import FederationError
 from federation.trust.blob_sources import DirectoryBlobSource
 from federation.trust.release_bytes import index_build, index_digest, index_read, index_verify
 from federation.wire.releases import InstallState, ReleaseKind
+from node.installed.hardware import Gauges
 from node.installed.models import InstallRecord
 from node.installed.self_test import SelfTestVerdict
 from node.installed.services import (
@@ -128,10 +129,11 @@ class Installer(RuleBasedStateMachine):
         with cut_at_write(cut), contextlib.suppress(FederationError):
             trial_revert(root=self.root, error_code="trial_silent", now=NOW)
 
+    @precondition(lambda self: self.wanted is not None)
     @rule(cut=CUTS)
     def clear_away(self, cut):
         with cut_at_write(cut):
-            superseded_remove(root=self.root)
+            superseded_remove(root=self.root, assigned=index_digest(self.wanted[0]), now=NOW)
 
     @rule()
     def report(self):
@@ -191,7 +193,7 @@ class Installer(RuleBasedStateMachine):
                 clock=lambda: NOW,
                 self_test=lambda _package, _adapter: verdict,
                 disk_free=lambda _path: 10**12,
-                memory_available=lambda _root: 10**12,
+                gauges=Gauges(memory_available=lambda _root: 10**12),
             )
 
     def _make(self, name, base):
