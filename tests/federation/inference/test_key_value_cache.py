@@ -80,14 +80,12 @@ def test_rows_change_places_with_all_that_they_hold(cache):
 def test_rows_change_places_one_layer_at_a_time(cache):
     written(cache, 0, 1000)
     written(cache, 1, 1000)
-    before = resident_bytes()
     tracemalloc.start()
     cache.swap(0, 1)
     copied = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     # One row's layer is set aside, and another may be while it is copied; whole rows would be three of each.
     assert copied < 2.1 * 1000 * SHAPE.bytes_per_token / SHAPE.layers
-    assert resident_bytes() - before < 2**20
 
 
 def test_a_copied_beginning_holds_what_its_source_holds(cache):
