@@ -13,7 +13,6 @@ from federation.wire.feedback import ParcelKind
 from node.outbox.models import Parcel
 from node.outbox.services import parcel_append, parcels_waiting
 from node.sync.enrol import enrolment_read
-from tests.central.school import RATING
 from tests.fault_proxy import FaultProxy, Link
 from tests.node.faults import School, package_make, school_expect_sound
 from tests.real_centre import real_centre
@@ -81,6 +80,8 @@ def test_over_a_bad_link_no_rating_is_lost_or_doubled_and_a_whole_release_always
 
 
 def test_5000_events_through_30_and_30_percent_loss_are_exactly_5000_rows(centre, root):
+    from tests.central.school import RATING  # noqa: PLC0415 - needs the centre's code
+
     body = to_plain(replace(RATING, stars=2))
     with FaultProxy(centre.url, link=LINKS["30% of both lost"], seed=5) as proxy:
         school = School(root, proxy.url)

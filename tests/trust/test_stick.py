@@ -261,7 +261,7 @@ def big(monkeypatch):
     return (
         content,
         lambda _sha256, start, end: iter([content[start:end]]),
-        FileEntry(path="big.bin", size_bytes=len(content), sha256=sha256_hex(content), chunks=chunks),
+        FileEntry(path="big.bin", size_bytes=len(content), sha256=sha256_hex(content), chunks=chunks, tensors=()),
     )
 
 
