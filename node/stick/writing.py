@@ -20,6 +20,7 @@ from federation.trust.stick_disk import StickDisk
 from federation.trust.stick_returns import SentFile, returns_write
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import canonical_bytes
+from federation.wire.feedback import Parcel
 from node.installed.hardware import GAUGES
 from node.outbox.services import epoch_name, parcels_due
 from node.rounds.models import LocalUpdate
@@ -30,6 +31,7 @@ from node.sync.enrol import enrolment_read, node_key
 from node.sync.services import PARCELS_IN_A_BATCH, batch_envelope, check_in_document
 
 MOST_PARCELS = 50_000
+MOST_PARCEL_BYTES = 256 * 2**20
 MOST_UPDATES = 20
 _log = logging.getLogger(__name__)
 
@@ -46,22 +48,22 @@ def school_write(*, root: Path, disk: StickDisk, now: datetime) -> WrittenOut:
     """
     disk.open()
     is_enrolled = (root / "node.json").exists()
-    files = _waiting_files(root, now) if is_enrolled else [request_file(root=root, claim=claim_read(root))]
+    due = parcels_due(limit=MOST_PARCELS, limit_bytes=MOST_PARCEL_BYTES) if is_enrolled else ()
+    files = _waiting_files(root, due, now) if is_enrolled else [request_file(root=root, claim=claim_read(root))]
     reader = _courier_key(root, disk, now)
     written = returns_write(disk=disk, sender=key_id(node_key(root)), files=files, reader=reader)
     return WrittenOut(
         is_enrolment=not is_enrolled,
-        ratings=len(parcels_due(limit=MOST_PARCELS)) if is_enrolled else 0,
+        ratings=len(due),
         updates=sum(file.kind == layout.UPDATE for file in files),
         bytes_written=written,
     )
 
 
-def _waiting_files(root: Path, now: datetime) -> list[SentFile]:
+def _waiting_files(root: Path, due: tuple[Parcel, ...], now: datetime) -> list[SentFile]:
     node_id, key, epoch = enrolment_read(root).node_id, node_key(root), epoch_name()
     check_in = canonical_bytes(check_in_document(root=root, node_id=node_id, gauges=GAUGES, now=now))
     files = [SentFile(kind=layout.CHECK_IN, content=envelope_seal(payload=check_in, kind=CHECK_IN, key=key))]
-    due = parcels_due(limit=MOST_PARCELS)
     for first in range(0, len(due), PARCELS_IN_A_BATCH):
         batch = due[first : first + PARCELS_IN_A_BATCH]
         content = batch_envelope(node_id=node_id, epoch=epoch, parcels=batch, key=key)
