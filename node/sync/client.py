@@ -98,7 +98,7 @@ class CentreClient:
         sent = {"Content-Type": "application/json"} | (headers or {}) if content is not None else {}
         try:
             with self.http.stream(method, f"{self.base_url}/api/v1/{path}", content=content, headers=sent) as answer:
-                body = _read(answer, kind.__name__)
+                body = body_read(answer, kind.__name__)
         except httpx.HTTPError as error:
             if problem := certificate_problem(error):
                 raise CentreNotTrusted(url=self.base_url, problem=problem) from error
@@ -108,8 +108,12 @@ class CentreClient:
         raise _refusal(answer, body, path)
 
 
-def _read(answer: httpx.Response, document: str) -> bytes:
-    """Return the answer's body, but never more than a document may be: it could be endless."""
+def body_read(answer: httpx.Response, document: str) -> bytes:
+    """Return the answer's body, but never more than a document may be: it could be endless.
+
+    Raises:
+        MalformedDocument: it is longer; names the `document` that was expected.
+    """
     body = bytearray()
     for piece in answer.iter_bytes():
         body += piece

@@ -20,12 +20,12 @@ from federation.trust.durable import durable_rename, durable_write
 from federation.trust.envelopes import ENROLMENT, envelope_seal
 from federation.trust.keys import NodeKey, node_key_create, node_key_load, public_pem
 from federation.trust.tuf_client import root_accept, time_floor
-from federation.wire.canonical import MAX_DOCUMENT_BYTES, canonical_bytes, parse, sha256_hex
+from federation.wire.canonical import canonical_bytes, parse, sha256_hex
 from federation.wire.enrolment import Authority, EnrolmentAnswer, EnrolmentRequest, Fleet
 from federation.wire.sheet import Sheet
 from node.installed.hardware import hardware_measure
 from node.outbox.services import epoch_renew
-from node.sync.client import CentreClient
+from node.sync.client import CentreClient, body_read
 from node.sync.errors import AlreadyEnrolled, AuthorityMismatch, CentreUnreachable, NotEnrolled
 from node.sync.models import SeenAssignment
 from node.sync.tls import Pin
@@ -77,7 +77,7 @@ def _authority_fetch(sheet: Sheet) -> str:
     try:
         # Whoever answers can only say something whose SHA-256 stands on the sheet, and nothing is told to them.
         with httpx.Client(verify=False, timeout=TIMEOUT) as http, http.stream("GET", url) as answer:  # noqa: S501
-            content = b"".join(_bounded(answer))
+            content = body_read(answer, Authority.__name__)
     except httpx.HTTPError as error:
         raise CentreUnreachable(url=sheet.address, problem=type(error).__name__) from error
     certificates = parse(Authority, content).certificates
@@ -85,16 +85,6 @@ def _authority_fetch(sheet: Sheet) -> str:
     if found != sheet.authority_sha256:
         raise AuthorityMismatch(expected=sheet.authority_sha256, found=found)
     return certificates
-
-
-def _bounded(answer: httpx.Response) -> list[bytes]:
-    pieces, size = [], 0
-    for piece in answer.iter_bytes():
-        size += len(piece)
-        if size > MAX_DOCUMENT_BYTES:
-            break
-        pieces.append(piece)
-    return pieces
 
 
 def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet_address: str | None) -> Enrolled:
