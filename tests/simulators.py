@@ -63,7 +63,7 @@ from federation.wire.releases import (
     UpdateReceipt,
     Variant,
 )
-from federation.wire.rounds import Lease, RoundPlan
+from federation.wire.rounds import Lease, Objective, Precision, RoundPlan, SchemeName
 
 
 class Refusal(Exception):
@@ -408,7 +408,13 @@ def round_plan(**changes: Any) -> RoundPlan:
     now = datetime.now(UTC)
     plan = RoundPlan(
         plan_id="plan-1",
+        season_id="season-1",
+        version=0,
         base="b" * 64,
+        start="",
+        scheme=SchemeName.FFA_LORA,
+        precision=Precision.FLOAT16,
+        objective=Objective(preference=0.0, ratings=0.0, beta=0.1),
         seed="seed",
         rank=2,
         slots=("layers.0.q_proj",),

@@ -25,7 +25,7 @@ from federation.trust.durable import durable_write
 from federation.trust.envelopes import ROUND_PLAN, envelope_key_ids, envelope_payload_unverified, envelope_seal
 from federation.trust.keys import DirectorKey, key_id
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
-from federation.wire.rounds import RoundPlan, UpdateHeader
+from federation.wire.rounds import Objective, Precision, RoundPlan, SchemeName, UpdateHeader
 
 LOGGER = logging.getLogger(__name__)
 
@@ -83,7 +83,13 @@ def _plan(base: Release, slots: tuple[str, ...], settings: PlanSettings, now: da
     plan_id = uuid.uuid4().hex
     return RoundPlan(
         plan_id=plan_id,
+        season_id=plan_id,
+        version=0,
         base=base.digest,
+        start="",
+        scheme=SchemeName.FFA_LORA,
+        precision=Precision.FLOAT16,
+        objective=Objective(preference=0.0, ratings=0.0, beta=0.1),
         seed=plan_id,
         rank=settings.rank,
         slots=slots,

@@ -22,7 +22,7 @@ from federation.errors import TrustError, WireError
 from federation.trust.envelopes import UPDATE, envelope_open, envelope_payload_unverified, envelope_seal
 from federation.trust.keys import SigningKey, VerifyingKey
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
-from federation.wire.rounds import ArrayShape, RoundPlan, UpdateHeader
+from federation.wire.rounds import ArrayShape, Factor, RoundPlan, UpdateHeader
 
 MAX_ENVELOPE_BYTES = 256 * 1024
 NORM_TOLERANCE = 1.01
@@ -164,7 +164,7 @@ def update_write(
     body = b"".join(
         np.ascontiguousarray(array, dtype=_FLOAT16).tobytes() for array in [*map(b.get, plan.slots), *scaled]
     )
-    shapes = tuple(ArrayShape(slot=s, rows=b[s].shape[0], columns=b[s].shape[1]) for s in plan.slots)
+    shapes = tuple(ArrayShape(slot=s, factor=Factor.B, rows=len(b[s]), columns=b[s].shape[1]) for s in plan.slots)
     header = UpdateHeader(
         plan_id=plan.plan_id,
         node_id=node_id,
@@ -175,6 +175,7 @@ def update_write(
         steps=steps,
         loss_before=loss_before,
         loss_after=loss_after,
+        scores=None,
         shapes=shapes,
         body_sha256=sha256_hex(body),
         made_at=made_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,15 +15,57 @@ class Example:
     answer: str
 
 
+class SchemeName(StrEnum):
+    """Which factors of `W x + B C A x` schools learn, and how the centre combines them."""
+
+    FFA_LORA = "ffa-lora"
+    """A is frozen, B is learnt (Sun et al. 2024)."""
+    FED_SB = "fed-sb"
+    """A and B are frozen, the core C (rank, rank) between them is learnt (Singhal et al. 2025)."""
+    FEDIT = "fedit"
+    """A and B are learnt and averaged one by one, which is not the average of their products (Zhang et al. 2024)."""
+    FLORA = "flora"
+    """A and B are learnt; their products are summed and cut back to the rank (Wang et al. 2024)."""
+
+
+class Precision(StrEnum):
+    """How an update's numbers travel."""
+
+    FLOAT16 = "float16"
+    INT8 = "int8"
+    """One float16 scale a row, then the row in int8."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What local training pulls at, beside the answers of corrections and anchors; 0 leaves a part out."""
+
+    preference: float
+    """Weight of the preference of a correction over the answer that it corrects (Rafailov et al. 2023)."""
+    ratings: float
+    """Weight of good and bad ratings that have no correction (Ethayarajh et al. 2024)."""
+    beta: float
+    """How firmly both hold on to the start of the training, in units of 1 / nat."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundPlan:
     """One round's terms, signed by the director: every school trains the same arrays from the same start."""
 
     plan_id: str
+    season_id: str
+    """Plans of a season share the base, the scheme and the frozen factors, so their updates add up."""
+    version: int
+    """How many adapters of the season stand before this plan; an update's staleness is counted in them."""
     base: str
     """Digest of the base release whose package is frozen under the adapter."""
+    start: str
+    """Digest of the adapter release that training starts from; empty for the base alone."""
+    scheme: SchemeName
+    precision: Precision
+    objective: Objective
     seed: str
-    """Names the frozen A of every slot (FFA-LoRA); see federation.inference.adapter."""
+    """Names the frozen factors of every slot; see federation.basis."""
     rank: int
     slots: tuple[str, ...]
     learning_rate: float
@@ -54,6 +97,8 @@ class UpdateHeader:
     steps: int
     loss_before: float
     loss_after: float
+    scores: LocalScores | None
+    """None where the school has too few labels to hold any back."""
     shapes: tuple[ArrayShape, ...]
     body_sha256: str
     made_at: datetime
@@ -62,10 +107,33 @@ class UpdateHeader:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocalScores:
+    """How the school's held-out labels fared before and after training; numbers only."""
+
+    labels: int
+    nats_before: float
+    """Mean nats a token of the answers that teachers want."""
+    nats_after: float
+    preferred_before: float
+    """Share of the corrections that the model finds likelier than the answer they correct, 0 to 1."""
+    preferred_after: float
+
+
+class Factor(StrEnum):
+    """What an array of an update is to its slot."""
+
+    A = "a"
+    B = "b"
+    CORE = "core"
+    GRAM = "gram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArrayShape:
-    """One float16 array B of shape (rank, d_out) in the update's body, in the body's order."""
+    """One array (rows, columns) of the update's body, in the body's order."""
 
     slot: str
+    factor: Factor
     rows: int
     columns: int
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from federation.wire.rounds import Example, RoundPlan
+from federation.wire.rounds import Example, Objective, Precision, RoundPlan, SchemeName
 
 NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 SLOTS = ("layers.0.qkv", "layers.0.down", "layers.1.up")
@@ -12,7 +12,13 @@ COLUMNS = {"layers.0.qkv": 12, "layers.0.down": 6, "layers.1.up": 10}
 def small_plan(**fields) -> RoundPlan:
     terms = {
         "plan_id": "plan-1",
+        "season_id": "season-1",
+        "version": 0,
         "base": "b" * 64,
+        "start": "",
+        "scheme": SchemeName.FFA_LORA,
+        "precision": Precision.FLOAT16,
+        "objective": Objective(preference=0.0, ratings=0.0, beta=0.1),
         "seed": "autumn",
         "rank": 4,
         "slots": SLOTS,
