@@ -75,7 +75,9 @@ class SchoolListForm(forms.Form):
 
     file = forms.FileField(
         label=_("list of schools"),
-        help_text=_("A CSV file in UTF-8; its first line names the columns: name, region, district."),
+        help_text=_(
+            "A CSV file in UTF-8; its first line names the columns: name, region, district, kind, tags (parted by |)."
+        ),
         widget=UnfoldAdminFileFieldWidget,
     )
 
@@ -84,10 +86,10 @@ class SchoolListForm(forms.Form):
 class SchoolAdmin(ModelAdmin):
     """Schools; the actions show or print a claim code for one more PC."""
 
-    list_display = ("name", "region", "district", "is_preregistered", "created_at")
-    list_filter = ("region", "district", "is_preregistered", PcFilter)
+    list_display = ("name", "region", "district", "kind", "is_preregistered", "created_at")
+    list_filter = ("region", "district", "kind", "tags", "is_preregistered", PcFilter)
     search_fields = ("name", "region", "district")
-    fields = ("name", "region", "district", "is_preregistered")
+    fields = ("name", "region", "district", "kind", "tags", "is_preregistered")
     actions = ("invite", "print_sheets", "write_stick")
     actions_list = ("import_list",)
 

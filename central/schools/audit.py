@@ -13,7 +13,9 @@ def audit_record(*, actor: str, entity: str, old: str, new: str, reason: str, no
     AuditEvent.objects.create(actor=actor, entity=entity, old=old, new=new, reason=reason, at=now)
 
 
-def audit_record_all(*, actor: str, entities: Sequence[str], new: str, reason: str, now: datetime) -> None:
+def audit_record_all(
+    *, actor: str, entities: Sequence[str], new: str, reason: str, now: datetime, old: str = ""
+) -> None:
     """Append one row for each of `entities`, to which the same has happened."""
-    rows = [AuditEvent(actor=actor, entity=each, new=new, reason=reason, at=now) for each in entities]
+    rows = [AuditEvent(actor=actor, entity=each, old=old, new=new, reason=reason, at=now) for each in entities]
     AuditEvent.objects.bulk_create(rows, batch_size=500)

@@ -7,12 +7,28 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from central.schools.models_audit import AuditEvent
+from central.schools.rhythm import Rhythm
 from central.schools.transitions import HasStatus, Moves, moves
 
-__all__ = ["AuditEvent", "ClaimCode", "Node", "Nonce", "RetiredKey", "School", "SessionToken"]
+__all__ = ["AuditEvent", "ClaimCode", "Node", "Nonce", "RetiredKey", "School", "SessionToken", "Tag"]
+
+
+class Tag(models.Model):
+    """A word by which the ministry groups schools across regions, such as a pilot."""
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name = _("tag")
+        verbose_name_plural = _("tags")
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SchoolQuerySet(models.QuerySet["School"]):
@@ -30,6 +46,14 @@ class School(models.Model):
     name = models.CharField(_("name"), max_length=200, unique=True)
     region = models.CharField(_("region"), max_length=120, blank=True, db_index=True)
     district = models.CharField(_("district"), max_length=120, blank=True, db_index=True)
+    kind = models.CharField(
+        _("kind of school"),
+        max_length=60,
+        blank=True,
+        db_index=True,
+        help_text=_("In the ministry's own words, such as: gymnasium."),
+    )
+    tags = models.ManyToManyField(Tag, blank=True, related_name="schools", verbose_name=_("tags"))
     is_preregistered = models.BooleanField(
         _("pre-registered"), default=True, help_text=_("A PC that claims this school becomes active at once.")
     )
@@ -95,6 +119,8 @@ class Node(HasStatus):
     variants = models.JSONField(_("variants of bases on its disk"), default=dict, blank=True)
     problems = models.JSONField(_("problems there"), default=list, blank=True)
     clock_ahead_seconds = models.BigIntegerField(_("clock ahead, seconds"), null=True, blank=True)
+    # Bit n: a contact n days before the last one's day; `rhythm` reads it.
+    contact_days = models.BigIntegerField(_("days with a contact"), default=0, editable=False)
 
     objects = NodeQuerySet.as_manager()
 
@@ -116,6 +142,12 @@ class Node(HasStatus):
 
     def __str__(self) -> str:
         return f"{self.school.name} ({str(self.id)[:8]})"
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """How often this PC comes into contact."""
+        last = timezone.localdate(self.last_contact_at) if self.last_contact_at else None
+        return Rhythm(days=self.contact_days, last=last)
 
 
 class RetiredKey(models.Model):

@@ -1,7 +1,8 @@
 """Read a list of schools from a CSV file, and take it in: all of it, or nothing.
 
-The first line names the columns: `name`, and where known `region` and `district`, in any order. A comma or a semicolon
-parts them, as spreadsheets of different languages write it. Other columns are ignored.
+The first line names the columns: `name`, and where known `region`, `district`, `kind` and `tags`, in any order. A comma
+or a semicolon parts them, as spreadsheets of different languages write it. Other columns are ignored, and what a list
+has no column for stays as it is. Tags in a cell are parted by `|`.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from datetime import datetime
 from django.db import transaction
 
 from central.schools.errors import SchoolListInvalid
-from central.schools.models import School
+from central.schools.models import School, Tag
 
 MAX_BYTES = 8 * 1024 * 1024
-_LONGEST = {"name": 200, "region": 120, "district": 120}
+_LONGEST = {"name": 200, "region": 120, "district": 120, "kind": 60}
+_TAG_LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,10 @@ class ListedSchool:
     name: str
     region: str
     district: str
+    kind: str | None = None
+    """None where the list has no such column."""
+    tags: tuple[str, ...] | None = None
+    """None where the list has no such column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,32 +68,65 @@ def school_list_read(content: bytes) -> tuple[ListedSchool, ...]:
 
 
 def _school(row: dict[str, str | None], line: int) -> ListedSchool:
-    cells = {name: " ".join((row.get(name) or "").split()) for name in _LONGEST}
+    cells = {name: _words(row.get(name)) for name in _LONGEST}
     if not cells["name"]:
         raise SchoolListInvalid(line=line, problem="no name")
     for name, longest in _LONGEST.items():
         if len(cells[name]) > longest or not cells[name].isprintable():
             raise SchoolListInvalid(line=line, problem=f"{name} is longer than {longest} letters, or has odd ones")
-    return ListedSchool(**cells)
+    tags = _tags(row.get("tags"), line) if "tags" in row else None
+    kind = cells.pop("kind") if "kind" in row else None
+    return ListedSchool(name=cells["name"], region=cells["region"], district=cells["district"], kind=kind, tags=tags)
+
+
+def _words(cell: str | None) -> str:
+    return " ".join((cell or "").split())
+
+
+def _tags(cell: str | None, line: int) -> tuple[str, ...]:
+    tags = sorted({tag for tag in map(_words, (cell or "").split("|")) if tag})
+    if not all(len(tag) <= _TAG_LONGEST and tag.isprintable() for tag in tags):
+        raise SchoolListInvalid(line=line, problem=f"a tag is longer than {_TAG_LONGEST} letters, or has odd ones")
+    return tuple(tags)
 
 
 def school_list_take_in(*, schools: Sequence[ListedSchool], now: datetime) -> TakenIn:
-    """Keep every listed school, known ones by their name with the listed region and district."""
+    """Keep every listed school, known ones by their name with what the list says of them."""
     with transaction.atomic():
         known = {school.name: school for school in School.objects.select_for_update()}
         new = [listed for listed in schools if listed.name not in known]
-        changed = [known[listed.name] for listed in schools if listed.name in known and _apply(known, listed)]
-        School.objects.bulk_create(
-            [School(name=each.name, region=each.region, district=each.district, created_at=now) for each in new],
+        changed = {listed.name for listed in schools if listed.name in known and _apply(known, listed)}
+        made = School.objects.bulk_create(
+            [
+                School(name=each.name, region=each.region, district=each.district, kind=each.kind or "", created_at=now)
+                for each in new
+            ],
             batch_size=500,
         )
-        School.objects.bulk_update(changed, ["region", "district"], batch_size=500)
-    unchanged = len(schools) - len(new) - len(changed)
-    return TakenIn(added=len(new), changed=len(changed), unchanged=unchanged)
+        School.objects.bulk_update([known[name] for name in changed], ["region", "district", "kind"], batch_size=500)
+        changed |= _tags_set(schools, {**known, **{school.name: school for school in made}}) - {e.name for e in new}
+    return TakenIn(added=len(new), changed=len(changed), unchanged=len(schools) - len(new) - len(changed))
 
 
 def _apply(known: dict[str, School], listed: ListedSchool) -> bool:
     school = known[listed.name]
-    before = (school.region, school.district)
+    before = (school.region, school.district, school.kind)
     school.region, school.district = listed.region, listed.district
-    return before != (listed.region, listed.district)
+    school.kind = school.kind if listed.kind is None else listed.kind
+    return before != (school.region, school.district, school.kind)
+
+
+def _tags_set(schools: Sequence[ListedSchool], rows: dict[str, School]) -> set[str]:
+    """Leave each school with the tags that the list gives it; return the names of those that had others."""
+    tagged = [listed for listed in schools if listed.tags is not None]
+    names = {name for listed in tagged for name in listed.tags or ()}
+    Tag.objects.bulk_create([Tag(name=name) for name in sorted(names)], ignore_conflicts=True)
+    tags = {tag.name: tag.pk for tag in Tag.objects.filter(name__in=names)} if names else {}
+    links = School.tags.through
+    wanted = {(rows[listed.name].pk, tags[name]) for listed in tagged for name in listed.tags or ()}
+    pks = {rows[listed.name].pk: listed.name for listed in tagged}
+    held = {(link.school_id, link.tag_id): link.pk for link in links.objects.all() if link.school_id in pks}
+    links.objects.filter(pk__in=[pk for pair, pk in held.items() if pair not in wanted]).delete()
+    added = wanted - held.keys()
+    links.objects.bulk_create([links(school_id=school, tag_id=tag) for school, tag in sorted(added)], batch_size=500)
+    return {pks[school] for school, _tag in added | (held.keys() - wanted)}

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from central.schools.claim_codes import claim_code_digest
 from central.schools.errors import (
@@ -17,6 +18,7 @@ from central.schools.errors import (
 )
 from central.schools.keys import key_expect_unknown, key_retire, node_public_key
 from central.schools.models import ClaimCode, Node, NodeStatus, School
+from central.schools.rhythm import contact_days_record
 from central.schools.signals import node_status_changed
 from central.schools.transitions import status_move
 from federation.trust.keys import public_pem
@@ -38,6 +40,7 @@ CHECKIN_FIELDS = (
     "variants",
     "problems",
     "clock_ahead_seconds",
+    "contact_days",
 )
 MAX_CHECKIN_NUMBER = 2**62
 
@@ -154,6 +157,8 @@ def node_fleet_record(*, node: Node, flwr_node_id: str) -> None:
 
 def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     """Record what a check-in says of the node."""
+    last = timezone.localdate(node.last_contact_at) if node.last_contact_at else None
+    node.contact_days = contact_days_record(days=node.contact_days, last=last, today=timezone.localdate(now))
     node.last_contact_at = now
     node.epoch = checkin.epoch[:64]
     node.checkin_number = min(max(checkin.number, 0), MAX_CHECKIN_NUMBER)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, TypeAlias
 
 from django.db import models, transaction
 
-from central.schools.audit import audit_record
+from central.schools.audit import audit_record, audit_record_all
 from central.schools.errors import StatusConflict, StatusMoveIllegal
 
 Moves: TypeAlias = Mapping[str, frozenset[str]]
@@ -66,3 +66,42 @@ def status_move(
     row.status = to
     for name, value in changes.items():
         setattr(row, name, value)
+
+
+def statuses_move(
+    rows: Sequence[HasStatus],
+    *,
+    to: str,
+    actor: str,
+    now: datetime,
+    reason: str = "",
+    **changes: Any,  # noqa: ANN401 - the fields of any model
+) -> None:
+    """Leave all `rows`, of one model, in status `to` with `changes` set, and one audit row about each.
+
+    It takes two queries for each status that they come from, however many they are.
+
+    Raises:
+        StatusMoveIllegal, StatusConflict: as `status_move`, of any of them; nothing is changed.
+    """
+    with transaction.atomic():
+        for old in sorted({str(row.status) for row in rows}):
+            _group_move([row for row in rows if row.status == old], to, actor, now, reason, changes)
+
+
+def _group_move(
+    rows: list[HasStatus], to: str, actor: str, now: datetime, reason: str, changes: Mapping[str, Any]
+) -> None:
+    old, model = str(rows[0].status), type(rows[0])
+    entities = [f"{row._meta.label_lower} {row.pk}" for row in rows]  # noqa: SLF001 - Django documents it
+    if not rows[0].may_become(to):
+        raise StatusMoveIllegal(entity=entities[0], old=old, new=str(to))
+    in_database: models.Manager[Any] = model._base_manager  # noqa: SLF001 - Django documents it
+    moved = in_database.filter(pk__in=[row.pk for row in rows], status=old).update(status=to, **changes)
+    if moved != len(rows):
+        raise StatusConflict(entity=entities[0], old=old, new=str(to))
+    audit_record_all(actor=actor, entities=entities, old=old, new=str(to), reason=reason, now=now)
+    for row in rows:
+        row.status = to
+        for name, value in changes.items():
+            setattr(row, name, value)
