@@ -6,9 +6,9 @@ from datetime import datetime
 
 from central.feedback.clones import epoch_hear
 from central.feedback.services import acknowledgement
+from central.rollouts.assigning import late_node_join
 from central.rollouts.director import assignment_for
 from central.rollouts.reports import install_reports_take_in
-from central.rollouts.tick import late_node_join
 from central.schools.models import Node
 from central.schools.services import node_touch
 from central.schools.sessions import node_expect

@@ -10,8 +10,8 @@ from django.conf import settings
 from central.checkins.answer import checkin_answer
 from central.courier.models import RefusedRequest
 from central.feedback.services import quarantined_of
+from central.rollouts.assigning import late_node_join
 from central.rollouts.director import assignment_word
-from central.rollouts.tick import late_node_join
 from central.schools.enrolment import enrolment_answer
 from central.schools.errors import NodeNotActive
 from central.schools.models import Node, NodeStatus

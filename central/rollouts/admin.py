@@ -46,7 +46,7 @@ class RolloutForm(forms.ModelForm):
     wave_lines = forms.CharField(
         label=_("waves"),
         widget=UnfoldAdminTextareaWidget,
-        help_text=_("One a line: NAME=school,school or NAME=25% (cumulative)."),
+        help_text=_("One a line: NAME=school,school, NAME=25% (cumulative) or NAME=+50 (so many PCs more)."),
     )
     soak_hours = forms.IntegerField(
         label=_("soak, hours"), min_value=0, initial=48, widget=UnfoldAdminIntegerFieldWidget

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from django.utils import timezone
+
+from central.rollouts.evidence import wave_counts
 from central.rollouts.models import Rollout, Wave
-from central.rollouts.tick import wave_counts
 
 
 def rollout_describe(rollout: Rollout) -> dict[str, Any]:
     """Return what a program may want to know of `rollout`."""
     return {
         "id": str(rollout.pk),
+        "kind": str(rollout.kind),
         "status": str(rollout.status),
         "pause_reason": rollout.pause_reason,
         "release": rollout.release.digest,
@@ -29,7 +32,8 @@ def _wave_describe(wave: Wave) -> dict[str, Any]:
         "name": wave.name,
         "status": str(wave.status),
         "verdict_reason": wave.verdict_reason,
-        "counts": asdict(wave_counts(wave)),
+        "counts": asdict(wave_counts(wave, now=timezone.now())),
+        "quality": wave.quality,
         "assignments": [
             {
                 "node_id": str(each.node_id),

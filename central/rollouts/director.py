@@ -6,13 +6,13 @@ A word that an earlier director's key has signed is said anew: nodes believe the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, time
 
 from django.db import transaction
+from django.db.models import Q
 
 from central.releases.models import Release
-from central.rollouts.membership import wave_of
 from central.rollouts.models import (
     GONE,
     ON_THE_WAY,
@@ -21,8 +21,8 @@ from central.rollouts.models import (
     Directive,
     Rollout,
     RolloutStatus,
-    Wave,
 )
+from central.rollouts.placing import node_facts, planned_wave
 from central.rollouts.variants import variant_for
 from central.schools.models import Node
 from central.schools.transitions import status_move
@@ -34,11 +34,24 @@ from federation.wire.releases import InstallReport
 
 ACTOR = "centre"
 MAX_SEQUENCE = 2**62
+LOOKED_THROUGH = 5
+"""So many rollouts under way, the newest first, are asked why they do not offer a node anything."""
+_TAKEN_BACK = (RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK)
 _STAYS_BECAUSE = {
     AssignmentStatus.REVERTED: "reverted_here",
     AssignmentStatus.FAILED_VERIFY: "verify_failed_here",
     AssignmentStatus.SKIPPED: "skipped_here",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOver:
+    """When a node may change over to its release; a rollout's never changes once it has started."""
+
+    is_forced: bool = False
+    activates_at: datetime | None = None
+    opens_at: time | None = None
+    closes_at: time | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +63,8 @@ class Word:
     wave: int = 0
     waiting_reason: str = ""
     variant: str = ""
-
-
-def assignment_make(*, node: Node, wave: Wave, now: datetime) -> Assignment:
-    """Return the node's new part in the wave's rollout; whatever it was still on the way to is superseded."""
-    with transaction.atomic():
-        for older in node.assignments.on_the_way():
-            status_move(older, to=AssignmentStatus.SUPERSEDED, actor=ACTOR, now=now, ended_at=now)
-        return Assignment.objects.create(rollout=wave.rollout, wave=wave, node=node, created_at=now)
+    # The rollout and the release say it all: a word that says these again is the same word.
+    change_over: ChangeOver = field(default_factory=ChangeOver, compare=False)
 
 
 def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> bytes:
@@ -67,7 +74,7 @@ def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence
     backup is heard again.
     """
     with transaction.atomic():
-        Node.objects.select_for_update().get(pk=node.pk)
+        _node_lock(node)
         assignment = _newest_assignment(node)
         word = _word_for(node, assignment)
         directive = _directive_keep(node, word, key, now, min(seen_sequence, MAX_SEQUENCE))
@@ -79,7 +86,7 @@ def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence
 def assignment_word(*, node: Node, key: DirectorKey, now: datetime) -> Directive:
     """Return the director's signed word to `node`, which may never arrive: nothing counts as offered by it."""
     with transaction.atomic():
-        Node.objects.select_for_update().get(pk=node.pk)
+        _node_lock(node)
         return _directive_keep(node, _word_for(node, _newest_assignment(node)), key, now)
 
 
@@ -115,43 +122,73 @@ def _offer(assignment: Assignment, directive: Directive, sequence: int, now: dat
     )
 
 
+def _node_lock(node: Node) -> None:
+    # Of two contacts of one node the second waits. Rows that refer to the node may be made meanwhile, by a tick.
+    Node.objects.select_for_update(no_key=True).get(pk=node.pk)
+
+
 def _newest_assignment(node: Node) -> Assignment | None:
-    chosen = node.assignments.exclude(status__in=GONE).select_related("rollout__release__base", "wave")
-    return chosen.order_by("-rollout_id").first()
+    """Return the node's newest part; one that was cancelled counts while its rollout is being taken back."""
+    taken_back = Q(status=AssignmentStatus.CANCELLED, sequence__isnull=False, rollout__status__in=_TAKEN_BACK)
+    chosen = node.assignments.filter(~Q(status__in=GONE) | taken_back).order_by("-pk")
+    newest = chosen.values_list("pk", flat=True).first()
+    if newest is None:
+        return None
+    return Assignment.objects.locked().select_related("rollout__release__base", "wave").get(pk=newest)
 
 
 def _word_for(node: Node, assignment: Assignment | None) -> Word:
     if assignment is None:
-        return Word(waiting_reason=_why_nothing_newer(node, 0) or "no_rollout")
+        return Word(waiting_reason=_why_nothing_newer(node, None) or "no_rollout")
     rollout = assignment.rollout
     place = Word(rollout=str(rollout.pk), wave=assignment.wave.number)
+    if rollout.status in _TAKEN_BACK:
+        return _word_back(node, assignment, place)
     if assignment.status in _STAYS_BECAUSE:
         return replace(place, waiting_reason=_STAYS_BECAUSE[AssignmentStatus(assignment.status)])
-    if rollout.status == RolloutStatus.ROLLING_BACK:
-        before = Release.objects.filter(digest=assignment.previous_release).select_related("base").first()
-        variant = variant_for(node=node, release=before) if before else ""
-        return replace(place, release=assignment.previous_release, waiting_reason="rolling_back", variant=variant)
-    if not rollout.release.is_in_force:
+    if not rollout.is_offerable:
         return replace(place, waiting_reason="release_revoked")
     if rollout.status == RolloutStatus.PAUSED and assignment.status in ON_THE_WAY:
         return replace(place, waiting_reason="rollout_paused")
     # Once offered it stays: a node that has half of one variant is not told to begin another.
     is_offered = assignment.sequence is not None
     variant = assignment.variant if is_offered else variant_for(node=node, release=rollout.release)
-    waiting_reason = _why_nothing_newer(node, rollout.pk)
-    return replace(place, release=rollout.release.digest, waiting_reason=waiting_reason, variant=variant)
+    waiting_reason = _why_nothing_newer(node, rollout)
+    return replace(
+        place,
+        release=rollout.release.digest,
+        waiting_reason=waiting_reason,
+        variant=variant,
+        change_over=ChangeOver(
+            is_forced=rollout.is_forced,
+            activates_at=rollout.activates_at,
+            opens_at=rollout.window_opens_at,
+            closes_at=rollout.window_closes_at,
+        ),
+    )
 
 
-def _why_nothing_newer(node: Node, after: int) -> str:
-    """Return why no rollout later than `after` offers the node anything, or an empty text where there is none."""
-    under_way = (RolloutStatus.RUNNING, RolloutStatus.PAUSED)
-    rollout = Rollout.objects.filter(status__in=under_way, pk__gt=after).order_by("-pk").first()
-    if rollout is None:
-        return ""
-    number = wave_of(node_id=str(node.pk), school_id=node.school_id, rollout_id=rollout.pk, waves=rollout.scopes())
-    if number is None:
-        return "not_in_a_wave"
-    return "rollout_paused" if rollout.status == RolloutStatus.PAUSED else "wave_not_open"
+def _word_back(node: Node, assignment: Assignment, place: Word) -> Word:
+    """Return the word that takes a release back: what the node ran before, at once, whatever has become of it here."""
+    before = Release.objects.filter(digest=assignment.previous_release).select_related("base").first()
+    if before is None or not before.is_in_force:
+        return replace(place, waiting_reason="rolling_back")
+    variant = variant_for(node=node, release=before)
+    back = ChangeOver(is_forced=True)
+    return replace(place, release=before.digest, waiting_reason="rolling_back", variant=variant, change_over=back)
+
+
+def _why_nothing_newer(node: Node, after: Rollout | None) -> str:
+    """Return why no rollout that started after `after` offers the node anything, or an empty text where none did."""
+    under_way = Rollout.objects.under_way().order_by("-started_at", "-pk")
+    if after is not None:
+        under_way = under_way.after(after)
+    rollouts = list(under_way[:LOOKED_THROUGH])
+    facts = node_facts(node) if rollouts else None
+    for rollout in rollouts:
+        if facts is not None and planned_wave(rollout, facts) is not None:
+            return "rollout_paused" if rollout.status == RolloutStatus.PAUSED else "wave_not_open"
+    return "not_in_a_wave" if rollouts else ""
 
 
 def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> Directive:
@@ -169,6 +206,10 @@ def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, see
         waiting_reason=word.waiting_reason,
         issued_at=now,
         variant=word.variant,
+        is_forced=word.change_over.is_forced,
+        activates_at=word.change_over.activates_at,
+        opens_minute=_minute(word.change_over.opens_at),
+        closes_minute=_minute(word.change_over.closes_at),
     )
     envelope = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=key)
     directive, _ = Directive.objects.update_or_create(
@@ -185,6 +226,10 @@ def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, see
         },
     )
     return directive
+
+
+def _minute(at: time | None) -> int | None:
+    return None if at is None else at.hour * 60 + at.minute
 
 
 def _word_of(directive: Directive) -> Word:

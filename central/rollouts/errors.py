@@ -18,7 +18,7 @@ class ReleaseNotReady(WireError):
 
 
 class WaveInvalid(WireError):
-    """A wave's description names no schools or no share between 1% and 100%; `wave` is it."""
+    """A wave's description names no schools, no share between 1% and 100% and no number of PCs; `wave` is it."""
 
     code = "wave_invalid"
 
@@ -39,3 +39,33 @@ class ReasonMissing(WireError):
     """Overriding a wave's verdict needs a reason for the audit."""
 
     code = "reason_missing"
+
+
+class WaveUndecided(WireError):
+    """A paused rollout cannot go on while one of its waves has failed or waits for a person's word."""
+
+    code = "wave_undecided"
+
+
+class BudgetSpent(WireError):
+    """More schools have failed than the rollout allows."""
+
+    code = "budget_spent"
+
+
+class ReleaseNeverRan(WireError):
+    """Schools cannot return to a release that none of them has run."""
+
+    code = "release_never_ran"
+
+
+class WindowInvalid(WireError):
+    """The hours in which schools change over begin and end at the same time."""
+
+    code = "window_invalid"
+
+
+class FilterNameTaken(WireError):
+    """There is a filter of schools of this name."""
+
+    code = "filter_name_taken"

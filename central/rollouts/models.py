@@ -11,10 +11,16 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from central.releases.models import Release
-from central.rollouts.membership import WaveScope
+from central.rollouts.membership import WaveScope, WaveSize
+from central.rollouts.models_filter import SchoolFilter
+from central.rollouts.quality import QualityRules
+from central.rollouts.targeting import Target
 from central.rollouts.verdict import WaveRules
 from central.schools.models import Node, School
 from central.schools.transitions import HasStatus, Moves, moves
+from federation.wire.canonical import from_plain
+
+__all__ = ["Assignment", "Directive", "Rollout", "SchoolFilter", "Wave"]
 
 DAY_SECONDS = 86_400
 
@@ -41,6 +47,35 @@ class PauseReason(models.TextChoices):
     ERROR_THRESHOLD = "error_threshold", _("too many failures")
     INCONCLUSIVE = "inconclusive", _("too few reports")
     REVOKED = "revoked", _("the release was revoked")
+    QUALITY = "quality", _("the ratings got worse")
+
+
+class RolloutKind(models.TextChoices):
+    """What a rollout brings."""
+
+    ADAPTER = "adapter", _("adapter")
+    BASE = "base", _("base")
+    ROLLBACK = "rollback", _("return to an older release")
+
+
+JOINABLE = (RolloutStatus.RUNNING, RolloutStatus.COMPLETED)
+"""Schools that come late may join a rollout in these."""
+
+
+class RolloutQuerySet(models.QuerySet["Rollout"]):
+    """Named choices of rollouts."""
+
+    def under_way(self) -> RolloutQuerySet:
+        """Rollouts that have started and may still offer their release to somebody new."""
+        return self.filter(status__in=(RolloutStatus.RUNNING, RolloutStatus.PAUSED))
+
+    def joinable(self) -> RolloutQuerySet:
+        """Rollouts that schools which come late may join."""
+        return self.filter(status__in=JOINABLE)
+
+    def after(self, rollout: Rollout) -> RolloutQuerySet:
+        """Rollouts that started after this one: of two for a school, the one that started last counts."""
+        return self.filter(Q(started_at__gt=rollout.started_at) | Q(started_at=rollout.started_at, pk__gt=rollout.pk))
 
 
 class Rollout(HasStatus):
@@ -59,11 +94,33 @@ class Rollout(HasStatus):
             ),
             RolloutStatus.PAUSED: (RolloutStatus.RUNNING, RolloutStatus.ROLLING_BACK, RolloutStatus.ABORTED),
             RolloutStatus.ROLLING_BACK: (RolloutStatus.ROLLED_BACK, RolloutStatus.ABORTED),
+            # What goes wrong may show weeks after the last wave.
+            RolloutStatus.COMPLETED: (RolloutStatus.ROLLING_BACK,),
         }
     )
 
     release = models.ForeignKey(Release, on_delete=models.PROTECT, related_name="rollouts", verbose_name=_("release"))
+    kind = models.CharField(_("kind"), max_length=8, choices=RolloutKind.choices, default=RolloutKind.ADAPTER)
     status = models.CharField(_("status"), max_length=20, choices=RolloutStatus.choices, default=RolloutStatus.DRAFT)
+    marks = models.JSONField(_("marks of the schools"), default=dict, blank=True)
+    is_forced = models.BooleanField(
+        _("forced"), default=False, help_text=_("Schools do not wait for their hours; for urgent corrections.")
+    )
+    activates_at = models.DateTimeField(
+        _("schools change over on"), null=True, blank=True, help_text=_("Until then they only fetch the release.")
+    )
+    window_opens_at = models.TimeField(
+        _("change over from"), null=True, blank=True, help_text=_("By the school's own clock.")
+    )
+    window_closes_at = models.TimeField(_("change over until"), null=True, blank=True)
+    failure_budget = models.PositiveIntegerField(
+        _("failures allowed in all"),
+        null=True,
+        blank=True,
+        help_text=_("More stop the rollout at once; empty: as many as its open waves allow together."),
+    )
+    quality_margin = models.FloatField(_("ratings may fall by"), default=0.05)
+    quality_min_ratings = models.PositiveIntegerField(_("ratings needed to compare"), default=30)
     pause_reason = models.CharField(_("paused because"), max_length=20, choices=PauseReason.choices, blank=True)
     created_by = models.CharField(_("made by"), max_length=150)
     approved_by = models.CharField(_("approved by"), max_length=150, blank=True)
@@ -71,6 +128,8 @@ class Rollout(HasStatus):
     starts_at = models.DateTimeField(_("not before"), null=True, blank=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    objects = RolloutQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -83,14 +142,41 @@ class Rollout(HasStatus):
                 name="rollout_paused_has_reason",
             ),
             models.CheckConstraint(condition=Q(status__in=RolloutStatus.values), name="rollout_status_known"),
+            models.CheckConstraint(condition=Q(kind__in=RolloutKind.values), name="rollout_kind_known"),
+            models.CheckConstraint(
+                condition=Q(window_opens_at=None, window_closes_at=None)
+                | Q(window_opens_at__isnull=False, window_closes_at__isnull=False),
+                name="rollout_window_has_both_ends",
+            ),
+            models.CheckConstraint(
+                condition=Q(quality_margin__gte=0.0, quality_margin__lte=1.0), name="rollout_margin_is_a_share"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["running", "paused", "rolling_back", "rolled_back", "completed"])
+                | Q(started_at__isnull=False),
+                name="rollout_running_has_started",
+            ),
         )
 
     def __str__(self) -> str:
         return f"№{self.pk}: {self.release.title}"
 
+    def target(self) -> Target:
+        """Return the marks that schools must have."""
+        return from_plain(Target, self.marks)
+
+    @property
+    def is_offerable(self) -> bool:
+        """Tell whether the release, and the base that it stands on, are in force."""
+        return self.release.is_in_force and (self.release.base is None or self.release.base.is_in_force)
+
     def scopes(self) -> list[WaveScope]:
         """Return whom each wave is for."""
         return [wave.scope() for wave in self.waves.prefetch_related("schools")]
+
+    def quality_rules(self) -> QualityRules:
+        """Return by how much ratings may fall."""
+        return QualityRules(margin=self.quality_margin, min_ratings=self.quality_min_ratings)
 
 
 class WaveStatus(models.TextChoices):
@@ -123,17 +209,22 @@ class Wave(HasStatus):
     percent = models.PositiveSmallIntegerField(
         _("share of all nodes, %"), default=0, validators=[MinValueValidator(0), MaxValueValidator(100)]
     )
+    count = models.PositiveIntegerField(_("so many more nodes"), default=0)
+    # Frozen when the rollout starts: whoever's place is below it and below no earlier wave's is in this one.
+    place_below = models.FloatField(_("places below"), default=0.0, editable=False)
     status = models.CharField(_("status"), max_length=16, choices=WaveStatus.choices, default=WaveStatus.PENDING)
     min_committed = models.PositiveIntegerField(_("committed at least"), default=1)
     pass_share = models.FloatField(_("share of contacted that must commit"), default=0.9)
     failures_allowed = models.PositiveIntegerField(_("failures allowed"), default=0)
     soak_seconds = models.PositiveIntegerField(_("soak, seconds"), default=2 * DAY_SECONDS)
     deadline_seconds = models.PositiveIntegerField(_("deadline, seconds"), default=21 * DAY_SECONDS)
+    silent_share = models.FloatField(_("share of contacted that may fall silent"), default=0.25)
     opened_at = models.DateTimeField(_("opened"), null=True, blank=True)
     soaking_since = models.DateTimeField(_("soaking since"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     verdict_reason = models.CharField(_("verdict"), max_length=80, blank=True)
     counts = models.JSONField(_("counts at the verdict"), default=dict, blank=True)
+    quality = models.JSONField(_("ratings at the verdict"), default=dict, blank=True)
 
     class Meta:
         ordering = ("rollout_id", "number")
@@ -142,6 +233,11 @@ class Wave(HasStatus):
         constraints = (
             models.UniqueConstraint(fields=["rollout", "number"], name="wave_number_unique"),
             models.CheckConstraint(condition=Q(percent__lte=100), name="wave_percent_in_range"),
+            models.CheckConstraint(condition=Q(percent=0) | Q(count=0), name="wave_has_share_or_count"),
+            models.CheckConstraint(
+                condition=Q(pass_share__gte=0.0, pass_share__lte=1.0, silent_share__gte=0.0, silent_share__lte=1.0),
+                name="wave_shares_are_shares",
+            ),
             models.CheckConstraint(
                 condition=Q(status="pending") | Q(opened_at__isnull=False), name="wave_opened_has_time"
             ),
@@ -159,12 +255,17 @@ class Wave(HasStatus):
             failures_allowed=self.failures_allowed,
             soak=timedelta(seconds=self.soak_seconds),
             deadline=timedelta(seconds=self.deadline_seconds),
+            silent_share=self.silent_share,
         )
 
     def scope(self) -> WaveScope:
         """Return whom the wave is for."""
         school_ids = frozenset(school.pk for school in self.schools.all())
-        return WaveScope(number=self.number, school_ids=school_ids, percent=self.percent)
+        return WaveScope(number=self.number, school_ids=school_ids, place_below=self.place_below)
+
+    def size(self) -> WaveSize:
+        """Return how large the wave was asked to be."""
+        return WaveSize(number=self.number, percent=self.percent, count=self.count)
 
 
 class AssignmentStatus(models.TextChoices):
@@ -212,6 +313,10 @@ def _assignment_moves() -> Moves:
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
     """Named choices of assignments."""
+
+    def locked(self) -> AssignmentQuerySet:
+        """Assignments that nobody else changes until the transaction ends; all lock in the order of their ids."""
+        return self.select_for_update(of=("self",), no_key=True).order_by("pk")
 
     def on_the_way(self) -> AssignmentQuerySet:
         """Assignments that have not ended."""

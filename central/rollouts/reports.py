@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
-from central.rollouts.models import GONE, ON_THE_WAY, Assignment, AssignmentStatus, RolloutStatus
+from central.rollouts.models import FAILURES, GONE, ON_THE_WAY, Assignment, AssignmentStatus, RolloutStatus
+from central.rollouts.tick import rollout_halt
 from central.schools.models import Node
 from central.schools.transitions import status_move
 from federation.wire.releases import InstallReport, InstallState
@@ -22,23 +24,37 @@ ROLLED_BACK = "rolled_back"
 
 
 def install_reports_take_in(*, node: Node, reports: Sequence[InstallReport], now: datetime) -> None:
-    """Move the node's assignments as `reports` and `node.running` say; an old or impossible report changes nothing."""
+    """Move the node's assignments as `reports` and `node.running` say; an old or impossible report changes nothing.
+
+    A failure that is one too many pauses its rollout before the answer goes out.
+    """
     with transaction.atomic():
+        held = list(node.assignments.locked().select_related("rollout__release"))
+        failed_before = _failed(held)
         for report in reports:
-            assignment = _assignment_of(node, report)
+            assignment = _assignment_of(held, report)
             if assignment is not None:
                 _report_apply(assignment, report, now)
-        _running_believe(node, now)
+        _running_believe(node.running, held, now)
+    # After the commit, because a tick locks a rollout before its assignments.
+    for rollout_id in sorted(_failed(held) - failed_before):
+        rollout_halt(rollout_id=rollout_id, now=now)
 
 
-def _assignment_of(node: Node, report: InstallReport) -> Assignment | None:
-    return (
-        node.assignments.select_for_update(of=("self",))
-        .select_related("rollout__release")
-        .filter(rollout__release__digest=report.release, sequence__lte=report.sequence)
-        .order_by("-rollout_id")
-        .first()
-    )
+def _failed(held: Sequence[Assignment]) -> set[int]:
+    return {each.rollout_id for each in held if each.status in FAILURES}
+
+
+def _assignment_of(held: Sequence[Assignment], report: InstallReport) -> Assignment | None:
+    """Return the newest of the node's parts that the report may be on."""
+    meant = [
+        each
+        for each in held
+        if each.rollout.release.digest == report.release
+        and each.sequence is not None
+        and each.sequence <= report.sequence
+    ]
+    return meant[-1] if meant else None
 
 
 def _report_apply(assignment: Assignment, report: InstallReport, now: datetime) -> None:
@@ -48,29 +64,34 @@ def _report_apply(assignment: Assignment, report: InstallReport, now: datetime) 
         "reported_at": now,
     }
     if report.state is InstallState.COMMITTED:
-        Assignment.objects.filter(pk=assignment.pk).update(has_reported_commit=True, **facts)
+        _facts_set(assignment, has_reported_commit=True, **facts)
         return
     to = AssignmentStatus(report.state.value)
     if not assignment.may_become(to):
         if assignment.status == to:
-            Assignment.objects.filter(pk=assignment.pk).update(**facts)
+            _facts_set(assignment, **facts)
         return
     if to not in ON_THE_WAY:
         facts["ended_at"] = now
     status_move(assignment, to=to, actor=ACTOR, reason=report.error_code[:64], now=now, **facts)
 
 
-def _running_believe(node: Node, now: datetime) -> None:
-    for assignment in node.assignments.exclude(sequence=None).select_related("rollout__release"):
-        if node.running == assignment.rollout.release.digest and _may_commit(assignment):
-            _commit(assignment, now)
-    newest = (
-        node.assignments.exclude(status__in=GONE).select_related("rollout__release").order_by("-rollout_id").first()
-    )
+def _facts_set(assignment: Assignment, **facts: Any) -> None:  # noqa: ANN401 - fields of several types
+    Assignment.objects.filter(pk=assignment.pk).update(**facts)
+    for name, value in facts.items():
+        setattr(assignment, name, value)
+
+
+def _running_believe(running: str, held: Sequence[Assignment], now: datetime) -> None:
+    for assignment in held:
+        is_running = running == assignment.rollout.release.digest
+        if is_running and assignment.sequence is not None and _may_commit(assignment):
+            _commit(assignment, held, now)
+    newest = next((each for each in reversed(held) if each.status not in GONE), None)
     # While a newer release is on trial the node runs that one, and the older one has not been reverted by it.
     if newest is None or newest.status != AssignmentStatus.COMMITTED:
         return
-    if node.running not in ("", newest.rollout.release.digest):
+    if running not in ("", newest.rollout.release.digest):
         _fall_back(newest, now)
 
 
@@ -90,7 +111,8 @@ def _may_commit(assignment: Assignment) -> bool:
     return assignment.has_reported_commit or ran_it_before
 
 
-def _commit(assignment: Assignment, now: datetime) -> None:
-    for older in assignment.node.assignments.committed().exclude(pk=assignment.pk):
-        status_move(older, to=AssignmentStatus.SUPERSEDED, actor=ACTOR, now=now, ended_at=now)
+def _commit(assignment: Assignment, held: Sequence[Assignment], now: datetime) -> None:
+    for older in held:
+        if older.status == AssignmentStatus.COMMITTED and older.pk != assignment.pk:
+            status_move(older, to=AssignmentStatus.SUPERSEDED, actor=ACTOR, now=now, ended_at=now)
     status_move(assignment, to=AssignmentStatus.COMMITTED, actor=ACTOR, now=now, ended_at=now)

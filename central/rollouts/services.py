@@ -1,93 +1,57 @@
-"""What people do with rollouts; with `tick`, `director` and `reports` the only writer of the app's tables."""
+"""What people do with rollouts; how they are planned stands in `planning`.
+
+With `planning`, `assigning`, `tick`, `director` and `reports` the only writer of the app's tables.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 
-from central.releases.models import Release
+from central.rollouts.budget import failures_allowed, failures_counted
 from central.rollouts.errors import (
     ApproverIsCreator,
+    BudgetSpent,
     ReasonMissing,
     ReleaseNotReady,
-    RolloutUnknown,
     RolloutWithoutWaves,
+    WaveUndecided,
 )
-from central.rollouts.models import (
-    DAY_SECONDS,
-    AssignmentStatus,
-    PauseReason,
-    Rollout,
-    RolloutStatus,
-    Wave,
-    WaveStatus,
+from central.rollouts.models import AssignmentStatus, PauseReason, Rollout, RolloutStatus, Wave, WaveStatus
+from central.rollouts.placing import bounds_of, facts_of
+from central.rollouts.planning import (
+    DEFAULT_RULES,
+    DEFAULT_TERMS,
+    rollout_create,
+    rollout_get,
+    school_filter_delete,
+    school_filter_save,
 )
-from central.rollouts.verdict import WaveRules
-from central.rollouts.wave_spec import WaveSpec
-from central.schools.transitions import status_move
+from central.schools.audit import audit_record
+from central.schools.models import Node
+from central.schools.transitions import status_move, statuses_move
 
-DEFAULT_RULES = WaveRules(
-    min_committed=1,
-    pass_share=0.9,
-    failures_allowed=0,
-    soak=timedelta(seconds=2 * DAY_SECONDS),
-    deadline=timedelta(seconds=21 * DAY_SECONDS),
-)
-
-
-def rollout_get(rollout_id: str) -> Rollout:
-    """Return the rollout of this id.
-
-    Raises:
-        RolloutUnknown: there is none.
-    """
-    rollout = Rollout.objects.filter(pk=int(rollout_id)).first() if rollout_id.isdecimal() else None
-    if rollout is None:
-        raise RolloutUnknown(rollout=rollout_id)
-    return rollout
-
-
-def rollout_create(
-    *,
-    release: Release,
-    waves: Sequence[WaveSpec],
-    creator: str,
-    now: datetime,
-    rules: WaveRules = DEFAULT_RULES,
-    starts_at: datetime | None = None,
-) -> Rollout:
-    """Return a draft that would offer `release` to `waves`, in their order, each judged by `rules`.
-
-    Raises:
-        ReleaseNotReady: the release is not in force.
-        RolloutWithoutWaves: there is nobody to offer it to.
-    """
-    if not release.is_in_force:
-        raise ReleaseNotReady(release=release.version, status=release.status)
-    if not waves:
-        raise RolloutWithoutWaves
-    with transaction.atomic():
-        rollout = Rollout.objects.create(release=release, created_by=creator, created_at=now, starts_at=starts_at)
-        for number, spec in enumerate(waves, start=1):
-            _wave_add(rollout, number, spec, rules)
-    return rollout
-
-
-def _wave_add(rollout: Rollout, number: int, spec: WaveSpec, rules: WaveRules) -> None:
-    wave = Wave.objects.create(
-        rollout=rollout,
-        number=number,
-        name=spec.name,
-        percent=spec.percent,
-        min_committed=rules.min_committed,
-        pass_share=rules.pass_share,
-        failures_allowed=rules.failures_allowed,
-        soak_seconds=int(rules.soak.total_seconds()),
-        deadline_seconds=int(rules.deadline.total_seconds()),
-    )
-    wave.schools.set(spec.schools)
+__all__ = [
+    "DEFAULT_RULES",
+    "DEFAULT_TERMS",
+    "budget_raise",
+    "rollout_abort",
+    "rollout_approve",
+    "rollout_create",
+    "rollout_get",
+    "rollout_pause",
+    "rollout_reject",
+    "rollout_resume",
+    "rollout_roll_back",
+    "rollout_start",
+    "rollout_submit",
+    "school_filter_delete",
+    "school_filter_save",
+    "wave_extend",
+    "wave_override",
+]
+_UNDECIDED = (WaveStatus.FAILED, WaveStatus.INCONCLUSIVE)
 
 
 def rollout_submit(*, rollout: Rollout, actor: str, now: datetime) -> None:
@@ -106,12 +70,11 @@ def rollout_approve(*, rollout: Rollout, approver: str, now: datetime) -> None:
 
     Raises:
         ApproverIsCreator: nobody approves their own.
-        ReleaseNotReady: the release was revoked meanwhile.
+        ReleaseNotReady: the release, or its base, was revoked meanwhile.
     """
     if approver == rollout.created_by:
         raise ApproverIsCreator(user=approver)
-    if not rollout.release.is_in_force:
-        raise ReleaseNotReady(release=rollout.release.version, status=rollout.release.status)
+    _offerable_expect(rollout)
     status_move(rollout, to=RolloutStatus.SCHEDULED, actor=approver, now=now, approved_by=approver)
 
 
@@ -121,23 +84,33 @@ def rollout_reject(*, rollout: Rollout, actor: str, reason: str, now: datetime) 
 
 
 def rollout_start(*, rollout: Rollout, actor: str, now: datetime) -> None:
-    """Let the rollout run; the next tick opens its first wave."""
-    status_move(rollout, to=RolloutStatus.RUNNING, actor=actor, now=now, started_at=now)
+    """Let the rollout run; its shares become bounds of places, and the next tick opens its first wave."""
+    with transaction.atomic():
+        status_move(rollout, to=RolloutStatus.RUNNING, actor=actor, now=now, started_at=now)
+        for number, place_below in bounds_of(rollout, facts_of(Node.objects.active())).items():
+            rollout.waves.filter(number=number).update(place_below=place_below)
 
 
-def rollout_pause(*, rollout: Rollout, reason: PauseReason, actor: str, now: datetime) -> None:
-    """Offer the release to nobody new, and tell nodes on the way to stay as they are."""
-    status_move(rollout, to=RolloutStatus.PAUSED, actor=actor, reason=reason, now=now, pause_reason=reason)
+def rollout_pause(*, rollout: Rollout, reason: PauseReason, actor: str, now: datetime, words: str = "") -> None:
+    """Offer the release to nobody new, and tell nodes on the way to stay as they are; `words` are a person's own."""
+    status_move(rollout, to=RolloutStatus.PAUSED, actor=actor, reason=words or reason, now=now, pause_reason=reason)
 
 
 def rollout_resume(*, rollout: Rollout, actor: str, now: datetime) -> None:
     """Go on where the rollout was paused.
 
     Raises:
-        ReleaseNotReady: the release was revoked.
+        ReleaseNotReady: the release, or its base, was revoked.
+        WaveUndecided: a wave has failed, or waits for a person's word.
+        BudgetSpent: more schools have failed than the rollout allows.
     """
-    if not rollout.release.is_in_force:
-        raise ReleaseNotReady(release=rollout.release.version, status=rollout.release.status)
+    _offerable_expect(rollout)
+    undecided = rollout.waves.filter(status__in=_UNDECIDED).order_by("number").first()
+    if undecided is not None:
+        raise WaveUndecided(wave=undecided.number, status=str(undecided.status))
+    failed, allowed = failures_counted(rollout), failures_allowed(rollout)
+    if failed > allowed:
+        raise BudgetSpent(failed=failed, allowed=allowed)
     status_move(rollout, to=RolloutStatus.RUNNING, actor=actor, now=now, pause_reason="")
 
 
@@ -151,20 +124,58 @@ def rollout_abort(*, rollout: Rollout, actor: str, reason: str, now: datetime) -
 
 
 def rollout_roll_back(*, rollout: Rollout, actor: str, reason: str, now: datetime) -> None:
-    """Send the nodes that have committed back to the release they ran before."""
+    """Send every node that has the release, or may have taken it since it was last heard, back to what it ran before.
+
+    The director says so at the next contact and in the next letter on a stick, with no further action.
+    """
     with transaction.atomic():
-        status_move(rollout, to=RolloutStatus.ROLLING_BACK, actor=actor, reason=reason, now=now, pause_reason="")
+        status_move(
+            rollout,
+            to=RolloutStatus.ROLLING_BACK,
+            actor=actor,
+            reason=reason,
+            now=now,
+            pause_reason="",
+            ended_at=None,
+        )
         _on_the_way_cancel(rollout, actor, now)
 
 
-def _on_the_way_cancel(rollout: Rollout, actor: str, now: datetime) -> None:
-    for assignment in rollout.assignments.on_the_way():
-        status_move(assignment, to=AssignmentStatus.CANCELLED, actor=actor, now=now, ended_at=now)
+def budget_raise(*, rollout: Rollout, failure_budget: int, actor: str, reason: str, now: datetime) -> None:
+    """Allow the rollout more failures in all, on a person's word; it goes on when resumed.
+
+    Raises:
+        ReasonMissing: the audit needs to know why.
+        BudgetSpent: as many have failed already.
+    """
+    if not reason.strip():
+        raise ReasonMissing
+    with transaction.atomic():
+        locked = Rollout.objects.select_for_update(no_key=True).get(pk=rollout.pk)
+        failed, old = failures_counted(locked), failures_allowed(locked)
+        if failure_budget < failed:
+            raise BudgetSpent(failed=failed, allowed=failure_budget)
+        Rollout.objects.filter(pk=rollout.pk).update(failure_budget=failure_budget)
+        entity = f"rollouts.rollout {rollout.pk}"
+        audit_record(
+            actor=actor, entity=entity, old=f"budget {old}", new=f"budget {failure_budget}", reason=reason, now=now
+        )
+    rollout.failure_budget = failure_budget
 
 
 def wave_extend(*, wave: Wave, actor: str, now: datetime) -> None:
     """Give an inconclusive wave its deadline once more, counted from now; its rollout goes on when resumed."""
-    status_move(wave, to=WaveStatus.OPEN, actor=actor, reason="extended", now=now, opened_at=now, ended_at=None)
+    status_move(
+        wave,
+        to=WaveStatus.OPEN,
+        actor=actor,
+        reason="extended",
+        now=now,
+        opened_at=now,
+        soaking_since=None,
+        ended_at=None,
+        verdict_reason="extended",
+    )
 
 
 def wave_override(*, wave: Wave, actor: str, reason: str, now: datetime) -> None:
@@ -178,3 +189,13 @@ def wave_override(*, wave: Wave, actor: str, reason: str, now: datetime) -> None
     status_move(
         wave, to=WaveStatus.PASSED, actor=actor, reason=reason, now=now, ended_at=now, verdict_reason="override"
     )
+
+
+def _offerable_expect(rollout: Rollout) -> None:
+    if not rollout.is_offerable:
+        raise ReleaseNotReady(release=rollout.release.version, status=rollout.release.status)
+
+
+def _on_the_way_cancel(rollout: Rollout, actor: str, now: datetime) -> None:
+    on_the_way = list(rollout.assignments.on_the_way().locked())
+    statuses_move(on_the_way, to=AssignmentStatus.CANCELLED, actor=actor, now=now, ended_at=now)

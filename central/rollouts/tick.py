@@ -8,26 +8,30 @@ from datetime import datetime
 
 from django.db import transaction
 
-from central.rollouts.director import assignment_make
-from central.rollouts.membership import wave_of
-from central.rollouts.models import PauseReason, Rollout, RolloutStatus, Wave, WaveStatus
+from central.rollouts.assigning import ACTOR, wave_assign
+from central.rollouts.budget import failures_allowed, failures_counted
+from central.rollouts.evidence import quality_outcome, quality_plain, wave_counts, wave_quality
+from central.rollouts.models import (
+    AssignmentStatus,
+    PauseReason,
+    Rollout,
+    RolloutStatus,
+    Wave,
+    WaveStatus,
+)
+from central.rollouts.quality import Quality
 from central.rollouts.services import rollout_pause, rollout_start
 from central.rollouts.verdict import WaveCounts, WaveOutcome, WaveVerdict, wave_judge
-from central.schools.models import Node
 from central.schools.transitions import status_move
 
 LOGGER = logging.getLogger(__name__)
-ACTOR = "centre"
 _TICKING = (RolloutStatus.SCHEDULED, RolloutStatus.RUNNING, RolloutStatus.ROLLING_BACK)
-_PAUSES = {
-    WaveOutcome.FAILED: PauseReason.ERROR_THRESHOLD,
-    WaveOutcome.INCONCLUSIVE: PauseReason.INCONCLUSIVE,
-}
+_ENDINGS = (WaveOutcome.PASSED, WaveOutcome.FAILED, WaveOutcome.INCONCLUSIVE)
 
 
 def rollouts_advance(*, now: datetime) -> None:
     """Tick every rollout that may move by itself; one that fails does not hold the others."""
-    for pk in Rollout.objects.filter(status__in=_TICKING).values_list("pk", flat=True):
+    for pk in Rollout.objects.filter(status__in=_TICKING).order_by("pk").values_list("pk", flat=True):
         try:
             rollout_tick(rollout_id=pk, now=now)
         except Exception:
@@ -37,74 +41,128 @@ def rollouts_advance(*, now: datetime) -> None:
 def rollout_tick(*, rollout_id: int, now: datetime) -> None:
     """Move one rollout as far as the tables allow now."""
     with transaction.atomic():
-        # Of two workers, the second waits here and then finds nothing left to do; SQLite has one writer anyway.
-        rollout = Rollout.objects.select_for_update().get(pk=rollout_id)
+        rollout = _locked(rollout_id)
         if rollout.status == RolloutStatus.SCHEDULED and (rollout.starts_at is None or rollout.starts_at <= now):
             rollout_start(rollout=rollout, actor=ACTOR, now=now)
         if rollout.status == RolloutStatus.RUNNING:
             _running_advance(rollout, now)
-        elif rollout.status == RolloutStatus.ROLLING_BACK and not rollout.assignments.committed().exists():
+        elif rollout.status == RolloutStatus.ROLLING_BACK and not _on_it(rollout):
             status_move(rollout, to=RolloutStatus.ROLLED_BACK, actor=ACTOR, now=now, ended_at=now)
 
 
+def rollout_halt(*, rollout_id: int, now: datetime) -> None:
+    """Pause the rollout at once if too many of its schools have failed; the next tick would find the same."""
+    with transaction.atomic():
+        rollout = _locked(rollout_id)
+        if rollout.status != RolloutStatus.RUNNING:
+            return
+        for wave in rollout.waves.filter(status__in=(WaveStatus.OPEN, WaveStatus.SOAKING)):
+            counts = wave_counts(wave, now=now)
+            verdict = _judge(wave, counts, None, now)
+            if verdict.outcome is WaveOutcome.FAILED:
+                _wave_end(wave, verdict, counts, None, now)
+                _pause_for(rollout, wave, now)
+                return
+        _budget_judge(rollout, now)
+
+
+def _locked(rollout_id: int) -> Rollout:
+    # Of two workers, the second waits here and then finds nothing left to do; SQLite has one writer anyway.
+    rows = Rollout.objects.select_for_update(of=("self",), no_key=True).select_related("release__base")
+    return rows.get(pk=rollout_id)
+
+
+def _on_it(rollout: Rollout) -> bool:
+    """Tell whether a node still has the release that is being taken back, or may have it."""
+    digest = rollout.release.digest
+    cancelled = rollout.assignments.filter(status=AssignmentStatus.CANCELLED, node__running=digest)
+    return rollout.assignments.committed().exists() or cancelled.exclude(previous_release=digest).exists()
+
+
 def _running_advance(rollout: Rollout, now: datetime) -> None:
-    if not rollout.release.is_in_force:
+    if not rollout.is_offerable:
         rollout_pause(rollout=rollout, reason=PauseReason.REVOKED, actor=ACTOR, now=now)
         return
     for wave in rollout.waves.order_by("number"):
         if wave.status == WaveStatus.PASSED:
             continue
         if wave.status == WaveStatus.PENDING:
-            _wave_open(wave, now)
+            if _budget_judge(rollout, now):
+                return
+            status_move(wave, to=WaveStatus.OPEN, actor=ACTOR, now=now, opened_at=now)
+            wave_assign(wave=wave, now=now)
         if wave.status in (WaveStatus.OPEN, WaveStatus.SOAKING):
             _wave_advance(wave, now)
         if wave.status != WaveStatus.PASSED:
-            _pause_for(rollout, wave, now)
+            if not _pause_for(rollout, wave, now):
+                _budget_judge(rollout, now)
             return
-    status_move(rollout, to=RolloutStatus.COMPLETED, actor=ACTOR, now=now, ended_at=now)
+    if not _budget_judge(rollout, now):
+        status_move(rollout, to=RolloutStatus.COMPLETED, actor=ACTOR, now=now, ended_at=now)
 
 
-def _pause_for(rollout: Rollout, wave: Wave, now: datetime) -> None:
-    if wave.status in (WaveStatus.FAILED, WaveStatus.INCONCLUSIVE):
-        rollout_pause(rollout=rollout, reason=_PAUSES[WaveOutcome(wave.status)], actor=ACTOR, now=now)
+def _budget_judge(rollout: Rollout, now: datetime) -> bool:
+    """Pause the rollout if more have failed in all its waves than it allows; tell whether that was so."""
+    if failures_counted(rollout) <= failures_allowed(rollout):
+        return False
+    rollout_pause(rollout=rollout, reason=PauseReason.ERROR_THRESHOLD, actor=ACTOR, now=now)
+    return True
 
 
-def _wave_open(wave: Wave, now: datetime) -> None:
-    status_move(wave, to=WaveStatus.OPEN, actor=ACTOR, now=now, opened_at=now)
-    scopes = wave.rollout.scopes()
-    taken = wave.rollout.assignments.values("node")
-    for node in Node.objects.active().exclude(pk__in=taken):
-        number = wave_of(node_id=str(node.pk), school_id=node.school_id, rollout_id=wave.rollout_id, waves=scopes)
-        if number == wave.number:
-            assignment_make(node=node, wave=wave, now=now)
-
-
-def wave_counts(wave: Wave) -> WaveCounts:
-    """Return where the wave's nodes stand now."""
-    assignments = wave.assignments
-    return WaveCounts(
-        contacted=assignments.contacted().count(),
-        committed=assignments.committed().count(),
-        failed=assignments.failed().count(),
-    )
+def _pause_for(rollout: Rollout, wave: Wave, now: datetime) -> bool:
+    """Pause the rollout if its wave has failed or waits for a person; tell whether that was so."""
+    reasons = {
+        WaveStatus.FAILED: PauseReason.ERROR_THRESHOLD,
+        WaveStatus.INCONCLUSIVE: (
+            PauseReason.QUALITY if wave.verdict_reason == "ratings_worse" else PauseReason.INCONCLUSIVE
+        ),
+    }
+    reason = reasons.get(WaveStatus(wave.status))
+    if reason is not None:
+        rollout_pause(rollout=rollout, reason=reason, actor=ACTOR, now=now)
+    return reason is not None
 
 
 def _wave_advance(wave: Wave, now: datetime) -> None:
-    counts = wave_counts(wave)
-    verdict = _judge(wave, counts, now)
-    if verdict.outcome is WaveOutcome.SOAKING and wave.status == WaveStatus.OPEN:
-        _wave_move(wave, verdict, counts, now, soaking_since=now)
-        verdict = _judge(wave, counts, now)
-    if verdict.outcome in (WaveOutcome.PASSED, WaveOutcome.FAILED, WaveOutcome.INCONCLUSIVE):
-        _wave_move(wave, verdict, counts, now, ended_at=now)
+    counts, quality = wave_counts(wave, now=now), wave_quality(wave)
+    verdict = _judge(wave, counts, quality, now)
+    if verdict.outcome is WaveOutcome.SOAKING and wave.soaking_since is None:
+        _soak_begin(wave, verdict, now)
+        verdict = _judge(wave, counts, quality, now)
+    elif verdict.outcome is WaveOutcome.OPEN and wave.soaking_since is not None:
+        # Good no longer: success must last, so the soak begins anew once it is good again.
+        _soaking_since_set(wave, None)
+    if verdict.outcome in _ENDINGS:
+        _wave_end(wave, verdict, counts, quality, now)
 
 
-def _judge(wave: Wave, counts: WaveCounts, now: datetime) -> WaveVerdict:
-    opened_at = wave.opened_at or now
-    return wave_judge(counts=counts, rules=wave.rules(), opened_at=opened_at, soaking_since=wave.soaking_since, now=now)
+def _soak_begin(wave: Wave, verdict: WaveVerdict, now: datetime) -> None:
+    if wave.status == WaveStatus.OPEN:
+        status_move(
+            wave, to=WaveStatus.SOAKING, actor=ACTOR, reason=verdict.reason, now=now, verdict_reason=verdict.reason
+        )
+    _soaking_since_set(wave, now)
 
 
-def _wave_move(wave: Wave, verdict: WaveVerdict, counts: WaveCounts, now: datetime, **times: datetime) -> None:
+def _soaking_since_set(wave: Wave, since: datetime | None) -> None:
+    Wave.objects.filter(pk=wave.pk).update(soaking_since=since)
+    wave.soaking_since = since
+
+
+def _judge(wave: Wave, counts: WaveCounts, quality: Quality | None, now: datetime) -> WaveVerdict:
+    opened_at, activates_at = wave.opened_at or now, wave.rollout.activates_at
+    return wave_judge(
+        counts=counts,
+        rules=wave.rules(),
+        # Schools that only fetch until a date can have nothing to say before it.
+        opened_at=max(opened_at, activates_at or opened_at),
+        soaking_since=wave.soaking_since,
+        now=now,
+        quality=quality_outcome(quality),
+    )
+
+
+def _wave_end(wave: Wave, verdict: WaveVerdict, counts: WaveCounts, quality: Quality | None, now: datetime) -> None:
     status_move(
         wave,
         to=WaveStatus(verdict.outcome.value),
@@ -113,18 +171,6 @@ def _wave_move(wave: Wave, verdict: WaveVerdict, counts: WaveCounts, now: dateti
         now=now,
         verdict_reason=verdict.reason,
         counts=asdict(counts),
-        **times,
+        quality=quality_plain(quality),
+        ended_at=now,
     )
-
-
-def late_node_join(*, node: Node, now: datetime) -> None:
-    """Give an active node that no rollout has considered yet its part in the newest one that is open to it."""
-    open_to_all = (RolloutStatus.RUNNING, RolloutStatus.COMPLETED)
-    rollout = Rollout.objects.filter(status__in=open_to_all).order_by("-pk").first()
-    if rollout is None or not rollout.release.is_in_force or rollout.assignments.filter(node=node).exists():
-        return
-    number = wave_of(node_id=str(node.pk), school_id=node.school_id, rollout_id=rollout.pk, waves=rollout.scopes())
-    offering = (WaveStatus.OPEN, WaveStatus.SOAKING, WaveStatus.PASSED)
-    wave = rollout.waves.filter(number=number, status__in=offering).first() if number is not None else None
-    if wave is not None:
-        assignment_make(node=node, wave=wave, now=now)

@@ -1,9 +1,11 @@
-"""Judges a wave from its counts alone.
+"""Judges a wave from its counts and its ratings alone.
 
 1. Only nodes that have been in contact since the offer count: silence is neither failure nor success.
 2. Success is a node that has run the new release at its school and says so.
 3. Failures end a wave as soon as there are too many; success must last for the soak time.
-4. Too few reports by the deadline decide nothing: that is INCONCLUSIVE, and never goes on by itself.
+4. Ratings that have surely got worse, and schools that fell silent as they never do, stop it until a person decides.
+5. Too few reports by the deadline decide nothing: that is INCONCLUSIVE, and never goes on by itself. A wave whose
+   schools, by their own rhythm, cannot have come yet waits for them, up to the deadline once more.
 """
 
 from __future__ import annotations
@@ -11,6 +13,11 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from central.rollouts.quality import QualityOutcome
+
+SILENT_AT_LEAST = 3
+"""Fewer are a power cut in one street."""
 
 
 class WaveOutcome(enum.Enum):
@@ -25,11 +32,16 @@ class WaveOutcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaveCounts:
-    """How many nodes of the wave stand where; `contacted` are those that were offered the release in a contact."""
+    """How many nodes of the wave stand where."""
 
     contacted: int
+    """Were offered the release in a contact."""
     committed: int
     failed: int
+    silent: int = 0
+    """Of the contacted, those that have been away for longer than they ever are."""
+    awaited: int = 0
+    """Not contacted yet, and by their rhythm not to be expected yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +53,8 @@ class WaveRules:
     failures_allowed: int
     soak: timedelta
     deadline: timedelta
+    silent_share: float = 0.25
+    """Of the contacted, that may fall silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +66,34 @@ class WaveVerdict:
 
 
 def wave_judge(
-    *, counts: WaveCounts, rules: WaveRules, opened_at: datetime, soaking_since: datetime | None, now: datetime
+    *,
+    counts: WaveCounts,
+    rules: WaveRules,
+    opened_at: datetime,
+    soaking_since: datetime | None,
+    now: datetime,
+    quality: QualityOutcome = QualityOutcome.UNKNOWN,
 ) -> WaveVerdict:
-    """Return what `counts` say of a wave that opened at `opened_at` and was good enough since `soaking_since`."""
+    """Return what is to be said of a wave that opened at `opened_at` and was good enough since `soaking_since`."""
     if counts.failed > rules.failures_allowed:
         return WaveVerdict(outcome=WaveOutcome.FAILED, reason="too_many_failures")
+    if quality is QualityOutcome.WORSE:
+        return WaveVerdict(outcome=WaveOutcome.INCONCLUSIVE, reason="ratings_worse")
+    if counts.silent >= SILENT_AT_LEAST and counts.silent > rules.silent_share * counts.contacted:
+        return WaveVerdict(outcome=WaveOutcome.INCONCLUSIVE, reason="schools_fell_silent")
     if is_good_enough(counts, rules):
         if soaking_since is not None and now - soaking_since >= rules.soak:
             return WaveVerdict(outcome=WaveOutcome.PASSED, reason="enough_committed")
         return WaveVerdict(outcome=WaveOutcome.SOAKING, reason="soak_not_over")
-    if now - opened_at >= rules.deadline:
-        return WaveVerdict(outcome=WaveOutcome.INCONCLUSIVE, reason="too_few_reports")
-    return WaveVerdict(outcome=WaveOutcome.OPEN, reason="waiting_for_reports")
+    return _unfinished(counts, rules, now - opened_at)
+
+
+def _unfinished(counts: WaveCounts, rules: WaveRules, age: timedelta) -> WaveVerdict:
+    if age < rules.deadline:
+        return WaveVerdict(outcome=WaveOutcome.OPEN, reason="waiting_for_reports")
+    if counts.awaited and age < 2 * rules.deadline:
+        return WaveVerdict(outcome=WaveOutcome.OPEN, reason="schools_not_due")
+    return WaveVerdict(outcome=WaveOutcome.INCONCLUSIVE, reason="too_few_reports")
 
 
 def is_good_enough(counts: WaveCounts, rules: WaveRules) -> bool:

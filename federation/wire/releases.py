@@ -119,6 +119,14 @@ class Assignment:
     issued_at: datetime
     variant: str
     """Of `release`, or of the base that it stands on; empty where that base has but one form."""
+    # What follows has defaults, because a node keeps its newest assignment as it was signed, by an older centre too.
+    is_forced: bool = False
+    """The node waits for no hours, neither these nor its head's."""
+    activates_at: datetime | None = None
+    """Until then the node only fetches; None: at once."""
+    opens_minute: int | None = None
+    """The minutes of the day, by the school's own clock, between which the node changes over; None: at any hour."""
+    closes_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

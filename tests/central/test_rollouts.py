@@ -279,9 +279,9 @@ def test_success_must_last_for_the_soak():
 
 def test_shares_are_cumulative_and_differ_from_rollout_to_rollout():
     waves = [
-        WaveScope(number=1, school_ids=frozenset({7}), percent=0),
-        WaveScope(number=2, school_ids=frozenset(), percent=10),
-        WaveScope(number=3, school_ids=frozenset(), percent=100),
+        WaveScope(number=1, school_ids=frozenset({7})),
+        WaveScope(number=2, place_below=10.0),
+        WaveScope(number=3, place_below=100.0),
     ]
     numbers = [wave_of(node_id=str(n), school_id=7 if n == 0 else 1, rollout_id=1, waves=waves) for n in range(2000)]
     assert numbers[0] == 1

@@ -25,7 +25,10 @@ class Command(CentreCommand):
         """Take the release, the waves and their rules."""
         parser.add_argument("--release", required=True, help="its version or digest")
         parser.add_argument(
-            "--wave", action="append", required=True, help="NAME=school,school or NAME=25%% (cumulative); repeatable"
+            "--wave",
+            action="append",
+            required=True,
+            help="NAME=school,school, NAME=25%% (cumulative) or NAME=+50 (PCs); repeatable",
         )
         parser.add_argument("--creator", required=True)
         parser.add_argument("--soak-seconds", type=int, default=int(DEFAULT_RULES.soak.total_seconds()))

@@ -1,0 +1,84 @@
+"""Gives nodes their part in a rollout; whatever they were still on the way to is superseded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from central.rollouts.membership import wave_of, wave_of_late
+from central.rollouts.models import JOINABLE, Assignment, AssignmentStatus, Rollout, Wave, WaveStatus
+from central.rollouts.placing import facts_of, node_facts, nodes_free_for, planned_wave, scopes_about
+from central.schools.models import Node
+from central.schools.transitions import statuses_move
+
+ACTOR = "centre"
+OPENED = (WaveStatus.OPEN, WaveStatus.SOAKING, WaveStatus.PASSED)
+JOINED_AT_MOST = 5
+"""So many rollouts, the newest first, are looked through for a node that has no part in them."""
+
+
+def wave_assign(*, wave: Wave, now: datetime) -> None:
+    """Give every node of an opened wave its part."""
+    rollout = wave.rollout
+    target, scopes = rollout.target(), rollout.scopes()
+    chosen = [
+        UUID(facts.node_id)
+        for facts in facts_of(nodes_free_for(rollout))
+        if target.admits(facts)
+        and wave.number
+        == wave_of(node_id=facts.node_id, school_id=facts.school_id, rollout_id=rollout.pk, waves=scopes)
+    ]
+    assignments_make(node_ids=chosen, wave=wave, now=now)
+
+
+def assignments_make(*, node_ids: Collection[UUID], wave: Wave, now: datetime) -> None:
+    """Give the nodes their part in the wave's rollout."""
+    with transaction.atomic():
+        older = Assignment.objects.on_the_way().locked().filter(node__in=node_ids)
+        statuses_move(list(older), to=AssignmentStatus.SUPERSEDED, actor=ACTOR, now=now, ended_at=now)
+        Assignment.objects.bulk_create(
+            [Assignment(rollout=wave.rollout, wave=wave, node_id=node, created_at=now) for node in node_ids],
+            batch_size=500,
+        )
+
+
+def late_node_join(*, node: Node, now: datetime) -> None:
+    """Give an active node its part in the newest rollout that is open to it and that has not considered it yet."""
+    last = node.assignments.select_related("rollout").order_by("-pk").first()
+    rollouts = Rollout.objects.joinable().order_by("-started_at", "-pk")
+    if last is not None:
+        rollouts = rollouts.after(last.rollout)
+    for rollout in rollouts.select_related("release__base")[:JOINED_AT_MOST]:
+        number = _number_for(node, rollout) if rollout.is_offerable else None
+        if number is not None and _join(node, rollout, number, now):
+            return
+
+
+def _number_for(node: Node, rollout: Rollout) -> int | None:
+    planned = planned_wave(rollout, node_facts(node))
+    waves = {wave.number: wave for wave in rollout.waves.filter(status__in=OPENED)}
+    if planned in waves or not _is_late(node, rollout):
+        return planned if planned in waves else None
+    opened = [scope for scope in scopes_about(rollout, node.school_id) if scope.number in waves]
+    sized = frozenset(number for number, wave in waves.items() if not wave.percent)
+    return wave_of_late(planned=planned, opened=opened, sized=sized)
+
+
+def _is_late(node: Node, rollout: Rollout) -> bool:
+    if node.claimed_at is None or rollout.started_at is None:
+        return False
+    return node.claimed_at > rollout.started_at
+
+
+def _join(node: Node, rollout: Rollout, number: int, now: datetime) -> bool:
+    with transaction.atomic():
+        # The tick may open a wave for this very node at the same moment: of the two, the second finds the row.
+        locked = Rollout.objects.select_for_update(no_key=True).get(pk=rollout.pk)
+        wave = locked.waves.filter(number=number, status__in=OPENED).first()
+        if locked.status not in JOINABLE or wave is None or locked.assignments.filter(node=node).exists():
+            return False
+        assignments_make(node_ids=[node.pk], wave=wave, now=now)
+        return True

@@ -1,0 +1,149 @@
+"""Plans rollouts: drafts with their waves and terms, and the filters by which an admin picks schools."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from central.releases.models import Release
+from central.rollouts.errors import (
+    FilterNameTaken,
+    ReleaseNeverRan,
+    ReleaseNotReady,
+    RolloutUnknown,
+    RolloutWithoutWaves,
+    WindowInvalid,
+)
+from central.rollouts.models import (
+    DAY_SECONDS,
+    Assignment,
+    AssignmentStatus,
+    Rollout,
+    RolloutKind,
+    SchoolFilter,
+    Wave,
+)
+from central.rollouts.targeting import Target
+from central.rollouts.terms import RolloutTerms
+from central.rollouts.verdict import WaveRules
+from central.rollouts.wave_spec import WaveSpec
+from central.schools.audit import audit_record
+from federation.wire.canonical import to_plain
+
+DEFAULT_RULES = WaveRules(
+    min_committed=1,
+    pass_share=0.9,
+    failures_allowed=0,
+    soak=timedelta(seconds=2 * DAY_SECONDS),
+    deadline=timedelta(seconds=21 * DAY_SECONDS),
+)
+DEFAULT_TERMS = RolloutTerms()
+
+
+def rollout_get(rollout_id: str) -> Rollout:
+    """Return the rollout of this id.
+
+    Raises:
+        RolloutUnknown: there is none.
+    """
+    rollout = Rollout.objects.filter(pk=int(rollout_id)).first() if rollout_id.isdecimal() else None
+    if rollout is None:
+        raise RolloutUnknown(rollout=rollout_id)
+    return rollout
+
+
+def rollout_create(
+    *,
+    release: Release,
+    waves: Sequence[WaveSpec],
+    creator: str,
+    now: datetime,
+    rules: WaveRules = DEFAULT_RULES,
+    terms: RolloutTerms = DEFAULT_TERMS,
+    starts_at: datetime | None = None,
+) -> Rollout:
+    """Return a draft that would offer `release` to `waves`, in their order, each judged by `rules`.
+
+    Raises:
+        ReleaseNotReady: the release is not in force.
+        ReleaseNeverRan: a return to a release that no school has run.
+        RolloutWithoutWaves: there is nobody to offer it to.
+        WindowInvalid: the hours begin and end at the same time.
+    """
+    if not release.is_in_force:
+        raise ReleaseNotReady(release=release.version, status=release.status)
+    if terms.is_rollback and not _has_run(release):
+        raise ReleaseNeverRan(release=release.version)
+    if not waves:
+        raise RolloutWithoutWaves
+    if terms.window is not None and terms.window[0] == terms.window[1]:
+        raise WindowInvalid(time=terms.window[0].isoformat("minutes"))
+    with transaction.atomic():
+        rollout = _draft(release, creator, terms, starts_at, now)
+        for number, spec in enumerate(waves, start=1):
+            _wave_add(rollout, number, spec, rules)
+    return rollout
+
+
+def _has_run(release: Release) -> bool:
+    ran = (AssignmentStatus.COMMITTED, AssignmentStatus.SUPERSEDED)
+    return Assignment.objects.filter(rollout__release=release, status__in=ran, has_reported_commit=True).exists()
+
+
+def _draft(release: Release, creator: str, terms: RolloutTerms, starts_at: datetime | None, now: datetime) -> Rollout:
+    opens_at, closes_at = terms.window or (None, None)
+    return Rollout.objects.create(
+        release=release,
+        kind=RolloutKind.ROLLBACK if terms.is_rollback else RolloutKind(release.kind),
+        marks=to_plain(terms.target),
+        is_forced=terms.is_forced,
+        activates_at=terms.activates_at,
+        window_opens_at=opens_at,
+        window_closes_at=closes_at,
+        failure_budget=terms.failure_budget,
+        quality_margin=terms.quality.margin,
+        quality_min_ratings=terms.quality.min_ratings,
+        created_by=creator,
+        created_at=now,
+        starts_at=starts_at,
+    )
+
+
+def _wave_add(rollout: Rollout, number: int, spec: WaveSpec, rules: WaveRules) -> None:
+    wave = Wave.objects.create(
+        rollout=rollout,
+        number=number,
+        name=spec.name,
+        percent=spec.percent,
+        count=spec.count,
+        min_committed=rules.min_committed,
+        pass_share=rules.pass_share,
+        failures_allowed=rules.failures_allowed,
+        soak_seconds=int(rules.soak.total_seconds()),
+        deadline_seconds=int(rules.deadline.total_seconds()),
+        silent_share=rules.silent_share,
+    )
+    wave.schools.set(spec.schools)
+
+
+def school_filter_save(*, name: str, target: Target, actor: str, now: datetime) -> SchoolFilter:
+    """Return the new filter `name`; rollouts that were planned by others keep what they were planned with.
+
+    Raises:
+        FilterNameTaken: there is one of this name.
+    """
+    try:
+        with transaction.atomic():
+            saved = SchoolFilter.objects.create(name=name, marks=to_plain(target), created_by=actor, created_at=now)
+    except IntegrityError as error:
+        raise FilterNameTaken(name=name) from error
+    return saved
+
+
+def school_filter_delete(*, saved: SchoolFilter, actor: str, now: datetime) -> None:
+    """Forget the filter; rollouts that were planned by it keep their copy."""
+    with transaction.atomic():
+        audit_record(actor=actor, entity=f"filter {saved.name}", old="saved", new="deleted", reason="", now=now)
+        SchoolFilter.objects.filter(pk=saved.pk).delete()
