@@ -131,7 +131,16 @@ class CentreSimulator:
         self._server.shutdown()
         self._server.server_close()
 
-    def assign(self, *, node_id: str, sequence: int, release: str | None, reason: str = "", variant: str = "") -> None:
+    def assign(
+        self,
+        *,
+        node_id: str,
+        sequence: int,
+        release: str | None,
+        reason: str = "",
+        variant: str = "",
+        **change_over: Any,
+    ) -> None:
         """Let the next check-in carry this assignment."""
         document = Assignment(
             node_id=node_id,
@@ -142,6 +151,7 @@ class CentreSimulator:
             waiting_reason=reason,
             issued_at=self.now,
             variant=variant,
+            **change_over,
         )
         self.assignment = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=self.director)
 

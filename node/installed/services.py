@@ -112,9 +112,12 @@ def release_install(  # noqa: PLR0913 - all are named, and most are for tests an
     disk_free: Callable[[Path], int] = disk_free_bytes,
     gauges: Gauges = GAUGES,
     should_stop: Callable[[], bool] = lambda: False,
+    may_change_over: Callable[[], bool] = lambda: True,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> InstallState:
     """Take the assigned release as far as it goes now, and return how far that is; TRIAL awaits the engine.
+
+    STAGED is a release that waits until it `may_change_over`.
 
     Repeating it after a cut goes on where it was. A release that was refused under this `sequence` stays refused.
     `index` and `base_index` (of an adapter) come verified from `TrustedReleases.index_fetch`. `variant` is the form in
@@ -150,7 +153,7 @@ def release_install(  # noqa: PLR0913 - all are named, and most are for tests an
         record.refresh_from_db()
     if slots.current == digest:
         return _running_settle(slots, sequence, clock())
-    if record.status in (InstallStatus.STAGED, InstallStatus.TESTING):
+    if record.status in (InstallStatus.STAGED, InstallStatus.TESTING) and may_change_over():
         verdict = candidate_test(root=root, digest=digest, self_test=self_test, now=clock())
         if verdict.has_passed:
             candidate_begin_trial(root=root, now=clock())
@@ -318,16 +321,29 @@ def trial_revert(*, root: Path, error_code: str, now: datetime) -> str | None:
 def superseded_remove(*, root: Path, assigned: str | None, now: datetime) -> tuple[str, ...]:
     """Leave on the disk only what runs, what ran before, the candidate and their bases; return what was removed.
 
-    While a release is on its way, nothing is removed that is only staged: the caller runs this after `release_install`.
-    Without an `assigned` release a half-finished download waits for some days, because a paused rollout may go on.
+    The caller runs this after `release_install`. What is assigned and staged waits for its time; without an `assigned`
+    release, what is staged or half-finished waits for some days, because a paused rollout may go on.
     """
     with slots_locked(root):
         slots = slots_read(root)
         keep = {digest for digest in (slots.current, slots.previous, slots.candidate) if digest}
+        keep |= _staged_waiting(assigned, now)
         removed = releases_remove(root, keep=keep)
     if assigned is None:
         downloads_forget(root, before=now - DOWNLOAD_KEPT)
     return removed
+
+
+def _staged_waiting(assigned: str | None, now: datetime) -> set[str]:
+    staged = InstallRecord.objects.filter(status=InstallStatus.STAGED)
+    waiting = staged.filter(at__gt=now - DOWNLOAD_KEPT) if assigned is None else staged.filter(release=assigned)
+    return set(waiting.values_list("release", flat=True))
+
+
+def is_staged(*, digest: str, sequence: int) -> bool:
+    """Return whether the release of the assignment `sequence` is all here and waits to be tested."""
+    ready = (InstallStatus.STAGED, InstallStatus.TESTING)
+    return InstallRecord.objects.filter(release=digest, sequence=sequence, status__in=ready).exists()
 
 
 def is_settled(*, root: Path, digest: str, sequence: int) -> bool:

@@ -41,6 +41,7 @@ from node.rounds.services import plan_receive, update_receive_receipt
 from node.stick.enrolment import answer_take, own_key
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
+from node.sync.change_over import is_time_to_change_over
 from node.sync.enrol import Enrolment, enrolment_read
 from node.sync.errors import AssignmentRolledBack
 from node.sync.journal import Journal
@@ -231,6 +232,9 @@ class BringingIn:
                 source=StickBlobSource(self.disk),
                 clock=self.bench.clock,
                 self_test=self.bench.self_test,
+                may_change_over=lambda: is_time_to_change_over(
+                    assignment, root=self.bench.root, clock=self.bench.clock
+                ),
                 progress=lambda done, total: self.bench.heard("release", done, total),
             )
             detail.append(state.value)

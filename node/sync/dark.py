@@ -19,6 +19,7 @@ from federation.trust.tuf_client import TrustedReleases
 from federation.wire.releases import Assignment, InstallState
 from node.installed.services import is_settled, release_install, superseded_remove
 from node.sync.assignment import assignment_verify
+from node.sync.change_over import is_time_to_change_over
 from node.sync.enrol import enrolment_read
 from node.sync.models import SeenAssignment
 from node.sync.neighbours import neighbours_read, peers_at_hand
@@ -81,6 +82,7 @@ def _install_beside(
             source=NoSource(),
             peers=lambda: peers_at_hand(root, client),
             clock=clock,
+            may_change_over=lambda: is_time_to_change_over(assignment, root=root, clock=clock),
         )
         superseded_remove(root=root, assigned=index_digest(index), now=clock())
         return state

@@ -25,6 +25,7 @@ from federation.trust.tuf_client import time_floor
 from node.children import child_environment, command_argv
 from node.rounds.services import training_is_due
 from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
+from node.sync.change_over import staged_change_over
 from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
 from node.sync.enrol import enrolment_read
@@ -115,12 +116,16 @@ def contacts_hold(
 def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes) -> _Tried:
     try:
         report = contact_once(root=root, clock=clock, times=times)
-    except (NotEnrolled, CentreWithoutAddress):
+    except CentreWithoutAddress:
+        _change_over(root, clock)
+        return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
+    except NotEnrolled:
         return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
     except FederationError as error:
         _log.warning("no contact: %s", error)
         if _is_link_away(error):
             _dark_install(root, clock)
+        _change_over(root, clock)
         return _failed([error])
     _log.info(
         "contact held: %d bytes up, %d down, failed steps: %s",
@@ -138,6 +143,15 @@ def _dark_install(root: Path, clock: Callable[[], datetime]) -> None:
             neighbours_install(root=root, clock=clock)
     except FederationError as error:
         _log.info("nothing came from neighbours: %s", error)
+
+
+def _change_over(root: Path, clock: Callable[[], datetime]) -> None:
+    """Change over to what lies ready, if its time has come while no centre can be asked."""
+    try:
+        with contact_alone(root):
+            staged_change_over(root=root, clock=clock)
+    except FederationError as error:
+        _log.warning("what is staged here waits: %s", error)
 
 
 def _failed(errors: Collection[FederationError]) -> _Tried:

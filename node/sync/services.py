@@ -57,6 +57,7 @@ from node.rounds.services import plan_newest_id, plan_receive, update_receive_re
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
+from node.sync.change_over import is_time_to_change_over, is_waiting_for_its_time, link_rule_under
 from node.sync.client import CentreClient
 from node.sync.delivery import update_deliver
 from node.sync.enrol import enrolment_read, node_key
@@ -202,7 +203,7 @@ class Contact:
     def _is_something_new(self, answer: CheckInAnswer) -> bool:
         if answer.assignment is not None or answer.round_plan is not None:
             return True
-        return _is_under_way(self.root) or not self.trusted.is_current(
+        return _is_under_way(self.root, self.clock) or not self.trusted.is_current(
             version=answer.metadata_version, now=self.clock()
         )
 
@@ -351,11 +352,12 @@ class Contact:
                 variant=assignment.variant,
                 sequence=assignment.sequence,
                 gauges=self.gauges,
-                source=LinkSource(blobs, rule=link_rule_read, clock=self.clock),
+                source=LinkSource(blobs, rule=lambda: link_rule_under(assignment, link_rule_read()), clock=self.clock),
                 peers=lambda: peers_at_hand(self.root, others),
                 clock=self.clock,
                 self_test=self.self_test,
                 should_stop=lambda: is_stick_waiting(self.root),
+                may_change_over=lambda: is_time_to_change_over(assignment, root=self.root, clock=self.clock),
             )
 
     def _update_deliver(self) -> int:
@@ -374,10 +376,10 @@ class Contact:
         return retry_seconds
 
 
-def _is_under_way(root: Path) -> bool:
-    """Tell whether the newest assignment has not come to its end here."""
+def _is_under_way(root: Path, clock: Callable[[], datetime]) -> bool:
+    """Tell whether there is something to do for the newest assignment here."""
     seen = SeenAssignment.objects.first()
-    if seen is None or not seen.release:
+    if seen is None or not seen.release or is_waiting_for_its_time(root=root, clock=clock):
         return False
     return not install_is_settled(root=root, digest=seen.release, sequence=seen.sequence)
 
