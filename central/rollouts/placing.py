@@ -67,7 +67,13 @@ def scopes_about(rollout: Rollout, school_id: int) -> list[WaveScope]:
 def nodes_free_for(rollout: Rollout) -> QuerySet[Node]:
     """Return the active nodes that have no part in the rollout yet, and none in one that started after it."""
     taken = rollout.assignments.values("node")
-    bound = Assignment.objects.filter(
+    return Node.objects.active().exclude(pk__in=taken).exclude(pk__in=nodes_bound_elsewhere(rollout).values("node"))
+
+
+def nodes_bound_elsewhere(rollout: Rollout) -> QuerySet[Assignment]:
+    """Return the parts of nodes that belong to a rollout which started after this one; none before it has started."""
+    if rollout.started_at is None:
+        return Assignment.objects.none()
+    return Assignment.objects.filter(
         rollout__in=Rollout.objects.after(rollout), status__in=(*ON_THE_WAY, AssignmentStatus.COMMITTED)
-    ).values("node")
-    return Node.objects.active().exclude(pk__in=taken).exclude(pk__in=bound)
+    )
