@@ -10,7 +10,7 @@ from django.db import transaction
 
 from central.rollouts.membership import wave_of, wave_of_late
 from central.rollouts.models import JOINABLE, Assignment, AssignmentStatus, Rollout, Wave, WaveStatus
-from central.rollouts.placing import facts_of, node_facts, nodes_free_for, planned_wave, scopes_about
+from central.rollouts.placing import facts_of, node_facts, nodes_free_for, planned_wave
 from central.schools.models import Node
 from central.schools.transitions import statuses_move
 
@@ -59,12 +59,16 @@ def late_node_join(*, node: Node, now: datetime) -> None:
 
 def _number_for(node: Node, rollout: Rollout) -> int | None:
     planned = planned_wave(rollout, node_facts(node))
-    waves = {wave.number: wave for wave in rollout.waves.filter(status__in=OPENED)}
-    if planned in waves or not _is_late(node, rollout):
-        return planned if planned in waves else None
-    opened = [scope for scope in scopes_about(rollout, node.school_id) if scope.number in waves]
-    sized = frozenset(number for number, wave in waves.items() if not wave.percent)
-    return wave_of_late(planned=planned, opened=opened, sized=sized)
+    waves = list(rollout.waves.all())
+    opened = frozenset(wave.number for wave in waves if wave.status in OPENED)
+    if not _is_late(node, rollout):
+        return planned if planned in opened else None
+    return wave_of_late(
+        planned=planned,
+        opened=opened,
+        counted=frozenset(wave.number for wave in waves if wave.count),
+        listed=frozenset(wave.number for wave in waves if not wave.count and not wave.percent),
+    )
 
 
 def _is_late(node: Node, rollout: Rollout) -> bool:

@@ -66,15 +66,16 @@ def wave_of(*, node_id: str, school_id: int, rollout_id: int, waves: Sequence[Wa
     return next((wave.number for wave in ordered if place < wave.place_below), None)
 
 
-def wave_of_late(*, planned: int | None, opened: Sequence[WaveScope], sized: frozenset[int]) -> int | None:
+def wave_of_late(
+    *, planned: int | None, opened: frozenset[int], counted: frozenset[int], listed: frozenset[int]
+) -> int | None:
     """Return the wave of a node that enrolled after the start, or None while it waits.
 
-    `planned` is its wave by its place, `opened` are the waves that have opened, `sized` the numbers of those whose
-    schools were listed or counted. It joins its own wave if that has opened, else the last open one; a wave whose
-    schools were listed or counted stays as large as it was approved.
+    `planned` is its wave by its school or its place, `opened` are the numbers of the waves that have opened, `counted`
+    and `listed` those of waves of so many nodes, and of named schools. It joins its own wave if that has opened, else
+    the last open one. A wave of so many nodes stays as large as it was approved, a list as it was written.
     """
-    numbers = [wave.number for wave in opened]
-    if planned in numbers:
+    if planned in opened and planned not in counted:
         return planned
-    last = max(numbers, default=None)
-    return None if planned is None or last in sized else last
+    last = max(opened, default=None)
+    return None if planned is None or last in counted | listed else last

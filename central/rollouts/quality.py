@@ -1,8 +1,9 @@
 """Judges by teachers' ratings whether a release is worse than the one that schools ran before. Pure.
 
 4 and 5 stars are good, 1 and 2 are bad, 3 says nothing (as in training). Ratings of one school resemble each other, so
-they count for fewer than they are: the design effect of the schools' own shares makes the sample smaller before the
-interval is drawn. One school with a hundred ratings can therefore not stop a country.
+they count for fewer than they are: a school's ratings weigh no more than 20, and the design effect of the schools' own
+shares makes the sample smaller before the interval is drawn. One school with hundreds of ratings can therefore not stop
+a country.
 
 Source: Newcombe 1998, method 10 (the difference of two proportions out of two Wilson intervals); Rao and Scott 1992
 (the effective sample size of clustered binary data).
@@ -16,24 +17,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 Z_95 = 1.959963984540054
+MOST_OF_ONE_SCHOOL = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchoolRatings:
     """How many good ones there are among one school's ratings that say good or bad."""
 
-    good: int
-    total: int
+    good: float
+    total: float
+
+    def weighed(self) -> SchoolRatings:
+        """Return the same share out of as many ratings as one school may count for."""
+        weight = min(1.0, MOST_OF_ONE_SCHOOL / self.total) if self.total else 1.0
+        return SchoolRatings(good=self.good * weight, total=self.total * weight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A share of good ratings with its interval of 95%, and out of how many."""
+    """A share of good ratings with its interval of 95%, and out of how many that count."""
 
     share: float
     low: float
     high: float
-    total: int
+    total: float
 
 
 class QualityOutcome(enum.Enum):
@@ -77,8 +84,9 @@ def wilson(good: float, total: float, *, z: float = Z_95) -> tuple[float, float]
 
 def share_of(schools: Sequence[SchoolRatings]) -> Share:
     """Return the share of good ratings of all `schools`, its interval widened by how much schools differ."""
-    good, total = sum(each.good for each in schools), sum(each.total for each in schools)
-    effective = total / design_effect(schools)
+    weighed = [each.weighed() for each in schools]
+    good, total = sum(each.good for each in weighed), sum(each.total for each in weighed)
+    effective = total / design_effect(weighed)
     share = good / total if total else 0.0
     low, high = wilson(share * effective, effective)
     return Share(share=share, low=low, high=high, total=total)

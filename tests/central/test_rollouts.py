@@ -10,6 +10,7 @@ from central.rollouts.errors import ApproverIsCreator, ReleaseNotReady
 from central.rollouts.membership import WaveScope, node_place, wave_of
 from central.rollouts.models import Assignment, AssignmentStatus, Rollout, RolloutStatus, Wave
 from central.rollouts.services import (
+    DEFAULT_TERMS,
     rollout_abort,
     rollout_approve,
     rollout_create,
@@ -49,11 +50,10 @@ def release(db):
     return release_make(1)
 
 
-def _running(release, *waves, rules=RULES, creator="Гулнора"):
+def _running(release, *waves, rules=RULES, creator="Гулнора", terms=DEFAULT_TERMS):
     now = timezone.now()
-    rollout = rollout_create(
-        release=release, waves=[wave_spec_read(wave) for wave in waves or WAVES], creator=creator, rules=rules, now=now
-    )
+    specs = [wave_spec_read(wave) for wave in waves or WAVES]
+    rollout = rollout_create(release=release, waves=specs, creator=creator, rules=rules, terms=terms, now=now)
     rollout_submit(rollout=rollout, actor=creator, now=now)
     rollout_approve(rollout=rollout, approver="Фирдавс", now=now)
     _tick(rollout)
