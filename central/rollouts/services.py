@@ -86,7 +86,9 @@ def rollout_reject(*, rollout: Rollout, actor: str, reason: str, now: datetime) 
 def rollout_start(*, rollout: Rollout, actor: str, now: datetime) -> None:
     """Let the rollout run; its shares become bounds of places, and the next tick opens its first wave."""
     with transaction.atomic():
-        status_move(rollout, to=RolloutStatus.RUNNING, actor=actor, now=now, started_at=now)
+        status_move(
+            rollout, to=RolloutStatus.RUNNING, only_from=RolloutStatus.SCHEDULED, actor=actor, now=now, started_at=now
+        )
         for number, place_below in bounds_of(rollout, facts_of(Node.objects.active())).items():
             rollout.waves.filter(number=number).update(place_below=place_below)
 
@@ -111,7 +113,9 @@ def rollout_resume(*, rollout: Rollout, actor: str, now: datetime) -> None:
     failed, allowed = failures_counted(rollout), failures_allowed(rollout)
     if failed > allowed:
         raise BudgetSpent(failed=failed, allowed=allowed)
-    status_move(rollout, to=RolloutStatus.RUNNING, actor=actor, now=now, pause_reason="")
+    status_move(
+        rollout, to=RolloutStatus.RUNNING, only_from=RolloutStatus.PAUSED, actor=actor, now=now, pause_reason=""
+    )
 
 
 def rollout_abort(*, rollout: Rollout, actor: str, reason: str, now: datetime) -> None:
@@ -168,6 +172,7 @@ def wave_extend(*, wave: Wave, actor: str, now: datetime) -> None:
     status_move(
         wave,
         to=WaveStatus.OPEN,
+        only_from=WaveStatus.INCONCLUSIVE,
         actor=actor,
         reason="extended",
         now=now,
@@ -187,7 +192,14 @@ def wave_override(*, wave: Wave, actor: str, reason: str, now: datetime) -> None
     if not reason.strip():
         raise ReasonMissing
     status_move(
-        wave, to=WaveStatus.PASSED, actor=actor, reason=reason, now=now, ended_at=now, verdict_reason="override"
+        wave,
+        to=WaveStatus.PASSED,
+        only_from=WaveStatus.INCONCLUSIVE,
+        actor=actor,
+        reason=reason,
+        now=now,
+        ended_at=now,
+        verdict_reason="override",
     )
 
 

@@ -45,17 +45,20 @@ def status_move(
     actor: str,
     now: datetime,
     reason: str = "",
+    only_from: str = "",
     **changes: Any,  # noqa: ANN401 - the fields of any model
 ) -> None:
     """Leave `row` in status `to` with `changes` set, here and in the database, and one audit row about it.
 
+    An action that is not for every status from which `to` may be reached names the one that it is for as `only_from`.
+
     Raises:
-        StatusMoveIllegal: the row's model has no such move.
+        StatusMoveIllegal: the row's model has no such move, or the action is not for this status.
         StatusConflict: the row's status in the database is no longer the one in hand; nothing is changed.
     """
     old = row.status
     entity = f"{row._meta.label_lower} {row.pk}"  # noqa: SLF001 - Django documents it
-    if not row.may_become(to):
+    if not row.may_become(to) or (only_from and old != only_from):
         raise StatusMoveIllegal(entity=entity, old=str(old), new=str(to))
     with transaction.atomic():
         in_database: models.Manager[Any] = type(row)._base_manager  # noqa: SLF001 - Django documents it
