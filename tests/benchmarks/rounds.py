@@ -1,8 +1,8 @@
 """`make bench-rounds`: what a season of rounds costs and gains, part by part (`PARTS="scale exchange"` picks some).
 
-A part is a module with `measure(*, work)`, which returns its rows, may leave plots named `rounds-*.png` in `BENCH_ROOT`,
-and keeps what may be used again in the folder `work`. Each part's rows are kept by themselves as soon as it is done, and
-`rounds.json` holds those of every part, so that a part can be measured again, or be cut, without the others.
+A part is a module with `measure(*, work)`, which returns its rows, may leave plots named `rounds-*.png` in
+`BENCH_ROOT`, and keeps what may be used again in the folder `work`. Each part's rows are kept by themselves as soon as
+it is done, and `rounds.json` holds those of every part, so that a part can be measured again without the others.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ PARTS = {
 def main() -> int:
     """Measure the parts that were asked for and report on all; return 0 when every bar holds."""
     wanted = _arguments()
-    for part in PARTS:
+    for part, module in PARTS.items():
         if part in wanted:
             work = BENCH_ROOT / "rounds" / part
             work.mkdir(parents=True, exist_ok=True)
-            rows = import_module(PARTS[part]).measure(work=work)
+            rows = import_module(module).measure(work=work)
             report(f"rounds-{part}", rows)
     return report("rounds", rows_kept(BENCH_ROOT))
 
