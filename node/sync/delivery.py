@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from django.conf import settings
+
 from federation.errors import TransportError
 from federation.trust.durable import durable_write
 from federation.wire.releases import CheckInAnswer
 from node.rounds.models import LocalUpdate
 from node.rounds.services import outbox_path
-from node.rounds.supernode import Contact, contact_hold
+from node.rounds.supernode import Contact, FlowerClient, contact_hold
 from node.sync.centre_clock import CentreClock
 from node.sync.client import CentreClient
 from node.sync.enrol import Enrolment
@@ -64,6 +66,7 @@ def _contact(root: Path, address: str, ca_certificate: str) -> Contact:
         outbox=outbox_path(root),
         home=root / "flower" / "home",
         log_path=root / "logs" / "supernode.log",
+        client=FlowerClient(settings.NODE_FLOWER_CLIENT),
     )
 
 
