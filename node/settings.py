@@ -2,8 +2,8 @@
 
 Environment: SORO_NODE_ROOT (directory, default var/node), SORO_NODE_HOSTS (comma-separated names under which the
 page is reached; default any, because a school's network names its PCs as it likes), SORO_NODE_TRAINS_AT_NIGHT (0: only
-`node train` starts the learning), SORO_NODE_FLOWER (`supernode` or `durable`), SORO_NODE_STICKS (further folders for USB
-sticks, colon-separated), SORO_NODE_DEBUG (1 in development).
+`node train` starts the learning), SORO_NODE_FLOWER (`supernode` or `durable`), SORO_NODE_STICKS (further folders for
+USB sticks, colon-separated), SORO_NODE_DEBUG (1 in development).
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def contact_hold(
         SupernodeUnavailable: Flower is not installed on this PC.
     """
     started = clock()
-    if importlib.util.find_spec("flwr") is None:
+    if not is_flower_installed():
         raise SupernodeUnavailable
     with _supernode(contact) as process:
         end = None
@@ -107,6 +107,11 @@ def contact_hold(
         exit_status = process.poll()
     retry = 0 if end is ContactEnd.RECEIVED else _RETRY_SECONDS
     return ContactReport(end=end, seconds=clock() - started, retry_after_seconds=retry, exit_status=exit_status)
+
+
+def is_flower_installed() -> bool:
+    """Tell whether this PC could open a SuperNode."""
+    return importlib.util.find_spec("flwr") is not None
 
 
 def _why_end(
