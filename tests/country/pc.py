@@ -87,6 +87,7 @@ class Pc:
     fetched_bytes: float = 0.0
     sent_bytes: float = 0.0
     refusals: int = 0
+    leases_refused: int = 0
     contact: int = 0
     """Counts its contacts by Flower; an event of an earlier one is void."""
     is_in_contact: bool = False
@@ -195,6 +196,7 @@ class Pc:
         lease = self.door.lease(self, self.waiting[0].plan)
         if not lease.granted:
             self.refusals += 1
+            self.leases_refused += 1
             self._later(lease.retry_after_seconds, self._hand_in)
         elif self.world.grid.supernode_open(self.flower_id, until=self.link_until):
             self._contact_begin((lease.expires_at - self.world.moment()).total_seconds())

@@ -32,9 +32,6 @@ class World:
         """Return the time as the centre's tables know it."""
         return self.began_at + timedelta(seconds=self.now)
 
-    def unix(self) -> float:
-        return self.moment().timestamp()
-
     def at(self, seconds: float, call: Callable[[], None]) -> None:
         """Let `call` happen at a time, which may not lie in the past."""
         heapq.heappush(self._events, (max(seconds, self.now), next(self._numbers), call))
