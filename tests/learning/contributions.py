@@ -71,7 +71,7 @@ class ArraysOnDisk(Mapping):
         self._arrays = arrays
 
     def __getitem__(self, name):
-        array = self._arrays[name].copy().view(_Watched)
+        array = self._arrays[name].copy().view(Watched)
         ArraysOnDisk.held.add(array)
         ArraysOnDisk.most = max(ArraysOnDisk.most, len(ArraysOnDisk.held))
         return array
@@ -83,7 +83,7 @@ class ArraysOnDisk(Mapping):
         return len(self._arrays)
 
 
-class _Watched(np.ndarray):
+class Watched(np.ndarray):
     """An array that weak references can point at by identity."""
 
     __hash__ = object.__hash__
