@@ -29,7 +29,7 @@ from federation.learning.modes.private import (
 )
 from federation.learning.schemes.scheme import Fusion, NothingToAggregate
 from federation.wire.rounds import SchemeName
-from tests.learning.contributions import SIZES, Watched, accumulator, constant, flat, school, shapes
+from tests.learning.mode_contributions import SIZES, Watched, accumulator, constant, flat, school, shapes
 
 TERMS = PrivateTerms(noise_multiplier=1.0, labels_expected=100.0)
 MAX_NORM, MAX_LABELS = 0.5, 64

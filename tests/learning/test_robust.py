@@ -17,7 +17,7 @@ from federation.learning.modes.regions import TooFewToBeRobust, regions_pool
 from federation.learning.modes.robust import RobustOutcome, robust_delta
 from federation.learning.schemes.scheme import Fusion
 from federation.wire.rounds import Factor
-from tests.learning.contributions import SIZES, ArraysOnDisk, accumulator, constant, flat, school
+from tests.learning.mode_contributions import SIZES, ArraysOnDisk, accumulator, constant, flat, school
 
 SCHOOLS = 20
 ATTACKERS = 4
