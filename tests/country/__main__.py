@@ -27,7 +27,7 @@ def main() -> None:
             "SORO_CENTRAL_BROKER_URL": "memory://",
             "DJANGO_SETTINGS_MODULE": "central.settings",
         }
-        print(json.dumps(_play(Path(folder), arguments)))
+        sys.stdout.write(json.dumps(_play(Path(folder), arguments)))
 
 
 def _play(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
@@ -66,4 +66,4 @@ def _play(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

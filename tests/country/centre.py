@@ -9,7 +9,6 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-from central.training.seasons import season_follow, season_open
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from central.disk import CentreDisk
@@ -25,6 +24,7 @@ from central.training.models import Plan, Round, RoundStatus
 from central.training.offers import plan_envelope_for, receipts_for
 from central.training.plan_settings import PlanSettings
 from central.training.rounds import round_advance, round_aggregate
+from central.training.seasons import season_follow, season_open
 from central.training.services import update_take_in
 from central.trust_root import director_key, keys_make
 from federation.basis import SlotSize

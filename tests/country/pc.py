@@ -31,12 +31,11 @@ UPDATE_BYTES = 700_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """An update that waits for the centre's word, and when the corrections that are new in it were made."""
+    """An update that waits for the centre's word."""
 
     plan: RoundPlan
     content: bytes
     sha256: str
-    fresh: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +76,8 @@ class Pc:
     answered: set[str] = field(default_factory=set)
     waiting: list[Finished] = field(default_factory=list)
     receipts: dict[str, UpdateReceipt] = field(default_factory=dict)
-    finished: dict[str, Finished] = field(default_factory=dict)
-    """Every update it ever made, by its digest."""
+    finished: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Of every update that it ever made, by its digest, when the corrections that were new in it were made."""
     corrections: list[float] = field(default_factory=list)
     fresh: list[float] = field(default_factory=list)
     """Corrections that are in no update which the centre has accepted or has still to judge."""
@@ -151,7 +150,7 @@ class Pc:
             self.receipts[update.sha256] = receipt
             self.sent_bytes = 0.0
             if not receipt.accepted:
-                self.fresh += update.fresh
+                self.fresh += self.finished[update.sha256]
 
     def _train_if_due(self) -> None:
         plan = self.plan
@@ -170,10 +169,9 @@ class Pc:
         self._corrections_hear()
         counter, labels = len(self.finished) + 1, min(len(self.corrections), plan.max_labels)
         content = self.door.learn(self, plan, counter=counter, labels=labels)
-        update = Finished(plan=plan, content=content, sha256=sha256_hex(content), fresh=tuple(self.fresh))
-        self.fresh = []
+        update = Finished(plan=plan, content=content, sha256=sha256_hex(content))
+        self.finished[update.sha256], self.fresh = tuple(self.fresh), []
         self.answered.add(plan.plan_id)
-        self.finished[update.sha256] = update
         self.waiting.append(update)
         if self.rng.random() < self.chances.both_ways:
             self.world.at(self.world.now + self.rng.uniform(1, 9) * DAY, _bound(self.door.take_in, content))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from central.releases.models import ReleaseStatus
@@ -38,9 +38,10 @@ def tally(play: Play) -> Tally:
     """Return what a finished play comes to."""
     accepted = {update.digest: update.round_id for update in Update.objects.filter(status=UpdateStatus.ACCEPTED)}
     refused = set(Round.objects.filter(release__status=ReleaseStatus.REFUSED).values_list("pk", flat=True))
+    done = set(Round.objects.exclude(version=None).values_list("pk", flat=True))
     versions = versions_of_updates()
     return Tally(
-        lost=sum(_lost(pc, accepted, versions) for pc in play.pcs),
+        lost=sum(_lost(pc, accepted, versions, done) for pc in play.pcs),
         doubled=_doubled(versions),
         made=sum(len(pc.finished) for pc in play.pcs),
         accepted=len(accepted),
@@ -65,8 +66,7 @@ def versions_of_updates() -> dict[str, list[int]]:
     return found
 
 
-def _lost(pc: Pc, accepted: Mapping[str, int | None], versions: Mapping[str, list[int]]) -> int:
-    done = set(Round.objects.exclude(version=None).values_list("pk", flat=True)) if pc.finished else set()
+def _lost(pc: Pc, accepted: Mapping[str, int | None], versions: Mapping[str, list[int]], done: Collection[int]) -> int:
     waiting = {update.sha256 for update in pc.waiting}
     lost = 0
     for digest in pc.finished.keys() - waiting:
@@ -95,7 +95,7 @@ def _days(play: Play, versions: Mapping[str, list[int]]) -> list[float]:
     return sorted(
         (play.centre.adopted[versions[digest][0] - 1][0] - made_at) / DAY
         for pc in play.pcs
-        for digest, update in pc.finished.items()
+        for digest, fresh in pc.finished.items()
         if digest in versions
-        for made_at in update.fresh
+        for made_at in fresh
     )
