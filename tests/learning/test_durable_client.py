@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.learning.flower.durable import Exchange, ExchangeOver
+from federation.learning.flower.exchange import Exchange, ExchangeOver
 from federation.learning.flower.letter import Letter, Sending
 
 PIECES = {"a": b"head", "b": b"body", "c": b"tail"}
@@ -19,13 +19,18 @@ class PowerCut(BaseException):
 
 @dataclass
 class SuperLink:
-    """Gives a question away once and names a session once, as the real one does; cut at the calls in `cuts`."""
+    """Gives a question away once and names a session once, as the real one does; cut at the calls in `cuts`.
+
+    A cut comes before the call's effect, or after it where the number is in `late` as well.
+    """
 
     cuts: frozenset[int] = frozenset()
+    late: frozenset[int] = frozenset()
     waiting: list[bytes] = field(default_factory=lambda: [b"question"])
     taken: dict[str, bytes] = field(default_factory=dict)
     is_named: bool = False
     is_over: bool = False
+    sent: list[str] = field(default_factory=list)
     calls: int = 0
     claims: int = 0
 
@@ -44,17 +49,20 @@ class SuperLink:
         self.is_named = True
         return Sending(run_id=2**63, session_id="s", lacking=lacking), {name: PIECES[name] for name in lacking}
 
-    def piece_send(self, sending: Sending, name: str, content: bytes) -> None:
+    def piece_send(self, sending: Sending, name: str, content: bytes) -> bool:
         self._called()
-        if self.is_over:
-            raise ExchangeOver(reason="session")
         assert (sending.run_id, sending.session_id) == (2**63, "s")
-        assert name not in self.taken
-        self.taken[name] = content
+        self.sent.append(name)
+        is_lacking = not self.is_over and name not in self.taken
+        if is_lacking:
+            self.taken[name] = content
+        if self.calls in self.cuts:
+            raise PowerCut
+        return is_lacking
 
     def _called(self) -> None:
         self.calls += 1
-        if self.calls in self.cuts:
+        if self.calls in self.cuts - self.late:
             raise PowerCut
 
 
@@ -87,12 +95,23 @@ def test_an_answer_goes_up_piece_by_piece_and_nothing_stays_in_hand(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@given(cuts=st.frozensets(st.integers(1, 12), max_size=6))
+CALLS = st.frozensets(st.integers(1, 12), max_size=6)
+
+
+@given(cuts=CALLS)
 def test_a_cut_before_any_call_loses_no_question_and_sends_no_piece_twice(cuts, tmp_path_factory):
     superlink = SuperLink(cuts=cuts)
     cut = serve(superlink, tmp_path_factory.mktemp("home"))
     assert superlink.taken == PIECES
+    assert sorted(superlink.sent) == sorted(PIECES)
     assert (superlink.claims, cut) == (1, len([call for call in cuts if call <= superlink.calls]))
+
+
+@given(cuts=CALLS.map(lambda calls: frozenset(call for call in calls if call > 2)))
+def test_a_cut_after_a_piece_was_taken_loses_nothing(cuts, tmp_path_factory):
+    superlink = SuperLink(cuts=cuts, late=cuts)
+    serve(superlink, tmp_path_factory.mktemp("home"))
+    assert superlink.taken == PIECES
 
 
 def test_a_run_that_is_over_is_let_go_and_the_next_question_is_answered(tmp_path):
@@ -116,4 +135,5 @@ def test_a_session_that_ended_in_the_middle_is_let_go(tmp_path):
     assert Letter(tmp_path).sending().lacking == ("b", "c")
     serve(superlink, tmp_path)
     assert superlink.taken == {"a": b"head"}
+    assert superlink.sent == ["a", "b", "c"]
     assert list(tmp_path.iterdir()) == []

@@ -16,68 +16,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from federation.errors import TransportError
-from federation.learning.flower.letter import Letter, Sending
+from federation.learning.flower.exchange import Exchange
+from federation.learning.flower.letter import Letter
 from federation.learning.flower.processes import flower_env
 from federation.learning.flower.supernode import end_with_parent
-
-_POLL_SECONDS = 2.0
-
-
-class ExchangeOver(TransportError):
-    """The SuperLink wants no answer to this question any more; the centre asks again. Fields: reason."""
-
-    code = "exchange_over"
-
-
-class Fleet(Protocol):
-    """The calls to a SuperLink that an exchange makes. Each may raise ExchangeOver."""
-
-    def question_claim(self) -> bytes | None:
-        """Return a question, which the SuperLink gives away once, or None while there is none."""
-
-    def answer_begin(self, question: bytes) -> tuple[Sending, dict[str, bytes]]:
-        """Announce the answer to a question; return what the SuperLink lacks of it."""
-
-    def piece_send(self, sending: Sending, name: str, content: bytes) -> None:
-        """Let the SuperLink have a piece."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """Questions and answers over one connection; what was cut before goes first."""
-
-    fleet: Fleet
-    letter: Letter
-    sleep: Callable[[float], None]
-
-    def step(self) -> None:
-        """Do the next thing: send a piece, begin an answer, claim a question, or wait for one."""
-        try:
-            self._go_on()
-        except ExchangeOver:
-            self.letter.clear()
-
-    def _go_on(self) -> None:
-        if (sending := self.letter.sending()) is not None:
-            self._pieces_send(sending)
-        elif (question := self.letter.question()) is not None:
-            self.letter.sending_keep(*self.fleet.answer_begin(question))
-        elif (claimed := self.fleet.question_claim()) is not None:
-            self.letter.question_keep(claimed)
-        else:
-            self.sleep(_POLL_SECONDS)
-
-    def _pieces_send(self, sending: Sending) -> None:
-        for name in sending.lacking:
-            self.fleet.piece_send(sending, name, self.letter.piece(name))
-            self.letter.piece_taken(name)
-        self.letter.clear()
 
 
 def main() -> None:

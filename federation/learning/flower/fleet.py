@@ -39,14 +39,14 @@ from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from federation.learning.flower.client import app
-from federation.learning.flower.durable import ExchangeOver
+from federation.learning.flower.exchange import ExchangeOver
 from federation.learning.flower.keys import private_key_openssh
 from federation.learning.flower.letter import Sending
 from federation.trust.durable import durable_write
 
 _log = logging.getLogger(__name__)
 _NODE_ID = "node_id"
-_LOST = (RunNotRunningException, ObjectPullError, ObjectPushError, ObjectUnavailableError)
+_LOST = (RunNotRunningException, ObjectPullError, ObjectUnavailableError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +97,18 @@ class FlowerFleet:
         sending = Sending(run_id=asked.metadata.run_id, session_id=session_id, lacking=tuple(sorted(lacking)))
         return sending, {name: pieces[name] for name in sending.lacking}
 
-    def piece_send(self, sending: Sending, name: str, content: bytes) -> None:
-        """Let the SuperLink have a piece.
+    def piece_send(self, sending: Sending, name: str, content: bytes) -> bool:
+        """Let the SuperLink have a piece; False where it lacks no such piece in this session.
 
         Raises:
-            ExchangeOver: the session or the run has ended.
+            ExchangeOver: the run has ended.
         """
         with _ended():
-            self.push_object(sending.run_id, sending.session_id, name, content)
+            try:
+                self.push_object(sending.run_id, sending.session_id, name, content)
+            except ObjectPushError:
+                return False
+        return True
 
     def _context(self, run_id: int) -> Context:
         return Context(
