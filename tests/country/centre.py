@@ -17,13 +17,14 @@ from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
 from central.releases.services import release_sign
 from central.releases.suite_comparison import SuiteReport
 from central.schools.models import Node, NodeStatus, School
+from central.training.buffer import Due
 from central.training.candidate import candidate_make
 from central.training.inbox import updates_scan_inbox
 from central.training.leases import lease_grant
 from central.training.models import Plan, Round, RoundStatus
 from central.training.offers import plan_envelope_for, receipts_for
 from central.training.plan_settings import PlanSettings
-from central.training.rounds import round_advance, round_aggregate
+from central.training.rounds import round_advance, round_aggregate, round_progress
 from central.training.seasons import season_follow, season_open
 from central.training.services import update_take_in
 from central.trust_root import director_key, keys_make
@@ -133,10 +134,16 @@ class Centre:
             arrays=arrays, made_at=self.world.moment(), key=pc.key,
         )  # fmt: skip
 
-    def tick(self, *, is_killed: bool = False) -> int:
-        """Do what the worker's tick does; return how many updates were judged. Killed, it dies at the gate."""
+    def inbox_look(self) -> bool:
+        """Judge what has come by Flower; return whether the round that collects is full."""
+        updates_scan_inbox(disk=self.disk, now=self.world.moment())
+        round_ = self.collecting()
+        return round_ is not None and round_progress(round_, now=self.world.moment()).due is not Due.NOTHING
+
+    def tick(self, *, is_killed: bool = False) -> None:
+        """Do what the worker's tick does. Killed, it dies at the gate."""
         now = self.world.moment()
-        judged = updates_scan_inbox(disk=self.disk, now=now)
+        updates_scan_inbox(disk=self.disk, now=now)
         season_follow(season=self.season, key=self.key, now=now)
         for round_ in Round.objects.filter(status=RoundStatus.COLLECTING).select_related("season__base"):
             round_advance(round_=round_, now=now)
@@ -144,10 +151,10 @@ class Centre:
         for round_ in aggregating.select_related("season__base", "release__base"):
             self._aggregate(round_, is_killed=is_killed)
         self._plans_look()
-        return judged
 
     def collecting(self) -> Round | None:
-        return Round.objects.filter(season=self.season, status=RoundStatus.COLLECTING).first()
+        collecting = Round.objects.filter(season=self.season, status=RoundStatus.COLLECTING)
+        return collecting.select_related("season").first()
 
     def _aggregate(self, round_: Round, *, is_killed: bool) -> None:
         measure = _gate_killed if is_killed else self._gate
