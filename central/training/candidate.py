@@ -40,8 +40,8 @@ from central.training.rounds import round_keep
 from central.training.seasons import season_newest
 from central.training.start import ADAPTER_NAME
 from central.training.velocity import velocity_keep
+from federation.adapter_file import adapter_write
 from federation.errors import FederationError
-from federation.inference.adapter import adapter_write
 from federation.inference.errors import SuiteInvalid
 from federation.inference.suite import Suite
 
@@ -118,6 +118,7 @@ def _adapter_folder_write(folder: Path, round_: Round, disk: CentreDisk) -> dict
         seed=season.season_id,
         rank=terms.rank,
         b=combined.step.adapter.b,
+        a=combined.step.adapter.a,
     )
     card = provenance(round_=round_, combined=combined)
     (folder / CARD_NAME).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")

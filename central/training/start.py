@@ -8,8 +8,8 @@ from central.disk import CentreDisk
 from central.releases.services import release_folder
 from central.training.models import Round, Season
 from central.training.seasons import season_newest
+from federation.adapter_file import adapter_read
 from federation.basis import AdapterFactors
-from federation.inference.adapter import adapter_read
 
 ADAPTER_NAME = "adapter.bin"
 
@@ -33,4 +33,4 @@ def start_of_round(season: Season, disk: CentreDisk) -> Start:
         return Start(round=None, factors=None)
     path = release_folder(release=newest.release, disk=disk) / ADAPTER_NAME
     adapter = adapter_read(path, base_digest=season.base.digest)
-    return Start(round=newest, factors=AdapterFactors(a=None, b=adapter.b))
+    return Start(round=newest, factors=adapter.factors)
