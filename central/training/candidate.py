@@ -40,8 +40,8 @@ from central.training.rounds import round_keep
 from central.training.seasons import season_newest
 from central.training.start import ADAPTER_NAME
 from central.training.velocity import velocity_keep
-from federation.errors import FederationError
 from federation.adapter_file import adapter_write
+from federation.errors import FederationError
 from federation.inference.errors import SuiteInvalid
 from federation.inference.suite import Suite
 

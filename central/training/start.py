@@ -8,8 +8,8 @@ from central.disk import CentreDisk
 from central.releases.services import release_folder
 from central.training.models import Round, Season
 from central.training.seasons import season_newest
-from federation.basis import AdapterFactors
 from federation.adapter_file import adapter_read
+from federation.basis import AdapterFactors
 
 ADAPTER_NAME = "adapter.bin"
 
