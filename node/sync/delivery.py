@@ -71,7 +71,7 @@ def handing_in_words() -> Iterator[str]:
 def _by_https(
     root: Path, update: LocalUpdate, client: CentreClient, check_in: Callable[[], CheckInAnswer]
 ) -> tuple[int, Word]:
-    content = update_path(root=root, plan_id=update.plan_id).read_bytes()
+    content = update_path(root=root, update=update).read_bytes()
     update_upload(client=client, sha256=update.sha256, content=content)
     if not _is_received(update, check_in):
         return _RETRY_SECONDS, Word.JUDGED
@@ -101,7 +101,7 @@ def _by_flower(
 def _oldest(root: Path) -> LocalUpdate | None:
     """Return the update that has waited longest; one whose file a failing disk has lost holds up no other."""
     waiting = LocalUpdate.objects.waiting()
-    return next((each for each in waiting if update_path(root=root, plan_id=each.plan_id).exists()), None)
+    return next((each for each in waiting if update_path(root=root, update=each).exists()), None)
 
 
 def _seconds_to_next(root: Path) -> int:

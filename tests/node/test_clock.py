@@ -184,8 +184,9 @@ def test_on_a_clock_that_flower_would_refuse_an_update_goes_by_https(root, centr
     (root / "node.json").write_bytes(canonical_bytes(replace(enrolment_read(root), fleet=fleet)))
     centre.plan(round_plan())
     contact(root)
-    LocalUpdate.objects.create(plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=NOW)
-    path = update_path(root=root, plan_id="plan-1")
+    plan = Plan.objects.get()
+    update = LocalUpdate.objects.create(plan=plan, counter=1, status="ready", sha256="a" * 64, started_at=NOW)
+    path = update_path(root=root, update=update)
     path.parent.mkdir(parents=True)
     path.write_bytes(b"update")
     assert dict(contact(root, timedelta(seconds=off_seconds)).failures) == {}

@@ -35,13 +35,13 @@ def waiting(root, centre):
     sheet_enrol(root=root, sheet=sheet_of(centre))
     centre.plan(round_plan())
     contact(root)
-    path = update_path(root=root, plan_id="plan-1")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(UPDATE)
     plan = Plan.objects.get()
-    LocalUpdate.objects.create(
+    update = LocalUpdate.objects.create(
         plan=plan, counter=1, status="ready", sha256=SHA256, size_bytes=len(UPDATE), started_at=NOW
     )
+    path = update_path(root=root, update=update)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(UPDATE)
     return path
 
 
