@@ -151,6 +151,12 @@ def test_a_row_of_the_ledger_can_be_neither_changed_nor_deleted_nor_doubled(full
     assert PrivacyCharge.objects.filter(round=full).count() == 2
 
 
+def test_the_ledger_can_be_read_on_its_page_and_nothing_more(full, admin_client):
+    shown = admin_client.get("/admin/training/privacycharge/").content.decode()
+    assert "4,377" in shown or "4.377" in shown
+    assert admin_client.get("/admin/training/privacycharge/add/").status_code == 403
+
+
 SETUP = """
 from datetime import timedelta
 from django.utils import timezone
