@@ -18,8 +18,8 @@ from central.training.models import NoiseSeed, PrivacyCharge, Round, RoundStatus
 from central.training.offers import plan_for
 from central.training.privacy_ledger import noise_seeds_forget, round_charge, round_epsilon, school_spending
 from central.training.rounds import round_abandon, round_advance, round_retry
-from tests.central.modes import hand_in, school_of, season_private, season_robust
-from tests.central.seasons import collecting
+from tests.central.modes import hand_in, school_of, season_private
+from tests.central.seasons import collecting, season_small
 from tests.central.test_real_services import database_url  # noqa: F401 - a fixture
 from tests.central.test_rollouts import release_make
 from tests.learning.test_private import epsilon_closed
@@ -56,7 +56,7 @@ def test_every_school_that_a_private_round_counts_is_charged_the_closed_forms_ep
 
 
 def test_a_round_that_is_not_private_charges_nobody(db, keys, school, disk):
-    season = season_robust(wanted=1)
+    season = season_small(wanted=1)
     hand_in(school, season, disk, 1)
     round_advance(round_=collecting(season), now=timezone.now())
     assert not PrivacyCharge.objects.exists()

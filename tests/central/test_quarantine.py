@@ -6,17 +6,20 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.utils import timezone, translation
 
+from central.releases.models import Release
 from central.schools.models import AuditEvent
 from central.schools.transitions import StatusMoveIllegal
+from central.training.buffer import Due
 from central.training.combine import round_combine
 from central.training.errors import SeasonClosed
-from central.training.models import Round, SeasonMode, Update, UpdateStatus
+from central.training.models import Round, Season, SeasonMode, Update, UpdateStatus
 from central.training.offers import receipts_for
 from central.training.quarantine import round_screen, update_reject, update_release
 from central.training.rounds import round_advance
 from central.training.seasons import season_close
 from central.training.tasks import round_tick
 from central.training.words import FIGURES, REASONS
+from federation.learning.modes.mode import ModeTermsInvalid
 from federation.learning.modes.outliers import OutlierFigures, OutlierReason
 from federation.wire.rounds import LocalScores
 from tests.central.modes import hand_in, schools_many, season_private, season_robust
@@ -148,6 +151,19 @@ def test_a_person_who_may_only_look_gets_no_button(season, poisoned, disk, clien
     client.post("/admin/training/update/", {"action": "release", "_selected_action": [poisoned.pk]})
     poisoned.refresh_from_db()
     assert poisoned.status == UpdateStatus.QUARANTINED
+
+
+def test_a_robust_season_waits_for_as_many_updates_as_its_rule_needs(schools, disk):
+    with pytest.raises(ModeTermsInvalid) as refused:
+        season_robust(wanted=4)
+    assert refused.value.fields == {"field": "fewest", "value": 5}
+    assert not Season.objects.exists()
+    season = season_robust(wanted=HONEST, base=Release.objects.get())
+    for number, school in enumerate(schools[:4]):
+        hand_in(school, season, disk, number)
+    round_ = collecting(season)
+    progress = round_advance(round_=round_, now=round_.closes_at)
+    assert (progress.due, round_.minimum) == (Due.EXTEND, 5)
 
 
 def test_every_reason_and_figure_has_words():
