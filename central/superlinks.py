@@ -28,7 +28,7 @@ class SuperLinkSite:
 
     @property
     def host(self) -> str:
-        """The name by which schools reach it."""
+        """The name by which schools call it."""
         return self.address.rpartition(":")[0]
 
     @property

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from django.core.management import call_command
 
 import federation
 from central.disk import CentreDisk
-from central.superlinks import SuperLinkSite, superlinks
+from central.superlinks import SuperLinkSite, superlinks_read
 from central.training.superlink import superlink_commands, superlink_prepare
 from federation.ports import port_check
 from federation.processes import ChildSpec, children_keep
@@ -48,8 +48,13 @@ class CentrePlan:
 
     @property
     def fleet_address(self) -> str:
-        """The SuperLink's address for schools."""
-        return f"{self.host}:{self.fleet_port}"
+        """The address of the SuperLink for schools; of several, as SORO_CENTRAL_FLEET has them."""
+        return settings.FLEET_ADDRESS or f"{self.host}:{self.fleet_port}"
+
+    @property
+    def sites(self) -> tuple[SuperLinkSite, ...]:
+        """The SuperLinks that run here."""
+        return superlinks_read(self.fleet_address)
 
 
 def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
@@ -60,19 +65,18 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
     """
     has_flower = importlib.util.find_spec("flwr") is not None
     port_check(host=plan.host, port=plan.port, option="--port")
-    sites = superlink_sites(plan) if has_flower else ()
-    for site in sites:
+    for site in plan.sites if has_flower else ():
         port_check(host=plan.host, port=site.port, option="--fleet-port")
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     disk = CentreDisk(plan.root)
     specs = web_specs(plan, disk, has_flower=has_flower)
-    for site in sites:
-        hosts = sorted({plan.host, site.host})
-        root, now = site.root(disk), datetime.now(UTC)
-        superlink_prepare(root=root, port=site.port, hosts=hosts, now=now, host=plan.host)
-        specs += fleet_specs(plan, disk, site)
-    if not has_flower:
+    if has_flower:
+        for site in plan.sites:
+            hosts = {plan.host, site.host}
+            superlink_prepare(root=site.root(disk), port=site.port, hosts=hosts, now=datetime.now(UTC), host=plan.host)
+            specs += fleet_specs(plan, site, disk)
+    else:
         announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
     announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")
     describe = partial(_run_state, plan, has_flower=has_flower)
@@ -85,7 +89,7 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "central.settings",
         "SORO_CENTRAL_ROOT": str(plan.root),
-        "SORO_CENTRAL_FLEET": _fleet_setting(plan) if has_flower else "",
+        "SORO_CENTRAL_FLEET": plan.fleet_address if has_flower else "",
         "SORO_CENTRAL_ADDRESS": settings.PUBLIC_ADDRESS or plan.base_url,
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_TREE), os.environ.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
@@ -102,24 +106,19 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
     ]
 
 
-def superlink_sites(plan: CentrePlan) -> Sequence[SuperLinkSite]:
-    """Return the SuperLinks to run: those that the settings name, if they name several, or the plan's own one."""
-    named = superlinks()
-    return named if len(named) > 1 else (SuperLinkSite(name="", address=plan.fleet_address),)
-
-
-def fleet_specs(plan: CentrePlan, disk: CentreDisk, site: SuperLinkSite) -> list[ChildSpec]:
+def fleet_specs(plan: CentrePlan, site: SuperLinkSite, disk: CentreDisk) -> list[ChildSpec]:
     """Return a SuperLink and its SuperExec, in the order in which to start them."""
-    specs = []
-    for spec in superlink_commands(site.root(disk), site.port, plan.host):
-        name = "-".join(filter(None, (spec.name, site.name)))
-        log_path = disk.logs / f"{name}.log"
-        specs.append(ChildSpec(name=name, argv=spec.argv, env=spec.env, log_path=log_path, stop_signal=signal.SIGINT))
-    return specs
-
-
-def _fleet_setting(plan: CentrePlan) -> str:
-    return settings.FLEET_ADDRESS if len(superlinks()) > 1 else plan.fleet_address
+    suffix = f"-{site.name}" if site.name else ""
+    return [
+        ChildSpec(
+            name=f"{spec.name}{suffix}",
+            argv=spec.argv,
+            env=spec.env,
+            log_path=disk.logs / f"{spec.name}{suffix}.log",
+            stop_signal=signal.SIGINT,
+        )
+        for spec in superlink_commands(site.root(disk), site.port, plan.host)
+    ]
 
 
 def _run_state(plan: CentrePlan, children: Mapping[str, int], *, has_flower: bool) -> bytes:
