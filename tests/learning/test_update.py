@@ -1,5 +1,6 @@
 """Update files: what is written is read, and whatever is wrong with one is refused by its name and the node's."""
 
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -111,6 +112,17 @@ def test_no_number_moves_by_more_than_half_a_step(precision, rows):
     assert len(body) == body_size([shape], precision)
     read = body_read(body, [shape], precision)["s", Factor.B]
     assert np.all(np.abs(read.astype(np.float64) - rows) <= step_of(rows.astype(np.float64), precision))
+
+
+def test_the_bytes_of_a_body_are_those_of_the_protocol():
+    """Section 6.3 spelt out by hand: a school of today and the centre of next year must agree."""
+    made = {
+        ("s", Factor.B): np.array([[1.0, -127.0, 0.4]], np.float32),
+        ("s", Factor.GRAM): np.array([[1.5, 0.25], [0.25, 0.5]], np.float32),
+    }
+    gram = struct.pack("<3e", 1.5, 0.25, 0.5)
+    assert body_write(made, Precision.FLOAT16) == struct.pack("<3e", 1.0, -127.0, 0.4) + gram
+    assert body_write(made, Precision.INT8) == struct.pack("<e3b", 1.0, 1, -127, 0) + gram
 
 
 @every_scheme
