@@ -59,7 +59,8 @@ def round_tick() -> None:
 def _advance(round_: Round) -> None:
     now = timezone.now()
     is_due = round_progress(round_, now=now).due is Due.COMBINE
-    screened = round_screen(round_=round_, disk=centre_disk(), now=now) if is_due else None
+    # What becomes due only now, by an update of this moment, is looked at with the next tick.
+    screened = round_screen(round_=round_, disk=centre_disk(), now=now) if is_due else frozenset[int]()
     round_advance(round_=round_, now=now, screened=screened)
 
 
