@@ -86,7 +86,7 @@ def update_write(
         UpdateNotFinite: an array holds NaN, infinity, or a value that float16 cannot hold.
     """
     names = [(slot, factor) for factor in scheme_of(plan.scheme).factors for slot in plan.slots]
-    ordered = [_array(arrays, name, plan.rank, node_id) for name in names]
+    ordered = {name: _array(arrays, name, plan.rank, node_id) for name in names}
     if extra := arrays.keys() - set(names):
         _refuse_array(min(extra), node_id)
     body = body_write(ordered, plan.precision)
@@ -103,7 +103,7 @@ def update_write(
         scores=scores,
         shapes=tuple(
             ArrayShape(slot=slot, factor=factor, rows=len(array), columns=array.shape[1])
-            for (slot, factor), array in zip(names, ordered, strict=True)
+            for (slot, factor), array in ordered.items()
         ),
         body_sha256=sha256_hex(body),
         made_at=made_at,

@@ -78,7 +78,7 @@ class UpdateNotFinite(WireError):
 
 
 class UpdateGramInvalid(WireError):
-    """A Gram matrix is not symmetric, not positive, or not of trace `rank`."""
+    """A Gram matrix is not positive, or not of trace `rank`."""
 
     code = "update_gram_invalid"
 

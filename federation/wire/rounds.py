@@ -33,7 +33,7 @@ class Precision(StrEnum):
 
     FLOAT16 = "float16"
     INT8 = "int8"
-    """One float16 scale a row, then the row in int8."""
+    """One float16 scale a row, then the row in int8; Gram matrices stay float16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

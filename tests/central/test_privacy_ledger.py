@@ -18,6 +18,7 @@ from central.training.models import NoiseSeed, PrivacyCharge, Round, RoundStatus
 from central.training.offers import plan_for
 from central.training.privacy_ledger import noise_seeds_forget, round_charge, round_epsilon, school_spending
 from central.training.rounds import round_abandon, round_advance, round_retry
+from tests.central.cuts import cut_at, lines_of
 from tests.central.modes import hand_in, school_of, season_private
 from tests.central.seasons import collecting, season_small
 from tests.central.test_real_services import database_url  # noqa: F401 - a fixture
@@ -25,6 +26,7 @@ from tests.central.test_rollouts import release_make
 from tests.learning.test_private import epsilon_closed
 
 ROOT = Path(__file__).parents[2]
+TRAINING = ROOT / "central" / "training"
 
 
 @pytest.fixture
@@ -68,6 +70,34 @@ def test_a_round_that_is_combined_after_all_charges_no_school_twice(full):
     before = list(PrivacyCharge.objects.values())
     round_retry(round_=full, actor="Гулнора", now=timezone.now())
     assert list(PrivacyCharge.objects.values()) == before
+
+
+def test_wherever_a_worker_is_cut_a_round_is_settled_with_all_its_charges_or_with_none(
+    season, school, other_school, disk
+):
+    for number, each in enumerate((school, other_school)):
+        hand_in(each, season, disk, number)
+    round_ = collecting(season)
+
+    def advance():
+        round_advance(round_=Round.objects.select_related("season").get(pk=round_.pk), now=timezone.now())
+
+    def settled():
+        return Round.objects.get(pk=round_.pk).status, PrivacyCharge.objects.filter(round=round_).count()
+
+    with transaction.atomic():
+        lines = lines_of(advance, under=TRAINING)
+        transaction.set_rollback(True)
+    seen = set()
+    for line in lines:
+        with transaction.atomic():
+            assert cut_at(advance, line, under=TRAINING)
+            seen.add(settled())
+            advance()
+            assert settled() == (RoundStatus.AGGREGATING, 2)
+            transaction.set_rollback(True)
+    assert (RoundStatus.COLLECTING, 0) in seen
+    assert seen <= {(RoundStatus.COLLECTING, 0), (RoundStatus.AGGREGATING, 2)}
 
 
 def test_a_combining_that_is_done_anew_gives_the_same_noised_adapter(full, disk):

@@ -1,5 +1,6 @@
 """Update files: what is written is read, and whatever is wrong with one is refused by its name and the node's."""
 
+import struct
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from federation.errors import FederationError, TrustError, WireError
+from federation.learning.aggregate import aggregate
 from federation.learning.schemes.catalogue import scheme_of
-from federation.learning.schemes.contribution import learnt_norm
+from federation.learning.schemes.contribution import Contribution, learnt_norm
+from federation.learning.schemes.scheme import Fusion, terms_of
 from federation.learning.update import (
     MAX_ENVELOPE_BYTES,
     NORM_TOLERANCE,
@@ -90,7 +93,7 @@ def test_a_written_update_reads_back_and_verifies_to_its_precision(scheme, preci
         np.testing.assert_array_equal(update.arrays[slot, factor], read[slot, factor])
         if factor is Factor.GRAM:
             scaled = array * (plan.rank / np.trace(array))
-            np.testing.assert_allclose(read[slot, factor], scaled, atol=2 * step_of(scaled, precision).max() + 2e-3)
+            np.testing.assert_allclose(read[slot, factor], scaled, atol=2**-9)
         else:
             assert np.all(np.abs(read[slot, factor] - array) <= step_of(array, precision))
 
@@ -105,21 +108,38 @@ def test_a_written_update_reads_back_and_verifies_to_its_precision(scheme, preci
 )
 def test_no_number_moves_by_more_than_half_a_step(precision, rows):
     shape = ArrayShape(slot="s", factor=Factor.B, rows=len(rows), columns=rows.shape[1])
-    body = body_write([rows], precision)
+    body = body_write({("s", Factor.B): rows}, precision)
     assert len(body) == body_size([shape], precision)
     read = body_read(body, [shape], precision)["s", Factor.B]
     assert np.all(np.abs(read.astype(np.float64) - rows) <= step_of(rows.astype(np.float64), precision))
 
 
+def test_the_bytes_of_a_body_are_those_of_the_protocol():
+    """Section 6.3 spelt out by hand: a school of today and the centre of next year must agree."""
+    made = {
+        ("s", Factor.B): np.array([[1.0, -127.0, 0.4]], np.float32),
+        ("s", Factor.GRAM): np.array([[1.5, 0.25], [0.25, 0.5]], np.float32),
+    }
+    gram = struct.pack("<3e", 1.5, 0.25, 0.5)
+    assert body_write(made, Precision.FLOAT16) == struct.pack("<3e", 1.0, -127.0, 0.4) + gram
+    assert body_write(made, Precision.INT8) == struct.pack("<e3b", 1.0, 1, -127, 0) + gram
+
+
 @every_scheme
-def test_a_body_is_as_long_as_its_arrays_and_int8_about_half_of_float16(scheme):
+def test_a_body_is_as_long_as_its_arrays_and_int8_shorter_than_float16(scheme):
     sizes = {}
     for precision in Precision:
         plan = small_plan(scheme=scheme, precision=precision)
         shapes = scheme_of(scheme).shapes(plan, SIZES)
-        row = {Precision.FLOAT16: lambda columns: 2 * columns, Precision.INT8: lambda columns: 2 + columns}[precision]
+        rows = {
+            "float16": lambda shape: shape.rows * 2 * shape.columns,
+            "int8": lambda shape: shape.rows * (2 + shape.columns),
+            # A symmetric matrix needs its upper triangle alone.
+            "gram": lambda shape: shape.rows * (shape.rows + 1),
+        }
         sizes[precision] = len(written(plan=plan).partition(b"\n")[2])
-        assert sizes[precision] == sum(shape.rows * row(shape.columns) for shape in shapes)
+        kinds = ("gram" if shape.factor is Factor.GRAM else precision.value for shape in shapes)
+        assert sizes[precision] == sum(rows[kind](shape) for kind, shape in zip(kinds, shapes, strict=True))
     assert sizes[Precision.INT8] < sizes[Precision.FLOAT16]
 
 
@@ -216,7 +236,7 @@ def spoilt(name: tuple[str, Factor], value: float) -> dict[tuple[str, Factor], n
 
 def body_of(made: dict[tuple[str, Factor], np.ndarray]) -> bytes:
     """A body as no honest node writes it: nothing is scaled or looked at."""
-    return body_write(made.values(), Precision.FLOAT16)
+    return body_write(made, Precision.FLOAT16)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -245,15 +265,10 @@ def test_a_scale_that_is_no_number_is_refused(scale):
     refused(resealed(content, body=body), "update_not_finite", plan=plan)
 
 
-def lopsided(gram: np.ndarray) -> np.ndarray:
-    gram[0, 1] += 0.5
-    return gram
-
-
 @pytest.mark.parametrize(
     "spoil",
-    [lopsided, lambda gram: gram * 4, lambda gram: gram * 0, lambda gram: np.diag([9.0, -3.0, -1.0, -1.0])],
-    ids=["lopsided", "too large", "zero", "negative"],
+    [lambda gram: gram * 4, lambda gram: gram * 0, lambda gram: np.diag([9.0, -3.0, -1.0, -1.0])],
+    ids=["too large", "zero", "negative"],
 )
 def test_a_gram_matrix_that_is_none_is_refused(spoil):
     made = verified(written()).arrays
@@ -263,8 +278,8 @@ def test_a_gram_matrix_that_is_none_is_refused(spoil):
 
 def test_a_gram_matrix_that_is_not_square_is_refused():
     odd = ArrayShape(slot=SLOTS[0], factor=Factor.GRAM, rows=2, columns=3)
-    with pytest.raises(WireError, match="update_gram_invalid"):
-        update_read(resealed(written(), shapes=(odd,), body=bytes(12)), precision=PLAN.precision)
+    with pytest.raises(WireError, match="update_size_mismatch"):
+        update_read(resealed(written(), shapes=(odd,), body=bytes(6)), precision=PLAN.precision)
 
 
 def test_an_update_without_gram_matrices_counts_every_direction_alike():
@@ -290,6 +305,38 @@ def test_gram_matrices_of_any_rank_survive_the_rounding_positive_and_of_trace_ra
         np.testing.assert_array_equal(gram, gram.T)
         assert np.trace(gram, dtype=np.float64) == pytest.approx(64, rel=1e-5)
         assert np.linalg.eigvalsh(gram.astype(np.float64))[0] > -1e-4
+
+
+def test_int8_costs_the_fusion_no_more_than_it_costs_what_was_learnt():
+    """Least squares inverts the Gram matrices: rounded like the rest they put it 2% off where the rest is 0.5% off."""
+    plan = small_plan(rank=64, precision=Precision.INT8)
+    schools = [_heavy_tailed(plan, seed) for seed in range(5)]
+    received = [update_read(written(given=given, plan=plan), precision=plan.precision)[1] for given in schools]
+    off = {fusion: _distance(_fused(plan, received, fusion), _fused(plan, schools, fusion)) for fusion in Fusion}
+    assert 0.003 < off[Fusion.MEAN] < 0.01
+    assert off[Fusion.LEAST_SQUARES] < 1.3 * off[Fusion.MEAN]
+
+
+def _heavy_tailed(plan, seed):
+    """A school whose tokens lie in few directions, as a model's do; its Gram matrices have trace rank."""
+    draw, given = np.random.default_rng(seed), arrays(plan, seed=seed)
+    for slot in SLOTS:
+        turned = np.linalg.qr(draw.normal(size=(64, 64)))[0]
+        z = draw.normal(size=(60, 64)) * draw.lognormal(size=64) @ turned
+        given[slot, Factor.GRAM] = (z.T @ z * (64 / np.sum(z**2))).astype(np.float32)
+    return given
+
+
+def _fused(plan, schools, fusion):
+    contributions = [
+        Contribution(node_id=str(number), labels=1, staleness=0, arrays=each) for number, each in enumerate(schools)
+    ]
+    terms = terms_of(plan, SIZES, fusion)
+    return aggregate(contributions, scheme=scheme_of(plan.scheme), terms=terms, max_norm=1e6, max_labels=64).delta
+
+
+def _distance(found, wanted) -> float:
+    return learnt_norm({name: found[name] - array for name, array in wanted.items()}) / learnt_norm(wanted)
 
 
 @every_scheme

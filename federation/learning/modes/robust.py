@@ -16,7 +16,7 @@ for each pool. Nothing depends on the order in which updates came.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +98,9 @@ def robust_delta(
         voices, report = _pool_voices(pool, each, terms, max_norm, weight / (sum(raw) or 1.0))
         reports.append(report)
         for voice in voices:
-            accumulator.add(contribution_clip(voice.contribution, max_norm=max_norm), voice.weight)
+            # Read once, one voice at a time: clipping and adding look at each array several times.
+            whole = replace(voice.contribution, arrays=dict(voice.contribution.arrays))
+            accumulator.add(contribution_clip(whole, max_norm=max_norm), voice.weight)
     return RobustOutcome(delta=accumulator.result(), pools=tuple(reports))
 
 
@@ -111,7 +113,7 @@ def _pool_weight(contributions: Sequence[Contribution], terms: RobustTerms, max_
 def _pool_voices(
     pool: Pool, contributions: Sequence[Contribution], terms: RobustTerms, max_norm: float, weight: float
 ) -> tuple[list[Voice], PoolReport]:
-    norms = [learnt_norm(each.arrays) for each in contributions]
+    norms = [_norm(each) for each in contributions]
     shares = np.array([min(1.0, max_norm / norm) if norm > 0 else 1.0 for norm in norms], dtype=np.float32)
     foreseen = trimmed_at_each_end(len(contributions), share=terms.share)
     counted: Sequence[Contribution] = contributions
@@ -133,6 +135,11 @@ def _pool_voices(
         weight=weight,
     )
     return voices, report
+
+
+def _norm(contribution: Contribution) -> float:
+    # Only what was learnt is read: a Gram matrix is mended at each look.
+    return learnt_norm({name: contribution.arrays[name] for name in learnt_names(contribution)})
 
 
 def _centre(
