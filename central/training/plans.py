@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from django.db.models import Max, Q
 
@@ -37,7 +38,7 @@ def plan_get(plan_id: str) -> Plan:
 
 def plan_of(plan: Plan) -> RoundPlan:
     """Return the plan as it was signed."""
-    return parse(RoundPlan, envelope_payload_unverified(bytes(plan.envelope), kind=ROUND_PLAN))
+    return _plan_read(bytes(plan.envelope))
 
 
 def settings_of(season: Season) -> PlanSettings:
@@ -98,6 +99,12 @@ def plan_envelope(*, plan: Plan, key: DirectorKey) -> bytes:
     sealed = envelope_seal(payload=envelope_payload_unverified(held, kind=ROUND_PLAN), kind=ROUND_PLAN, key=key)
     Plan.objects.filter(pk=plan.pk).update(envelope=sealed)
     return sealed
+
+
+@lru_cache(maxsize=32)
+def _plan_read(envelope: bytes) -> RoundPlan:
+    # Every update of a round is judged by the same few plans, and each has its anchors with it.
+    return parse(RoundPlan, envelope_payload_unverified(envelope, kind=ROUND_PLAN))
 
 
 def _starts(season: Season) -> Iterator[tuple[Release | None, int]]:

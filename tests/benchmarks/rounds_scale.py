@@ -55,7 +55,7 @@ def _time_rows(play: Mapping[str, Any]) -> list[Row]:
     tenths = quantiles(days, n=10)
     shares = play["share_by_region"]
     return [
-        row("scale_seconds", play["seconds"], "s", at_most=600),
+        row("scale_seconds", play["seconds"], "s", at_most=1200),
         row("scale_seconds_a_day", play["seconds"] / DAYS, "s a simulated day"),
         row("correction_to_release_median", tenths[4], "days"),
         row("correction_to_release_p90", tenths[8], "days"),

@@ -88,16 +88,16 @@ class Centre:
         return str(node.pk), key
 
     def check_in(self, pc: Pc) -> tuple[RoundPlan | None, tuple[UpdateReceipt, ...]]:
-        """Answer a check-in as the centre does; one at which nothing can be new costs no query."""
+        """Answer a check-in as the centre does, but ask for nothing that cannot be new: that is most of a play."""
         node = self._nodes[pc.node_id]
         held = pc.plan.plan_id if pc.plan else ""
-        is_plan_known = node.running == pc.running and self._newest_plan.get(pc.running) in {held, *pc.answered}
-        if is_plan_known and not pc.waiting:
-            return None, ()
+        waiting = [update.sha256 for update in pc.waiting]
+        receipts = receipts_for(node=node, digests=waiting) if waiting else ()
+        if node.running == pc.running and self._newest_plan.get(pc.running) in {held, *pc.answered}:
+            return None, receipts
         if node.running != pc.running:
             node.running = pc.running
             Node.objects.filter(pk=node.pk).update(running=pc.running)
-        receipts = receipts_for(node=node, digests=[update.sha256 for update in pc.waiting])
         envelope = plan_envelope_for(node=node, key=self.key, now=self.world.moment(), held_plan_id=held)
         return (self._plan(envelope) if envelope else None), receipts
 

@@ -19,8 +19,8 @@ from tests.simulated_grid import SimulatedGrid, SimulatedNode, SimulatedPool
 
 BEGAN_AT = datetime(2026, 11, 1, tzinfo=UTC)
 RUN_SECONDS = DAY
-TICK_SECONDS = 60.0
-"""The real worker looks every few seconds; so a contact takes up to a minute longer here, and a play hours less."""
+TICK_SECONDS = 120.0
+"""The real worker looks every few seconds; so a contact takes up to two minutes longer here, and a play hours less."""
 MAX_UPDATE_BYTES = 16 * 1024 * 1024
 UPLOAD_BYTES = 700_000
 
@@ -80,7 +80,7 @@ class Play:
         inbox = RoundInbox(inbox=self.disk.inbox, round_id=round_id)
         terms = Terms(
             season_id=season_id, round_id=round_id, wanted=10 * wanted, duration_seconds=RUN_SECONDS,
-            max_update_bytes=MAX_UPDATE_BYTES, tick_seconds=2.0,
+            max_update_bytes=MAX_UPDATE_BYTES, tick_seconds=3.0,
         )  # fmt: skip
         collection = Collection(
             grid=self.grid, inbox=inbox, terms=terms, clock=self.grid.clock, sleep=self._sleep,
