@@ -101,8 +101,11 @@ def plan_envelope(*, plan: Plan, key: DirectorKey) -> bytes:
 
 
 def _starts(season: Season) -> Iterator[tuple[Release | None, int]]:
-    yield None, 0
-    for round_ in season.rounds.exclude(version=None).select_related("release").order_by("version"):
+    """Yield the starts, with their versions, from which an update would not be too stale."""
+    oldest = season_version(season) - settings_of(season).max_staleness
+    if oldest <= 0:
+        yield None, 0
+    for round_ in season.rounds.filter(version__gte=max(oldest, 1)).select_related("release").order_by("version"):
         if round_.release is not None and round_.release.is_in_force and round_.version is not None:
             yield round_.release, round_.version
 

@@ -43,7 +43,6 @@ def update_take_in(*, content: bytes, disk: CentreDisk, now: datetime) -> Update
     """
     header = update_header(content)
     node, plan, digest = active_node(header.node_id), plan_get(header.plan_id), sha256_hex(content)
-    offer_learnt(plan=plan, node=node, now=now)
     held = Update.objects.filter(plan=plan, node=node, digest=digest).first()
     if held is not None:
         return held
@@ -98,6 +97,7 @@ def _count(plan: Plan, node: Node, read: ReadUpdate, content: bytes, disk: Centr
                 return answered
             raise UpdateDuplicate(node_id=str(node.pk))
         durable_write(_kept_path(disk, plan, digest), content)
+        offer_learnt(plan=plan, node=node, now=now)
         return _accepted(plan, season.rounds.get(status=RoundStatus.COLLECTING), node, read, content, staleness, now)
 
 

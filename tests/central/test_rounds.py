@@ -108,6 +108,18 @@ def test_the_inbox_is_emptied_once_and_names_stay_for_the_run_to_see(school, sea
     assert Update.objects.get().status == "accepted"
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted([f"{school.node_id}-1.update.judged", "stranger-1.update.unreadable"])
+    # The bytes lie where they are deleted when the school withdraws, and nowhere else.
+    assert (folder / f"{school.node_id}-1.update.judged").read_bytes() == b""
+    assert len(list(disk.updates.rglob("*.update"))) == 1
+
+
+def test_a_file_that_was_taken_in_before_a_cut_is_no_ones_second_update(school, season, disk):
+    folder = disk.inbox / collecting(season).round_id
+    folder.mkdir(parents=True)
+    (folder / f"{school.node_id}-1.update").touch()
+    updates_scan_inbox(disk=disk, now=timezone.now())
+    assert [path.name for path in folder.iterdir()] == [f"{school.node_id}-1.update.judged"]
+    assert not Update.objects.exists()
 
 
 def test_an_update_of_a_revoked_node_is_taken_in_by_nobody(school, season, disk):
