@@ -43,6 +43,8 @@ SIDEBAR: dict[str, Any] = {
                 _entry(_("Rounds"), "sync", "training_round"),
                 _entry(_("Updates"), "upload", "training_update"),
                 _entry(_("Leases"), "timer", "training_lease"),
+                _entry(_("Privacy ledger"), "shield_person", "training_privacycharge"),
+                _entry(_("Withdrawn schools"), "person_remove", "training_optout"),
             ],
         },
         {

@@ -99,6 +99,13 @@ SENTENCES: Mapping[str, str] = {
         "The mode «%(mode)s» cannot keep its promise with %(scheme)s added up by %(fusion)s; "
         "docs/operations.md says what goes together."
     ),
+    "too_few_to_be_robust": _(
+        "The round has %(updates)s updates, and a robust one needs %(fewest)s; let it collect longer."
+    ),
+    "school_twice_in_round": _("The round counts two updates of the school %(school)s; report it to the developers."),
+    "update_outlier": _("The update stands apart from its round and waits; look at its figures and decide."),
+    "privacy_budget_spent": _("The school's privacy budget is spent; it learns no more in private seasons."),
+    "school_withdrawn": _("The school has withdrawn from learning; let it take part again first."),
     "upload_piece_invalid": _("A piece of an upload does not fit; an update has at most %(max_bytes)s bytes."),
     "upload_offset_wrong": _("Bytes before this piece are missing; go on at byte %(received_bytes)s."),
     "upload_damaged": _("The upload was damaged on the way; send it again from the start."),

@@ -33,9 +33,6 @@ SENTENCES: dict[str, str | Promise] = {
         "What answers at %(url)s cannot prove that it is the centre (%(problem)s); nothing was sent. "
         "Check this PC's clock and the address, and tell the ministry."
     ),
-    "clock_wrong": gettext_lazy(
-        "This PC's clock is wrong. Set its date and time; until then what it has learnt cannot be handed in."
-    ),
     "centre_unreachable": gettext_lazy("The centre at %(url)s does not answer; check the address and the link."),
     "centre_busy": gettext_lazy("The centre cannot answer now (status %(status)s); try again later."),
     "centre_refused": gettext_lazy("The centre refused the request (%(reason)s); ask the ministry."),

@@ -21,6 +21,7 @@ from unfold.decorators import display
 from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
 from central.releases.models import ReleaseStatus
 from central.releases.package_slots import slot_sizes
+from central.training.admin_schools import QuarantineActions
 from central.training.forms import SeasonForm
 from central.training.models import (
     Lease,
@@ -299,7 +300,7 @@ class RoundAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Update)
-class UpdateAdmin(ReadOnlyAdmin):
+class UpdateAdmin(QuarantineActions, ReadOnlyAdmin):
     """Updates, newest first."""
 
     list_display = (
@@ -316,6 +317,8 @@ class UpdateAdmin(ReadOnlyAdmin):
     )
     list_filter = ("status", "code", "node__school__region", "variant")
     list_select_related = ("node__school", "round__season")
+    readonly_fields = ("shown_reasons", "shown_figures")
+    actions = ("release", "reject")
 
 
 @admin.register(Lease)

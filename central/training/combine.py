@@ -7,7 +7,8 @@ from typing import Any
 
 from central.disk import CentreDisk
 from central.training.kept_updates import contributions_read
-from central.training.models import Round, Season
+from central.training.mode_combine import private_combine, robust_combine
+from central.training.models import Round, Season, SeasonMode
 from central.training.plans import plan_of, settings_of, sizes_of
 from central.training.start import start_of_round
 from central.training.velocity import velocity_read
@@ -35,10 +36,11 @@ def round_combine(*, round_: Round, disk: CentreDisk) -> Combined:
 
     Raises:
         NothingToAggregate, ContributionMismatch, ContributionNotFinite: the updates cannot be combined.
+        TooFewToBeRobust, SchoolTwiceInRound: they cannot be combined in the season's mode.
         AdapterDamaged: the adapter that they start from is not what was released.
     """
     season, settings, terms = round_.season, settings_of(round_.season), terms_of_season(round_.season)
-    delta, figures = _plain(round_, terms, disk)
+    delta, figures = _COMBINE[SeasonMode(season.mode)](round_, terms, disk)
     start = start_of_round(season, disk)
     step = server_step(
         scheme=scheme_of(SchemeName(season.scheme)),
@@ -70,3 +72,6 @@ def _plain(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta, dict[s
     largest = max(share.weight for share in found.shares)
     figures = {"norm": found.norm, "dropped": found.dropped, "largest_weight": largest}
     return found.delta, {name: round(value, 6) for name, value in figures.items()}
+
+
+_COMBINE = {SeasonMode.PLAIN: _plain, SeasonMode.ROBUST: robust_combine, SeasonMode.PRIVATE: private_combine}

@@ -59,6 +59,24 @@ class UpdateTooStale(TrustError):
     code = "update_too_stale"
 
 
+class UpdateOutlier(TrustError):
+    """The update stands apart from its round and waits for a person."""
+
+    code = "update_outlier"
+
+
+class PrivacyBudgetSpent(TrustError):
+    """One more private round would take the school's ε past its budget."""
+
+    code = "privacy_budget_spent"
+
+
+class SchoolWithdrawn(TrustError):
+    """The school has withdrawn from learning."""
+
+    code = "school_withdrawn"
+
+
 class UploadPieceInvalid(WireError):
     """A piece of an upload does not say where it lies in an update of an allowed size."""
 

@@ -7,14 +7,15 @@ buffer: it counts the updates that were accepted while it collected, whichever p
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from central.releases.models import Release
-from central.schools.models import Node
+from central.schools.models import Node, School
+from central.schools.models_audit import AppendOnlyViolation
 from central.schools.transitions import HasStatus, Moves, moves
 from federation.wire.rounds import SchemeName
 
@@ -319,3 +320,89 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return str(self.node)
+
+
+class PrivacyChargeQuerySet(models.QuerySet["PrivacyCharge"]):
+    """Rows that are added and read."""
+
+    def update(self, **_changes: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        raise AppendOnlyViolation
+
+    def delete(self) -> NoReturn:
+        """Refuse."""
+        raise AppendOnlyViolation
+
+
+class PrivacyCharge(models.Model):
+    """What one private round has cost one school; never changed, and never taken back."""
+
+    school = models.ForeignKey(
+        School, on_delete=models.PROTECT, related_name="privacy_charges", verbose_name=_("school")
+    )
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="charges", verbose_name=_("round"))
+    noise_multiplier = models.FloatField(_("noise multiplier"))
+    clip_norm = models.FloatField(_("clipped to"))
+    sigma = models.FloatField(_("standard deviation of the noise"))
+    rounds = models.PositiveIntegerField(_("private rounds so far"))
+    epsilon = models.FloatField(_("ε so far"))
+    delta = models.FloatField(_("at δ"))
+    charged_at = models.DateTimeField(_("charged"))
+
+    objects = PrivacyChargeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("privacy charge")
+        verbose_name_plural = _("privacy ledger")
+        constraints = (
+            models.UniqueConstraint(fields=["school", "round"], name="privacy_charge_once_a_round"),
+            models.CheckConstraint(
+                condition=Q(noise_multiplier__gt=0, clip_norm__gt=0, sigma__gt=0, epsilon__gt=0, rounds__gte=1),
+                name="privacy_charge_costs",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.school}: ε {self.epsilon:.2f}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
+        """Add the row; a second save is refused."""
+        if not self._state.adding:
+            raise AppendOnlyViolation
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
+        """Refuse."""
+        raise AppendOnlyViolation
+
+
+class NoiseSeed(models.Model):
+    """The secret that a private round's noise is drawn from, until its sum is made."""
+
+    round = models.OneToOneField(Round, on_delete=models.CASCADE, related_name="noise", verbose_name=_("round"))
+    value = models.BinaryField(editable=False)
+
+    class Meta:
+        verbose_name = _("secret of a round's noise")
+        verbose_name_plural = _("secrets of rounds' noise")
+
+    def __str__(self) -> str:
+        return str(self.round)
+
+
+class OptOut(models.Model):
+    """That a school has withdrawn from learning, who said so and why; the row goes when it comes back."""
+
+    school = models.OneToOneField(School, on_delete=models.PROTECT, related_name="opt_out", verbose_name=_("school"))
+    actor = models.CharField(_("who"), max_length=150)
+    reason = models.CharField(_("why"), max_length=200, blank=True)
+    at = models.DateTimeField(_("withdrawn"))
+
+    class Meta:
+        ordering = ("school__name",)
+        verbose_name = _("withdrawn school")
+        verbose_name_plural = _("withdrawn schools")
+
+    def __str__(self) -> str:
+        return str(self.school)

@@ -8,6 +8,7 @@ from datetime import datetime
 from central.releases.models import Release
 from central.schools.models import Node
 from central.training.models import KEPT, Offer, Plan, Season, SeasonStatus, Update
+from central.training.participation import participation_allows
 from central.training.plans import plan_envelope, season_version, settings_of
 from federation.trust.keys import DirectorKey
 from federation.wire.releases import UpdateReceipt
@@ -36,7 +37,7 @@ def plan_for(*, node: Node, now: datetime) -> Plan | None:
     if running is None:
         return None
     season = Season.objects.filter(base=running.base or running, status=SeasonStatus.OPEN).first()
-    if season is None:
+    if season is None or not participation_allows(school=node.school, season=season):
         return None
     plan = season.plans.filter(start=_start(running, season)).first()
     if plan is None or plan.closes_at <= now or _is_too_stale(plan, season):

@@ -20,6 +20,7 @@ from central.training.buffer import Buffer, Due, Progress, round_judge
 from central.training.errors import RoundBlocked, RoundNotEnough, RoundUnknown
 from central.training.models import Round, RoundStatus, Season, SeasonStatus, Update, UpdateStatus
 from central.training.plans import PASSED_OVER, season_version, settings_of
+from central.training.privacy_ledger import round_charge
 from central.training.seasons import candidate_undecided, round_open_next, season_lock
 from federation.errors import FederationError
 from federation.inference.errors import SuiteInvalid
@@ -215,6 +216,7 @@ def _freeze(round_: Round, now: datetime) -> None:
     for of_start in set(season.plans.values_list("version", flat=True)):
         counted = Update.objects.filter(round=round_, status=UpdateStatus.ACCEPTED, plan__version=of_start)
         counted.update(staleness=version - of_start)
+    round_charge(round_=round_, now=now)
 
 
 def _further_of_a_school(round_: Round) -> list[int]:

@@ -18,6 +18,7 @@ from central.schools.sessions import active_node
 from central.training.errors import SeasonClosed, UpdateDuplicate, UpdateTooStale
 from central.training.models import Plan, Round, RoundStatus, SeasonStatus, Update, UpdateStatus
 from central.training.offers import offer_learnt
+from central.training.participation import participation_expect
 from central.training.plans import plan_get, plan_of, season_version, settings_of, sizes_of
 from central.training.seasons import season_lock
 from federation.errors import FederationError
@@ -58,6 +59,11 @@ def kept_path(*, update: Update, disk: CentreDisk) -> Path:
     return _kept_path(disk, update.plan, update.digest)
 
 
+def update_forget(*, update: Update, disk: CentreDisk) -> None:
+    """Leave nothing of the update on the disk; its row says that it was there."""
+    kept_path(update=update, disk=disk).unlink(missing_ok=True)
+
+
 def _verify(content: bytes, node: Node, plan: Plan) -> ReadUpdate:
     return update_verify(
         content,
@@ -73,7 +79,7 @@ def _count(plan: Plan, node: Node, read: ReadUpdate, content: bytes, disk: Centr
     """Return the accepted update, counted in the round of its season that collects now.
 
     Raises:
-        SeasonClosed, UpdateTooStale, UpdateDuplicate: it may be counted in none.
+        SeasonClosed, SchoolWithdrawn, PrivacyBudgetSpent, UpdateTooStale, UpdateDuplicate: it may be counted in none.
     """
     digest = sha256_hex(content)
     with transaction.atomic():
@@ -81,6 +87,7 @@ def _count(plan: Plan, node: Node, read: ReadUpdate, content: bytes, disk: Centr
         season = season_lock(plan.season_id)
         if season.status != SeasonStatus.OPEN:
             raise SeasonClosed(season_id=season.season_id)
+        participation_expect(school=node.school, season=season)
         staleness = season_version(season) - plan.version
         if staleness > settings_of(season).max_staleness:
             raise UpdateTooStale(plan_id=plan.plan_id, staleness=staleness)

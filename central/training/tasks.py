@@ -11,13 +11,17 @@ from central.celery import app
 from central.disk import centre_disk
 from central.releases.models import Release
 from central.superlinks import superlinks
+from central.training.buffer import Due
 from central.training.fleet import fleet_advance, runs_check
 from central.training.inbox import updates_scan_inbox
 from central.training.models import Round, RoundStatus, Season, SeasonStatus
-from central.training.rounds import round_advance, round_aggregate
+from central.training.privacy_ledger import noise_seeds_forget
+from central.training.quarantine import round_screen
+from central.training.rounds import round_advance, round_aggregate, round_progress
 from central.training.seasons import season_follow
 from central.training.superlink import SuperLinkUnreachable
 from central.training.uploads import uploads_expire
+from central.training.withdrawal import withdrawals_follow
 from central.trust_root import director_key
 from federation.errors import FederationError
 
@@ -42,12 +46,21 @@ def round_tick() -> None:
             LOGGER.exception("season %s could not be followed", season.season_id)
     for round_ in Round.objects.filter(status=RoundStatus.COLLECTING).select_related("season__base"):
         try:
-            round_advance(round_=round_, now=timezone.now())
+            _advance(round_)
         except FederationError:
             LOGGER.exception("round %s could not be advanced", round_.round_id)
     aggregating = Round.objects.filter(status=RoundStatus.AGGREGATING)
     for round_ in aggregating.select_related("season__base", "release__base"):
         round_aggregate(round_=round_, clock=timezone.now, make=_candidate)
+    withdrawals_follow(disk=centre_disk(), now=timezone.now())
+    noise_seeds_forget()
+
+
+def _advance(round_: Round) -> None:
+    now = timezone.now()
+    is_due = round_progress(round_, now=now).due is Due.COMBINE
+    screened = round_screen(round_=round_, disk=centre_disk(), now=now) if is_due else None
+    round_advance(round_=round_, now=now, screened=screened)
 
 
 def _candidate(round_: Round) -> Release:

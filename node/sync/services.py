@@ -58,7 +58,7 @@ from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.client import CentreClient
-from node.sync.delivery import update_deliver
+from node.sync.delivery import STEP, update_deliver
 from node.sync.enrol import enrolment_read, node_key
 from node.sync.errors import CentreBusy, CentreUnreachable, CentreWithoutAddress, SessionRefused, WindowClosed
 from node.sync.journal import Journal
@@ -361,7 +361,7 @@ class Contact:
     def _update_deliver(self) -> int:
         """Return the seconds after which another contact could hand in what this one could not, or 0."""
         retry_seconds = 0
-        with self.journal.step("update", may_fail=True) as detail:
+        with self.journal.step(STEP, may_fail=True) as detail:
             retry_seconds, word = update_deliver(
                 root=self.root,
                 enrolment=self.enrolment,

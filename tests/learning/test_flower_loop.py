@@ -100,7 +100,30 @@ def test_a_slow_upload_holds_up_no_other_school(tmp_path):
     assert ended is Ended.WANTED
     assert grid.now < 130
     assert "school-1" not in collection.collected_nodes()
+    grid.run_end()
     assert collect(grid, tmp_path, wanted=6)[0] is Ended.WANTED
+
+
+@pytest.mark.parametrize(("silence_seconds", "lost"), [(100, 0), (250, 1)])
+def test_an_upload_that_stalls_too_long_is_asked_for_again(tmp_path, silence_seconds, lost):
+    start, cut = 0, 25
+    stalled = school(1, (start, cut), (cut + silence_seconds, 2000), upload_seconds=60, leaves_cleanly=False)
+    grid = SimulatedGrid([stalled])
+    ended, collection = collect(grid, tmp_path)
+    assert (ended, grid.lost_uploads, len(stalled.asked)) == (Ended.WANTED, lost, 1 + lost)
+    assert collection.counts["error_3"] == lost
+    assert files(tmp_path) == {"school-1-1.update": b"update of 1"}
+
+
+def test_a_killed_supernode_is_refused_until_it_is_seen_to_be_away():
+    grid = SimulatedGrid([school(1)])
+    assert grid.supernode_open(1, until=1000)
+    grid.supernode_end(1, is_clean=False)
+    assert not grid.supernode_open(1, until=1000)
+    grid.advance(61)
+    assert grid.supernode_open(1, until=1000)
+    grid.supernode_end(1, is_clean=True)
+    assert grid.supernode_open(1, until=1000)
 
 
 def test_a_restarted_run_goes_on_and_asks_nobody_twice(tmp_path):

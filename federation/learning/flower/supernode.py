@@ -42,7 +42,7 @@ def main() -> None:
     )
     env = flower_env(home=config.home)
     os.environ.update(env | {"PATH": str(config.home / "bin")})
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     sys.argv = list(supernode_argv(config))
     # Imported only now, because Flower reads its environment while it is being imported.
     from flwr.supernode.cli import flower_supernode  # noqa: PLC0415
@@ -86,7 +86,8 @@ def _programs_write(folder: Path) -> None:
         program.chmod(0o700)
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
+    """Interrupt this process group, and 10 seconds later kill it, once the process `parent` is gone."""
     while os.getppid() == parent:
         time.sleep(1.0)
     if os.getpgrp() != os.getpid():

@@ -56,6 +56,11 @@ class PrivateOutcome:
     updates: int
 
 
+def sensitivity(*, max_norm: float, max_labels: int) -> float:
+    """Return by how much, as an L2 norm, one school can move the sum: an update of full length and full weight."""
+    return max_labels * max_norm
+
+
 def noise_seed() -> bytes:
     """Return the secret that a private round's noise is drawn from; whoever knows it can subtract the noise."""
     return secrets.token_bytes(SEED_BYTES)
@@ -98,7 +103,7 @@ def private_delta(
         updates += 1
     if updates == 0:
         raise NothingToAggregate
-    sigma = terms.noise_multiplier * max_labels * max_norm
+    sigma = terms.noise_multiplier * sensitivity(max_norm=max_norm, max_labels=max_labels)
     for name in sorted(sums):
         sums[name] += rng.normal(0.0, sigma, sums[name].shape)
         sums[name] /= terms.labels_expected
