@@ -27,6 +27,11 @@ class SuperLinkSite:
     """Empty: of every region that no other is for."""
 
     @property
+    def host(self) -> str:
+        """The name by which schools call it."""
+        return self.address.rpartition(":")[0]
+
+    @property
     def port(self) -> int:
         """Its port, on which the centre's own processes reach it over loopback: the Control API has no password."""
         return int(self.address.rpartition(":")[2])

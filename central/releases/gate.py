@@ -8,6 +8,7 @@ figures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -118,9 +119,10 @@ def _region_reasons(groups: Sequence[GroupFigure], bounds: GateBounds) -> list[s
         before = group.base if group.last is None else group.last
         if group.kind is not GroupKind.REGION or group.count < bounds.region_fewest:
             continue
+        before, after = (math.nan if value is None else value for value in (before, group.candidate))
         # Written so that what is no number refuses.
-        if before is None or group.candidate is None or not before - group.candidate <= bounds.region_drop:
-            reasons.append(f"region_worse: {group.name or '–'} {before} → {group.candidate}, n {group.count}")
+        if not before - after <= bounds.region_drop:
+            reasons.append(f"region_worse: {group.name or '–'} {before:.3f} → {after:.3f}, n {group.count}")
     return reasons
 
 

@@ -53,7 +53,7 @@ def _advance(site: SuperLinkSite, disk: CentreDisk, now: datetime) -> None:
     for node in _of_site(site, nodes.filter(status=NodeStatus.REVOKED).exclude(flwr_node_id="")):
         _tried(f"unregistering node {node.pk}", partial(_unregister, node, site, disk))
     for key in RetiredKey.objects.exclude(flwr_node_id="").select_related("node__school"):
-        if superlink_of(key.node.school.region) == site:
+        if superlink_of(key.node.school.region).name == site.name:
             _tried(f"unregistering key {key}", partial(_key_unregister, key, site, disk))
     for run in FlowerRun.objects.filter(superlink=site.name).select_related("round__season"):
         _run_follow(run, disk)
@@ -63,7 +63,7 @@ def _advance(site: SuperLinkSite, disk: CentreDisk, now: datetime) -> None:
 
 
 def _of_site(site: SuperLinkSite, nodes: Iterable[Node]) -> Iterable[Node]:
-    return (node for node in nodes if superlink_of(node.school.region) == site)
+    return (node for node in nodes if superlink_of(node.school.region).name == site.name)
 
 
 def _tried(what: str, call: Callable[[], None]) -> None:

@@ -60,6 +60,7 @@ class SeasonForm(forms.ModelForm):
                 settings=cleaned.get("mode_settings") or {},
                 scheme=SchemeName(cleaned["scheme"]),
                 fusion=cleaned["settings"].fusion,
+                wanted=cleaned.get("wanted") or 0,
             )
         except FederationError as error:
             raise ValidationError(sentence(error.code, error.fields)) from error

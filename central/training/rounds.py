@@ -76,30 +76,31 @@ def round_advance(*, round_: Round, now: datetime, screened: frozenset[int] | No
         if progress.due is Due.COMBINE:
             if screened is not None and not set(round_.updates.accepted().values_list("pk", flat=True)) <= screened:
                 return Progress(due=Due.NOTHING, reason="not_screened")
-            _combine_begin(round_, reason=progress.reason, actor=ACTOR, now=now)
+            _combine_begin(round_, reason=progress.reason, now=now)
         elif progress.due is Due.EXTEND:
-            _extend(round_, now)
+            closes_at = now + timedelta(days=settings_of(round_.season).round_days)
+            _deadline_put(round_, closes_at, actor=ACTOR, reason=progress.reason, now=now)
         elif progress.due is Due.ABANDON:
             round_abandon(round_=round_, reason=progress.reason, now=now)
     return progress
 
 
 def round_combine_now(*, round_: Round, actor: str, now: datetime) -> None:
-    """End the collecting of a round early: what it has is combined, and what a candidate before it had as well.
+    """Put a round's deadline to now: the next look screens and combines what it has, and passes over what waits.
 
     Raises:
-        RoundNotEnough: it has fewer updates than its minimum.
-        RoundBlocked: another round of the season is being combined.
-        StatusMoveIllegal: it does not collect.
+        RoundNotEnough: it has updates of fewer schools than its minimum.
+        RoundBlocked: it does not collect, or another round of the season is being combined.
     """
     with transaction.atomic():
         season = _lock(round_)
         accepted = schools_counted(round_)
         if accepted < round_.minimum:
             raise RoundNotEnough(accepted=accepted, minimum=round_.minimum)
-        if season.rounds.filter(status=RoundStatus.AGGREGATING).exists():
+        is_another = season.rounds.filter(status=RoundStatus.AGGREGATING).exists()
+        if is_another or round_.status != RoundStatus.COLLECTING:
             raise RoundBlocked(round_id=round_.round_id)
-        _combine_begin(round_, reason="admin", actor=actor, now=now)
+        _deadline_put(round_, now, actor=actor, reason="combine_now", now=now)
 
 
 def round_abandon(*, round_: Round, reason: str, now: datetime, actor: str = ACTOR) -> None:
@@ -197,11 +198,11 @@ def _lock(round_: Round) -> Season:
     return season
 
 
-def _combine_begin(round_: Round, *, reason: str, actor: str, now: datetime) -> None:
+def _combine_begin(round_: Round, *, reason: str, now: datetime) -> None:
     waiting = candidate_undecided(round_.season)
     if waiting is not None:
-        _pass_over(waiting, round_, actor, now)
-    status_move(round_, to=RoundStatus.AGGREGATING, actor=actor, reason=reason, now=now, why_ended=reason)
+        _pass_over(waiting, round_, ACTOR, now)
+    status_move(round_, to=RoundStatus.AGGREGATING, actor=ACTOR, reason=reason, now=now, why_ended=reason)
     _freeze(round_, now)
 
 
@@ -249,11 +250,8 @@ def _pass_over(round_: Round, into: Round | None, actor: str, now: datetime) -> 
         round_.updates.accepted().update(round=into)
 
 
-def _extend(round_: Round, now: datetime) -> None:
-    closes_at = now + timedelta(days=settings_of(round_.season).round_days)
+def _deadline_put(round_: Round, closes_at: datetime, *, actor: str, reason: str, now: datetime) -> None:
     Round.objects.filter(pk=round_.pk).update(closes_at=closes_at)
     round_.closes_at = closes_at
     status = str(round_.status)
-    audit_record(
-        actor=ACTOR, entity=f"training.round {round_.pk}", old=status, new=status, reason="not_enough_updates", now=now
-    )
+    audit_record(actor=actor, entity=f"training.round {round_.pk}", old=status, new=status, reason=reason, now=now)

@@ -16,7 +16,7 @@ from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
 from central.schools.audit import audit_record
 from central.schools.transitions import status_move
 from central.training.errors import SeasonUnderWay, SeasonUnknown
-from central.training.mode_settings import mode_expect
+from central.training.mode_settings import mode_expect, round_minimum
 from central.training.models import Round, RoundStatus, Season, SeasonMode, SeasonStatus
 from central.training.plan_settings import DEFAULT_PLAN, PlanSettings
 from central.training.plans import plan_issue, plans_renew, season_version, settings_of
@@ -63,7 +63,9 @@ def season_open(
     """
     if base.kind != ReleaseKindChoice.BASE or not base.is_in_force:
         raise BaseNotReady(release=base.version, status=base.status)
-    mode_expect(mode=mode, settings=mode_settings or {}, scheme=scheme, fusion=settings.fusion)
+    terms = dict(mode_settings or {})
+    mode_expect(mode=mode, settings=terms, scheme=scheme, fusion=settings.fusion, wanted=wanted)
+    minimum = round_minimum(mode=mode, settings=terms, minimum=settings.minimum, wanted=wanted)
     try:
         with transaction.atomic():
             season = Season.objects.create(
@@ -71,8 +73,8 @@ def season_open(
                 base=base,
                 scheme=scheme.value,
                 mode=mode,
-                settings=to_plain(replace(settings, minimum=min(settings.minimum, wanted))),
-                mode_settings=dict(mode_settings or {}),
+                settings=to_plain(replace(settings, minimum=minimum)),
+                mode_settings=terms,
                 slot_sizes=[[name, size.d_in, size.d_out] for name, size in slot_sizes.items()],
                 wanted=wanted,
                 opened_by=actor,

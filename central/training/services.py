@@ -1,6 +1,7 @@
 """Takes updates in, whichever way they come, and keeps what counts.
 
-With `seasons`, `plans`, `rounds`, `offers`, `leases` and `fleet` the only writer of the app's tables.
+With `seasons`, `plans`, `rounds`, `offers`, `leases`, `fleet`, `quarantine`, `privacy_ledger` and `withdrawal` the only
+writer of the app's tables.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ def updates_take_in() -> None:
 def round_tick() -> None:
     """Take updates in, adopt what was signed, end rounds that are due, and aggregate those that have ended."""
     updates_take_in()
+    withdrawals_follow(disk=centre_disk(), now=timezone.now())
     unadopted = Q(rounds__status=RoundStatus.COMPLETED, rounds__version=None)
     for season in Season.objects.filter(Q(status=SeasonStatus.OPEN) | unadopted).select_related("base").distinct():
         try:
@@ -52,7 +53,6 @@ def round_tick() -> None:
     aggregating = Round.objects.filter(status=RoundStatus.AGGREGATING)
     for round_ in aggregating.select_related("season__base", "release__base"):
         round_aggregate(round_=round_, clock=timezone.now, make=_candidate)
-    withdrawals_follow(disk=centre_disk(), now=timezone.now())
     noise_seeds_forget()
 
 

@@ -19,6 +19,7 @@ from django.db import transaction
 from central.disk import CentreDisk
 from central.releases.models import Release, ReleaseStatus
 from central.schools.audit import audit_record
+from central.schools.errors import SchoolUnknown
 from central.schools.models import School
 from central.schools.transitions import status_move
 from central.training.errors import SchoolWithdrawn
@@ -43,6 +44,18 @@ class Trace:
     """Number of the round that counted the school's update."""
     updates: tuple[str, ...]
     """Digests of the school's updates in it."""
+
+
+def school_find(name: str) -> School:
+    """Return the school of this name.
+
+    Raises:
+        SchoolUnknown: there is none.
+    """
+    school = School.objects.filter(name=name).first()
+    if school is None:
+        raise SchoolUnknown(name=name[:200])
+    return school
 
 
 def school_withdraw(*, school: School, actor: str, reason: str, disk: CentreDisk, now: datetime) -> tuple[Trace, ...]:

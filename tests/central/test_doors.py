@@ -11,7 +11,8 @@ from central.courier.models import RefusedRequest, Trip
 from central.feedback.models import CloneAlarm
 from central.releases.models import Release
 from central.rollouts.models import Rollout
-from central.training.models import FlowerRun, Season
+from central.schools.models import Node
+from central.training.models import FlowerRun, OptOut, PrivacyCharge, Season
 from federation.errors import FederationError
 from tests.central import test_identity, test_rollouts
 from tests.central.school import rating_parcel
@@ -84,6 +85,18 @@ def full_centre(school, other_school, disk):
     plan, round_ = season.plans.get(), collecting(season)
     school.post("leases", b'{"plan_id": "%s"}' % plan.plan_id.encode())
     FlowerRun.objects.create(round=round_, flwr_run_id="7")
+    PrivacyCharge.objects.create(
+        school=round_.updates.get().node.school,
+        round=round_,
+        noise_multiplier=1.0,
+        clip_norm=2.0,
+        sigma=128.0,
+        rounds=1,
+        epsilon=4.4,
+        delta=1e-5,
+        charged_at=timezone.now(),
+    )
+    OptOut.objects.create(school=Node.objects.get(pk=other_school.node_id).school, actor="t", at=timezone.now())
     test_identity.rotate(other_school, new=test_identity.new_key())
     assert CloneAlarm.objects.exists()
     problem = {"sender": "a" * 64, "school": "Мактаби №1", "kind": "parcels", "code": "letter_unreadable"}

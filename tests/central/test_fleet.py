@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from django.utils import timezone
 
 from central.schools.models import Node, RetiredKey
 from central.schools.services import node_revoke
-from central.superlinks import SuperLinkSite
+from central.superlinks import SuperLinkSite, superlinks
 from central.training.fleet import fleet_advance, runs_check
 from central.training.models import FlowerRun
 from central.training.rounds import round_abandon
 from central.training.superlink import SuperLinkUnreachable, superlink_commands, superlink_is_healthy, superlink_prepare
+from federation.learning.flower.registry import nodes_list
 from node.rounds.supernode import Contact, ContactEnd, contact_hold
 from tests.central.seasons import collecting, season_small
 from tests.central.test_identity import rotate
@@ -33,14 +35,14 @@ def site_at(port):
     return SuperLinkSite(name="", address=f"127.0.0.1:{port}")
 
 
-@pytest.fixture
-def superlink(disk):
-    """The port of a SuperLink with its SuperExec."""
+@contextmanager
+def running(root):
+    """Run a SuperLink with its SuperExec under `root`, and give its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    superlink_prepare(root=disk.superlink, port=port, hosts=["127.0.0.1"], now=datetime.now(UTC))
-    specs = superlink_commands(disk.superlink, port)
+    superlink_prepare(root=root, port=port, hosts=["127.0.0.1"], now=datetime.now(UTC))
+    specs = superlink_commands(root, port)
     processes = []
     try:
         for spec in specs:
@@ -58,6 +60,13 @@ def superlink(disk):
             os.killpg(process.pid, signal.SIGINT)
         for process in processes:
             process.wait(timeout=30)
+
+
+@pytest.fixture
+def superlink(disk):
+    """The port of the centre's only SuperLink."""
+    with running(disk.superlink) as port:
+        yield port
 
 
 def test_the_superlink_follows_the_tables(school, other_school, disk, superlink):
@@ -80,6 +89,24 @@ def test_the_superlink_follows_the_tables(school, other_school, disk, superlink)
         assert time.monotonic() < deadline
         time.sleep(0.5)
         fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
+
+
+def test_each_of_two_superlinks_has_the_nodes_of_its_regions_and_a_run_of_its_own(school, other_school, disk, settings):
+    far = Node.objects.get(pk=other_school.node_id)
+    far.school.region = "Суғд"
+    far.school.save()
+    round_ = collecting(season_small())
+    with running(disk.superlinks / "north") as north, running(disk.superlinks / "south") as south:
+        settings.FLEET_ADDRESS = f"north=127.0.0.1:{north}/Суғд; south=127.0.0.1:{south}"
+        for site, node in zip(superlinks(), (far, Node.objects.get(pk=school.node_id)), strict=True):
+            fleet_advance(site=site, disk=disk, now=timezone.now())
+            node.refresh_from_db()
+            listed = nodes_list(
+                superlink=f"localhost:{site.port}",
+                root_certificates=(site.root(disk) / "tls" / "ca.pem").read_bytes(),
+            )
+            assert [(each["name"], each["node-id"]) for each in listed] == [(str(node.pk), node.flwr_node_id)]
+    assert sorted(round_.runs.values_list("superlink", flat=True)) == ["north", "south"]
 
 
 def test_a_superlink_that_is_away_is_tried_again_later(school, disk):

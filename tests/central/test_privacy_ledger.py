@@ -18,8 +18,8 @@ from central.training.models import NoiseSeed, PrivacyCharge, Round, RoundStatus
 from central.training.offers import plan_for
 from central.training.privacy_ledger import noise_seeds_forget, round_charge, round_epsilon, school_spending
 from central.training.rounds import round_abandon, round_advance, round_retry
-from tests.central.modes import hand_in, school_of, season_private, season_robust
-from tests.central.seasons import collecting
+from tests.central.modes import hand_in, school_of, season_private
+from tests.central.seasons import collecting, season_small
 from tests.central.test_real_services import database_url  # noqa: F401 - a fixture
 from tests.central.test_rollouts import release_make
 from tests.learning.test_private import epsilon_closed
@@ -56,7 +56,7 @@ def test_every_school_that_a_private_round_counts_is_charged_the_closed_forms_ep
 
 
 def test_a_round_that_is_not_private_charges_nobody(db, keys, school, disk):
-    season = season_robust(wanted=1)
+    season = season_small(wanted=1)
     hand_in(school, season, disk, 1)
     round_advance(round_=collecting(season), now=timezone.now())
     assert not PrivacyCharge.objects.exists()
@@ -149,6 +149,12 @@ def test_a_row_of_the_ledger_can_be_neither_changed_nor_deleted_nor_doubled(full
     with pytest.raises(IntegrityError), transaction.atomic():
         charge.save()
     assert PrivacyCharge.objects.filter(round=full).count() == 2
+
+
+def test_the_ledger_can_be_read_on_its_page_and_nothing_more(full, admin_client):
+    shown = admin_client.get("/admin/training/privacycharge/").content.decode()
+    assert "4,377" in shown or "4.377" in shown
+    assert admin_client.get("/admin/training/privacycharge/add/").status_code == 403
 
 
 SETUP = """

@@ -1,17 +1,26 @@
 """Quarantine: what stands apart waits for a person with the figures that say why, and a person decides."""
 
-import pytest
-from django.utils import timezone
+import dataclasses
 
+import pytest
+from django.contrib.auth.models import Permission
+from django.utils import timezone, translation
+
+from central.releases.models import Release
 from central.schools.models import AuditEvent
 from central.schools.transitions import StatusMoveIllegal
+from central.training.buffer import Due
 from central.training.combine import round_combine
 from central.training.errors import SeasonClosed
-from central.training.models import SeasonMode, Update, UpdateStatus
+from central.training.models import Round, Season, SeasonMode, Update, UpdateStatus
 from central.training.offers import receipts_for
 from central.training.quarantine import round_screen, update_reject, update_release
 from central.training.rounds import round_advance
 from central.training.seasons import season_close
+from central.training.tasks import round_tick
+from central.training.words import FIGURES, REASONS
+from federation.learning.modes.mode import ModeTermsInvalid
+from federation.learning.modes.outliers import OutlierFigures, OutlierReason
 from federation.wire.rounds import LocalScores
 from tests.central.modes import hand_in, schools_many, season_private, season_robust
 from tests.central.seasons import collecting, season_small
@@ -118,6 +127,57 @@ def test_a_school_whose_own_held_out_labels_got_worse_waits(season, schools, dis
     screened(season, disk)
     update.refresh_from_db()
     assert update.figures["reasons"] == ["worse_on_own_labels"]
+
+
+def test_a_person_sees_the_reasons_in_words_and_decides_by_two_buttons(season, poisoned, disk, admin_client):
+    page = "/admin/training/update/"
+    assert "reject" not in admin_client.get(page).content.decode()
+    screened(season, disk)
+    shown = admin_client.get(f"{page}{poisoned.pk}/change/").content.decode()
+    with translation.override("tg"):
+        assert all(translation.gettext(REASONS[reason]) in shown for reason in ("far_longer", "against_the_others"))
+    for action, status in (("release", "accepted"), ("release", "accepted")):
+        admin_client.post(page, {"action": action, "_selected_action": [poisoned.pk]})
+        poisoned.refresh_from_db()
+        assert poisoned.status == status
+    assert AuditEvent.objects.filter(entity=f"training.update {poisoned.pk}", actor="admin").count() == 1
+
+
+def test_a_person_who_may_only_look_gets_no_button(season, poisoned, disk, client, django_user_model):
+    screened(season, disk)
+    looker = django_user_model.objects.create_user("looker", password="long enough", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_update"))
+    client.force_login(looker)
+    client.post("/admin/training/update/", {"action": "release", "_selected_action": [poisoned.pk]})
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+
+
+def test_a_robust_season_waits_for_as_many_updates_as_its_rule_needs(schools, disk):
+    with pytest.raises(ModeTermsInvalid) as refused:
+        season_robust(wanted=4)
+    assert refused.value.fields == {"field": "fewest", "value": 5}
+    assert not Season.objects.exists()
+    season = season_robust(wanted=HONEST, base=Release.objects.get())
+    for number, school in enumerate(schools[:4]):
+        hand_in(school, season, disk, number)
+    round_ = collecting(season)
+    progress = round_advance(round_=round_, now=round_.closes_at)
+    assert (progress.due, round_.minimum) == (Due.EXTEND, 5)
+
+
+def test_every_reason_and_figure_has_words():
+    assert set(REASONS) == set(OutlierReason)
+    assert set(FIGURES) == {field.name for field in dataclasses.fields(OutlierFigures)} - {"node_id"} | {"released_by"}
+
+
+def test_the_tick_sets_aside_before_it_combines(season, schools, poisoned, disk):
+    """Six honest updates and a poisoned one: seven would be enough, and six are."""
+    Round.objects.filter(season=season).update(wanted=HONEST + 1)
+    round_tick()
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+    assert collecting(season).updates.accepted().count() == HONEST
 
 
 @pytest.mark.parametrize("mode", [SeasonMode.PLAIN, SeasonMode.PRIVATE])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from central.schools.models import AuditEvent, Node
 from central.schools.services import node_revoke
 from central.training.buffer import Buffer, Due, round_judge
-from central.training.errors import RoundNotEnough
+from central.training.errors import RoundBlocked, RoundNotEnough
 from central.training.inbox import updates_scan_inbox
 from central.training.leases import lease_grant
 from central.training.models import Lease, Offer, Round, RoundStatus, Update
@@ -190,7 +190,10 @@ def test_a_person_ends_the_collecting_early_but_not_of_an_empty_round(school, se
     assert Round.objects.get().status == RoundStatus.COLLECTING
     take_in(update_of(school, season), disk)
     round_combine_now(round_=round_, actor="a", now=timezone.now())
-    assert round_.status == RoundStatus.AGGREGATING
+    round_advance(round_=round_, now=timezone.now())
+    assert (round_.status, round_.why_ended) == (RoundStatus.AGGREGATING, "deadline")
+    with pytest.raises(RoundBlocked):
+        round_combine_now(round_=round_, actor="a", now=timezone.now())
 
 
 def test_only_one_process_aggregates_a_round_and_another_takes_over_when_it_died(season):

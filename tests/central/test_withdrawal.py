@@ -1,7 +1,10 @@
 """Un-learning: without a school the sum is the one that never had it, bit for bit; what was shipped is named."""
 
+import json
+
 import numpy as np
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
@@ -143,6 +146,26 @@ def test_what_is_being_combined_at_the_moment_is_taken_out_once_it_is(season, sc
     candidate.refresh_from_db()
     assert candidate.status == ReleaseStatus.REFUSED
     assert not Update.objects.accepted().filter(node=schools[0].node_id).exists()
+
+
+def test_the_page_and_the_command_withdraw_a_school_and_say_what_stays(season, schools, disk, admin_client, capsys):
+    round_ = filled(season, schools[:3], disk)
+    completed(round_, status=ReleaseStatus.READY, adopted=1)
+    form = {"school": school_of(schools[0]).pk, "reason": "asked to"}
+    answer = admin_client.post("/admin/training/optout/add/", form, follow=True)
+    row = OptOut.objects.get()
+    assert (row.school, row.actor, row.reason) == (school_of(schools[0]), "admin", "asked to")
+    assert "11" in str([str(message) for message in answer.context["messages"]])
+    assert admin_client.get(f"/admin/training/optout/{row.pk}/change/").status_code == 200
+
+    call_command("school_withdraw", name="Мактаби №2", json=True)
+    assert [trace["release"] for trace in json.loads(capsys.readouterr().out)["traces"]] == [11]
+    with pytest.raises(CommandError):
+        call_command("school_withdraw", name="Мактаби №77")
+    assert OptOut.objects.count() == 2
+
+    admin_client.post("/admin/training/optout/", {"action": "readmit", "_selected_action": [row.pk]})
+    assert OptOut.objects.get().school == school_of(schools[1])
 
 
 def test_withdrawing_again_changes_nothing(season, schools, disk):
