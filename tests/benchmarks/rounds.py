@@ -19,6 +19,7 @@ from tests.benchmarks.report import BENCH_ROOT, Row, report
 PARTS = {
     "scale": "tests.benchmarks.rounds_scale",
     "exchange": "tests.benchmarks.rounds_exchange",
+    "capacity": "tests.benchmarks.rounds_capacity",
     "processes": "tests.benchmarks.rounds_processes",
     "learning": "tests.benchmarks.rounds_learning",
 }

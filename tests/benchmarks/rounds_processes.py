@@ -1,6 +1,6 @@
 """Part `processes`: one round with real processes and real training, in which everything goes wrong that may.
 
-Six schools on the 270M stand-in, their links up 2 minutes in 10. One is killed in training, one in its upload, one has a
+Six schools on the 270M stand-in, links up 2 minutes in 10. One is killed in training, one in its upload, one has a
 clock an hour fast, one trades by USB stick only, one hands in its update turned round and a hundred times as long,
 clipped to what the wire allows. The SuperLink and the worker are killed once. A robust round must close all the same.
 """
