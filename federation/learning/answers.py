@@ -15,8 +15,11 @@ import torch
 from federation.learning.chat import Conversation
 from federation.learning.head import head_expect, head_matrix
 
-BATCH_TOKENS = 1024
-"""Padded tokens that go through the model at once; bounds the memory of activations."""
+BATCH_TOKENS = 512
+"""Padded tokens that go through the model at once; bounds the memory of activations.
+
+A pair of long answers alone may have more: then each layer's activations are made again in the backward pass.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +50,8 @@ def answer_states(model: Any, conversations: Sequence[Conversation]) -> list[tor
     for row, conversation in enumerate(conversations):
         ids[row, : len(conversation.ids)] = torch.tensor(conversation.ids)
         mask[row, : len(conversation.ids)] = 1
+    # transformers recomputes in training mode alone, which changes nothing else in a model without dropout.
+    model.train(mode=ids.numel() > BATCH_TOKENS)
     states = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
     return [states[row, c.answer_start - 1 : len(c.ids) - 1] for row, c in enumerate(conversations)]
 

@@ -56,6 +56,7 @@ def onnx_base_load(folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 
     model.lm_head = PackedLinear(head)
     model.model.norm.weight = _norm(graph, f"model.layers.{layers}.final_norm_layernorm.weight")
     _rotary_fill(model.model, graph)
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model.eval()
 
 

@@ -15,6 +15,10 @@ from central.releases.packaging.float_weights import e4m3_round, float16_round
 from central.releases.packaging.quantise import WordOrder, nearest
 from central.releases.recipe import EXPORTERS
 from federation.errors import CapacityError
+from federation.learning import answers
+from federation.learning.adapted_model import adapter_attach
+from federation.learning.answers import answer_states
+from federation.learning.chat import Conversation
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.packed import BlockMatrix, PackedMatrix, codes_unpack
 from tests.learning.tiny_package import tiny_package
@@ -166,3 +170,26 @@ def test_a_matrix_that_is_made_in_an_unknown_way_is_refused(tmp_path):
     onnx.save(model, package / "model.onnx")
     with pytest.raises(CapacityError, match="base_unreadable"):
         onnx_base_load(package, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("batch_tokens", [512, 8])
+def test_a_batch_too_large_to_keep_its_activations_has_the_same_gradient(package, monkeypatch, batch_tokens):
+    def gradient():
+        model = onnx_base_load(package, dtype=torch.float32)
+        adapters = adapter_attach(model, seed="s", rank=2, slots=["layers.0.qkv", "layers.1.down"])
+        kept = []
+        hooks = torch.autograd.graph.saved_tensors_hooks(
+            lambda each: kept.append(each.numel()) or each, lambda each: each
+        )
+        with hooks:
+            states = answer_states(model, [Conversation(tuple(IDS), 6)])
+        torch.autograd.backward(states, [torch.ones_like(states[0])])
+        return [adapter.deltas["b"].grad for adapter in adapters.values()], sum(kept)
+
+    whole, most = gradient()
+    monkeypatch.setattr(answers, "BATCH_TOKENS", batch_tokens)
+    again, kept = gradient()
+    for left, right in zip(whole, again, strict=True):
+        torch.testing.assert_close(left, right, rtol=0, atol=0)
+        assert bool((left != 0).any())
+    assert kept < most / 2 if batch_tokens < len(IDS) else kept == most

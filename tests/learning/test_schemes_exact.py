@@ -112,12 +112,23 @@ def test_two_schools_with_room_for_both_keep_what_each_learnt_on_its_own_questio
             assert np.linalg.norm(z @ (mean.delta[slot, factor] - own)) > 0.005
 
 
-@pytest.mark.parametrize("scheme", [SchemeName.FFA_LORA, SchemeName.FED_SB])
-def test_contradicting_schools_do_not_blow_the_fusion_up(scheme):
-    schools = [contribution(scheme, number, tokens=2, scale=1.0) for number in range(1, 6)]
-    result = combined(scheme, schools, max_norm=1.0, terms=replace(TERMS, ridge=1e-9))
-    assert result.norm <= LONGEST * 5.0 * (1 + 1e-9)
+@pytest.mark.parametrize(("scheme", "factor"), FROZEN_A)
+def test_contradicting_schools_do_not_blow_the_fusion_up(scheme, factor):
+    """Nearly the same question with opposite answers: both fit only a B that is a thousand times as long."""
+    first, second = contribution(scheme, 1), contribution(scheme, 2)
+    for school, sign in ((first, 1), (second, -1)):
+        for slot in SIZES:
+            learnt = np.zeros_like(school.arrays[slot, factor])
+            learnt[0] = sign
+            school.arrays[slot, factor] = learnt
+            school.arrays[slot, Factor.GRAM] = gram_of(np.array([[2.0, 0.002 * sign, 0, 0]]))
+    terms = replace(TERMS, ridge=1e-12)
+    result = combined(scheme, [first, second], max_norm=1.0, terms=terms)
+    assert result.norm == pytest.approx(LONGEST * 2.0, rel=1e-6)
     assert result.norm == pytest.approx(np.sqrt(sum(np.sum(array**2) for array in result.delta.values())))
+    # A school without weight lends no length to the others.
+    silent = contribution(scheme, 3, scale=100.0, labels=0)
+    assert combined(scheme, [first, second, silent], max_norm=1.0, terms=terms).norm == pytest.approx(result.norm)
 
 
 def test_fedit_is_wrong_by_the_covariance_of_its_two_factors_over_the_schools():

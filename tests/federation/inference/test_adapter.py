@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import onnxruntime
@@ -143,6 +144,18 @@ def test_a_file_of_a_newer_format_says_that_the_program_is_too_old(tmp_path):
     with pytest.raises(AdapterTooNew) as caught:
         adapter_read(tmp_path / "new", base_digest=BASE)
     assert caught.value.fields == {"needed": 3, "has": 2}
+
+
+@pytest.mark.parametrize(
+    "slots", [[["a", 8], ["b", -4]], [["a", 8], ["b", 0]], [["a", "8"]], [["a", 8.0]], [["a"]], "a"]
+)
+def test_a_header_with_an_impossible_slot_is_refused(tmp_path, slots):
+    """The first is as long as its body: 1 × (4 + 8) + 1 × (4 - 4) bytes."""
+    header = {"format": 1, "base": BASE, "seed": "s", "rank": 1, "slots": slots}
+    text = json.dumps(header).encode()
+    (tmp_path / "one").write_bytes(b"SOROLORA" + len(text).to_bytes(4, "little") + text + bytes(12))
+    with pytest.raises(AdapterDamaged):
+        adapter_read(tmp_path / "one", base_digest=BASE)
 
 
 def test_a_header_of_one_format_over_the_body_of_the_other_is_refused(tmp_path):
