@@ -34,11 +34,16 @@ from central.releases.variants import BuiltPackage
 from central.training.models import Round, Update, UpdateStatus
 from central.training.rounds import round_keep
 from central.training.services import plan_of, update_bytes
+from federation.basis import SlotSize
 from federation.errors import FederationError
 from federation.inference.adapter import adapter_write
 from federation.inference.errors import SuiteInvalid
 from federation.inference.suite import Suite
-from federation.learning.aggregate import Aggregate, Contribution, aggregate
+from federation.learning.aggregate import Aggregate, aggregate
+from federation.learning.schemes.catalogue import scheme_of
+from federation.learning.schemes.contribution import Contribution
+from federation.learning.schemes.scheme import terms_of
+from federation.learning.schemes.server import server_step
 from federation.learning.update import update_read
 from federation.wire.rounds import RoundPlan
 
@@ -107,13 +112,22 @@ def _adapter_folder_write(
     folder.mkdir(parents=True)
     plan = plan_of(round_)
     combined = _combine(round_, plan, updates, disk)
-    adapter_write(folder / ADAPTER_NAME, base_digest=plan.base, seed=plan.seed, rank=plan.rank, b=combined.b)
+    adapter = server_step(
+        scheme=scheme_of(plan.scheme),
+        terms=terms_of(plan, _sizes(round_)),
+        start=None,
+        velocity=None,
+        delta=combined.delta,
+        size=round_.server_scale,
+        decay=0.0,
+    ).adapter
+    adapter_write(folder / ADAPTER_NAME, base_digest=plan.base, seed=plan.seed, rank=plan.rank, b=adapter.b)
     card = {
         "plan": plan.plan_id,
         "base": plan.base,
         "rank": plan.rank,
         "updates": len(updates),
-        "weights": [round(weight, 6) for weight in combined.weights],
+        "weights": [round(share.weight, 6) for share in combined.shares],
         "norm": round(combined.norm, 6),
     }
     (folder / CARD_NAME).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
@@ -124,13 +138,21 @@ def _combine(round_: Round, plan: RoundPlan, updates: Sequence[Update], disk: Ce
     contributions = []
     for update in updates:
         # Judged when it was taken in; what is on the disk is named by its digest.
-        _, *halves = update_read(update_bytes(update=update, disk=disk))
-        b, grams = ({slot: array.astype("float32") for slot, array in arrays.items()} for arrays in halves)
+        _, arrays = update_read(update_bytes(update=update, disk=disk), precision=plan.precision)
         node_id = str(update.node_id)
-        contributions.append(Contribution(node_id=node_id, labels=update.labels, staleness=0, b=b, grams=grams))
+        contributions.append(Contribution(node_id=node_id, labels=update.labels, staleness=0, arrays=arrays))
     return aggregate(
-        contributions, max_norm=plan.max_norm, max_labels=plan.max_labels, server_scale=round_.server_scale
+        contributions,
+        scheme=scheme_of(plan.scheme),
+        terms=terms_of(plan, _sizes(round_)),
+        max_norm=plan.max_norm,
+        max_labels=plan.max_labels,
     )
+
+
+def _sizes(round_: Round) -> dict[str, SlotSize]:
+    # FFA-LoRA's arrays do not depend on what goes into a slot.
+    return {slot: SlotSize(0, columns) for slot, columns in round_.slot_columns.items()}
 
 
 def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], measure: Measure) -> None:

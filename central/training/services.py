@@ -18,9 +18,10 @@ from central.training.anchors import anchors_read
 from central.training.errors import RoundClosed, RoundUnderWay, RoundUnknown, UpdateDuplicate
 from central.training.models import Round, RoundStatus, Update, UpdateStatus
 from central.training.plan_settings import DEFAULT_PLAN, PlanSettings
+from federation.basis import SlotSize
 from federation.errors import FederationError
 from federation.learning.update import Update as ReadUpdate
-from federation.learning.update import update_read, update_verify
+from federation.learning.update import update_header, update_verify
 from federation.trust.durable import durable_write
 from federation.trust.envelopes import ROUND_PLAN, envelope_key_ids, envelope_payload_unverified, envelope_seal
 from federation.trust.keys import DirectorKey, key_id
@@ -129,7 +130,7 @@ def update_take_in(*, content: bytes, disk: CentreDisk, now: datetime) -> Update
         MalformedUpdate, MalformedDocument, WrongKind: nobody can tell whose it is.
         NodeUnknown, NodeNotActive, RoundUnknown: it is nobody's that the centre knows.
     """
-    header = update_read(content)[0]
+    header = update_header(content)
     node, round_, digest = active_node(header.node_id), round_get(header.plan_id), sha256_hex(content)
     held = Update.objects.filter(round=round_, node=node, digest=digest).first()
     if held is not None:
@@ -149,7 +150,8 @@ def _judge(content: bytes, node: Node, round_: Round, now: datetime) -> ReadUpda
         key=signing_key(node=node, envelope=content.partition(b"\n")[0]),
         node_id=str(node.pk),
         plan=plan_of(round_),
-        columns=round_.slot_columns,
+        # FFA-LoRA's arrays do not depend on what goes into a slot.
+        dimensions={slot: SlotSize(0, columns) for slot, columns in round_.slot_columns.items()},
         variants=round_.base.cards.keys(),
     )
     if round_.status != RoundStatus.COLLECTING or now >= round_.closes_at:

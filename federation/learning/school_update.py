@@ -22,7 +22,7 @@ from federation.trust.durable import durable_write
 from federation.trust.keys import NodeKey, node_key_load
 from federation.trust.release_bytes import variant_read
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
-from federation.wire.rounds import Example, RoundPlan
+from federation.wire.rounds import Example, Factor, RoundPlan
 
 MAX_TOKENS = 512
 """A question and its answer are learnt from no more than this many tokens."""
@@ -134,8 +134,8 @@ def _write(
         steps=outcome.steps,
         loss_before=outcome.nats_before,
         loss_after=outcome.nats_after,
-        b=training.factors_numpy(),
-        grams=training.grams(),
+        arrays={(slot, Factor.B): array for slot, array in training.factors_numpy().items()}
+        | {(slot, Factor.GRAM): array for slot, array in training.grams().items()},
         variant=variant_read(task.package),
         made_at=made_at,
         key=key,

@@ -20,7 +20,7 @@ from federation.errors import WireError
 from federation.learning.update import update_write
 from federation.trust.envelopes import ROUND_PLAN, envelope_open
 from federation.wire.canonical import parse
-from federation.wire.rounds import RoundPlan
+from federation.wire.rounds import Factor, RoundPlan
 from tests.central.test_rollouts import release_make
 
 COLUMNS = {"layers.0.qkv": 6, "layers.0.o": 4}
@@ -46,7 +46,7 @@ def _open(**changes):
 
 def _update(school, round_, *, counter=1, key=None, scale=0.1, labels=2):
     plan = plan_of(round_)
-    b = {slot: np.full((plan.rank, columns), scale, np.float32) for slot, columns in COLUMNS.items()}
+    arrays = {(slot, Factor.B): np.full((plan.rank, columns), scale, np.float32) for slot, columns in COLUMNS.items()}
     return update_write(
         plan=plan,
         node_id=school.node_id,
@@ -55,7 +55,7 @@ def _update(school, round_, *, counter=1, key=None, scale=0.1, labels=2):
         steps=5,
         loss_before=3.0,
         loss_after=0.1,
-        b=b,
+        arrays=arrays,
         made_at=timezone.now(),
         key=key or school.key,
     )

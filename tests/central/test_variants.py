@@ -36,6 +36,7 @@ from federation.inference.variants import memory_need_bytes
 from federation.learning.update import update_write
 from federation.trust.release_bytes import index_digest, index_parse
 from federation.wire.canonical import parse
+from federation.wire.rounds import Factor
 from federation.wire.verdicts import ReleaseVerdict
 from tests.central.school import HARDWARE
 from tests.central.test_candidate import Gate, _aggregate
@@ -210,10 +211,10 @@ def test_a_release_rolled_back_to_is_named_in_the_variant_that_the_node_has(disk
 
 def _learnt(school, round_, *, variant, scale):
     plan = plan_of(round_)
-    b = {slot: np.full((plan.rank, columns), scale, np.float32) for slot, columns in COLUMNS.items()}
-    figures = {"counter": 1, "labels": 2, "steps": 5, "loss_before": 3.0, "loss_after": 0.1}
+    arrays = {(slot, Factor.B): np.full((plan.rank, columns), scale, np.float32) for slot, columns in COLUMNS.items()}
+    figures = {"counter": 1, "labels": 2, "steps": 5, "loss_before": 3.0, "loss_after": 0.1, "variant": variant}
     return update_write(
-        plan=plan, node_id=school.node_id, b=b, variant=variant, made_at=timezone.now(), key=school.key, **figures
+        plan=plan, node_id=school.node_id, arrays=arrays, made_at=timezone.now(), key=school.key, **figures
     )
 
 

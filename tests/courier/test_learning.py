@@ -10,6 +10,7 @@ from central.training.rounds import round_abandon
 from central.training.services import round_open, update_take_in
 from federation.learning.update import update_write
 from federation.wire.canonical import sha256_hex
+from federation.wire.rounds import Factor
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.services import plan_document, update_path
 from node.sync.enrol import enrolment_read, node_key
@@ -40,7 +41,7 @@ def round_(centre, enrolled, stick, package):
 def learnt(school):
     """Leave a finished update as the trainer does, and return its bytes."""
     plan = Plan.objects.get()
-    b = {slot: np.full((2, columns), 0.1, np.float32) for slot, columns in COLUMNS.items()}
+    arrays = {(slot, Factor.B): np.full((2, columns), 0.1, np.float32) for slot, columns in COLUMNS.items()}
     content = update_write(
         plan=plan_document(plan),
         node_id=enrolment_read(school.root).node_id,
@@ -49,8 +50,7 @@ def learnt(school):
         steps=5,
         loss_before=3.0,
         loss_after=0.1,
-        b=b,
-        grams={slot: np.eye(2, dtype=np.float32) for slot in COLUMNS},
+        arrays=arrays,
         made_at=school.clock(),
         key=node_key(school.root),
     )

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from federation.learning.update import update_read, update_verify
+from federation.basis import SlotSize
+from federation.learning.update import update_header, update_verify
 from federation.trust.keys import node_key_create, node_key_load
 from federation.wire.canonical import canonical_bytes
 from tests.learning.plans import small_plan
 from tests.learning.tiny_package import tiny_package
 
 SLOTS = tuple(f"layers.{layer}.{part}" for layer in range(2) for part in ("qkv", "o", "gate", "up", "down"))
-COLUMNS = dict(zip(SLOTS, (64, 32, 64, 64, 32) * 2, strict=True))
+SIZES = {slot: SlotSize(32, columns) for slot, columns in zip(SLOTS, (64, 32, 64, 64, 32) * 2, strict=True)}
 PLAN = small_plan(slots=SLOTS, max_steps=12)
 
 pytestmark = pytest.mark.slow
@@ -79,13 +80,13 @@ def test_a_training_killed_and_started_again_writes_the_arrays_of_one_left_alone
     assert events(text)[0]["steps"] >= 4
 
     left, right = ((school / name).read_bytes() for name in ("whole", "cut"))
-    assert update_read(left)[0].body_sha256 == update_read(right)[0].body_sha256
+    assert update_header(left).body_sha256 == update_header(right).body_sha256
     update = update_verify(
         right,
         key=node_key_load(school / "node.pem").public_key(),
         node_id="school-1",
         plan=PLAN,
-        columns=COLUMNS,
+        dimensions=SIZES,
     )
     assert (update.header.labels, update.header.steps, update.header.counter) == (2, 12, 4)
     assert not (school / "work-cut" / "checkpoint.pt").exists()
