@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from federation.inference.errors import EngineFailed
+from federation.inference.file_pages import file_pages_release
 from federation.inference.key_value_cache import CacheShape, KeyValueCache
 from federation.inference.providers import CPU
 
@@ -78,6 +79,8 @@ class GraphSession:
             self._session = onnxruntime.InferenceSession(package / GRAPH, options, providers=list(providers))
         except FAILURES as error:
             raise EngineFailed(path=str(package), problem=str(error)) from error
+        for weights in package.glob(f"{GRAPH}.*"):
+            file_pages_release(weights)
         pasts = [entry for entry in self._session.get_inputs() if entry.name.startswith("past_key_values.")]
         if not pasts or len(pasts) % 2:
             raise EngineFailed(path=str(package), problem="the graph takes no past keys and values")

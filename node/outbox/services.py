@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from django.db import connection, transaction
@@ -59,15 +59,28 @@ def parcels_due(*, limit: int, limit_bytes: int = BATCH_BYTES) -> tuple[feedback
 
     At most `limit`, and no more than `limit_bytes` on the wire, but always one where one is due.
     """
-    due: list[feedback.Parcel] = []
+    return next(batches_due(limit=limit, batch_limit=limit, batch_bytes=limit_bytes), ())
+
+
+def batches_due(
+    *, limit: int, batch_limit: int, batch_bytes: int = BATCH_BYTES
+) -> Iterator[tuple[feedback.Parcel, ...]]:
+    """Yield the oldest `limit` events that the centre has not acknowledged, in order, in batches that it takes.
+
+    A batch has at most `batch_limit` events and `batch_bytes` on the wire, or one event that is larger.
+    """
+    batch: list[feedback.Parcel] = []
     size_bytes = 0
     for row in Parcel.objects.waiting()[:limit]:
         parcel = _on_the_wire(row)
-        size_bytes += len(canonical_bytes(parcel))
-        if due and size_bytes > limit_bytes:
-            break
-        due.append(parcel)
-    return tuple(due)
+        parcel_bytes = len(canonical_bytes(parcel))
+        if batch and (len(batch) == batch_limit or size_bytes + parcel_bytes > batch_bytes):
+            yield tuple(batch)
+            batch, size_bytes = [], 0
+        batch.append(parcel)
+        size_bytes += parcel_bytes
+    if batch:
+        yield tuple(batch)
 
 
 def parcels_erase(*, record_id: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from federation.trust.tuf_client import TrustedReleases
 from federation.wire.canonical import canonical_bytes
 from federation.wire.feedback import Parcel
 from node.installed.hardware import GAUGES
-from node.outbox.services import epoch_name, parcels_due
+from node.outbox.services import batches_due, epoch_name
 from node.rounds.models import LocalUpdate
 from node.rounds.services import update_path
 from node.stick.enrolment import claim_read, request_file
@@ -31,7 +32,6 @@ from node.sync.enrol import enrolment_read, node_key
 from node.sync.services import PARCELS_IN_A_BATCH, batch_envelope, check_in_document
 
 MOST_PARCELS = 50_000
-MOST_PARCEL_BYTES = 256 * 2**20
 MOST_UPDATES = 20
 _log = logging.getLogger(__name__)
 
@@ -48,24 +48,23 @@ def school_write(*, root: Path, disk: StickDisk, now: datetime) -> WrittenOut:
     """
     disk.open()
     is_enrolled = (root / "node.json").exists()
-    due = parcels_due(limit=MOST_PARCELS, limit_bytes=MOST_PARCEL_BYTES) if is_enrolled else ()
+    due = tuple(batches_due(limit=MOST_PARCELS, batch_limit=PARCELS_IN_A_BATCH)) if is_enrolled else ()
     files = _waiting_files(root, due, now) if is_enrolled else [request_file(root=root, claim=claim_read(root))]
     reader = _courier_key(root, disk, now)
     written = returns_write(disk=disk, sender=key_id(node_key(root)), files=files, reader=reader)
     return WrittenOut(
         is_enrolment=not is_enrolled,
-        ratings=len(due),
+        ratings=sum(map(len, due)),
         updates=sum(file.kind == layout.UPDATE for file in files),
         bytes_written=written,
     )
 
 
-def _waiting_files(root: Path, due: tuple[Parcel, ...], now: datetime) -> list[SentFile]:
+def _waiting_files(root: Path, batches: Sequence[tuple[Parcel, ...]], now: datetime) -> list[SentFile]:
     node_id, key, epoch = enrolment_read(root).node_id, node_key(root), epoch_name()
     check_in = canonical_bytes(check_in_document(root=root, node_id=node_id, gauges=GAUGES, now=now))
     files = [SentFile(kind=layout.CHECK_IN, content=envelope_seal(payload=check_in, kind=CHECK_IN, key=key))]
-    for first in range(0, len(due), PARCELS_IN_A_BATCH):
-        batch = due[first : first + PARCELS_IN_A_BATCH]
+    for batch in batches:
         content = batch_envelope(node_id=node_id, epoch=epoch, parcels=batch, key=key)
         files.append(SentFile(kind=layout.PARCELS, content=content))
     return files + _updates(root)

@@ -6,7 +6,7 @@ from central.schools.models import Node, NodeStatus
 from federation.trust.release_bytes import index_parse, index_read
 from node.installed.services import trial_commit
 from node.installed.state import slots_read
-from node.outbox.services import parcels_waiting
+from node.outbox.services import batches_due, parcels_waiting
 from node.sync.enrol import enrolment_read
 from tests.courier.conftest import rate
 
@@ -40,6 +40,18 @@ def test_ratings_go_out_and_receipts_come_back(centre, enrolled, stick, teacher)
 
     assert (outcome.ratings_safe, outcome.failures) == (2, ())
     assert parcels_waiting() == 0
+
+
+def test_more_ratings_than_one_batch_holds_all_go_out_on_one_stick(centre, enrolled, stick, teacher):
+    long_answer = "Душанбе. " * 400
+    for _ in range(50):
+        rate(enrolled, teacher, correction=long_answer)
+    batches = list(batches_due(limit=1000, batch_limit=1000))
+    assert len(batches) > 1
+
+    assert enrolled.write_out(stick).ratings == 50
+    assert centre.take_in(stick).problems == []
+    assert Rating.objects.count() == 50
 
 
 def test_a_release_is_installed_and_its_report_comes_back(centre, enrolled, stick, package):

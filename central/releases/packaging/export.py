@@ -29,8 +29,8 @@ from central.releases.recipe import BUILDER, OPTIMUM
 CONTEXT_TOKENS = 4096
 _FLOAT = onnx_ir.DataType.FLOAT
 _BUILT = "Gemma3ForCausalLM"
-# How an exporter shows that it does not know a model: it says so, or trips over a setting that it expects or not.
-_REFUSALS = (NotImplementedError, ValueError, KeyError, AttributeError, TypeError)
+# How optimum shows that it does not know a model: it says so, or finds no entry for it in its tables.
+_REFUSALS = (NotImplementedError, ValueError, KeyError)
 
 
 def context_served(checkpoint: Checkpoint) -> int:
@@ -57,24 +57,34 @@ def graph_export(
     """
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
-        try:
-            if exporter == OPTIMUM:
-                optimum_export(checkpoint=checkpoint, into=Path(scratch) / "plain", log=log, has_positions=True)
-            else:
-                _build(checkpoint, into, log, Path(scratch), context_tokens)
-        except _REFUSALS as error:
-            raise ExporterRefused(
-                exporter=exporter,
-                architecture=_architecture(checkpoint),
-                problem=f"{type(error).__name__}: {error}",
-                other=BUILDER if exporter == OPTIMUM else OPTIMUM,
-            ) from error
         if exporter == OPTIMUM:
-            serving_graph_write(plain=Path(scratch) / "plain", into=into)
+            plain = Path(scratch) / "plain"
+            _export_plain(checkpoint, plain, log)
+            serving_graph_write(plain=plain, into=into)
+        else:
+            _build(checkpoint, into, log, Path(scratch), context_tokens)
+
+
+def _export_plain(checkpoint: Checkpoint, into: Path, log: Path) -> None:
+    try:
+        optimum_export(checkpoint=checkpoint, into=into, log=log, has_positions=True)
+    except _REFUSALS as error:
+        raise _refusal(checkpoint, OPTIMUM, f"{type(error).__name__}: {error}") from error
+
+
+def _refusal(checkpoint: Checkpoint, exporter: str, problem: str) -> ExporterRefused:
+    return ExporterRefused(
+        exporter=exporter,
+        architecture=_architecture(checkpoint),
+        problem=problem,
+        other=BUILDER if exporter == OPTIMUM else OPTIMUM,
+    )
 
 
 def _build(checkpoint: Checkpoint, into: Path, log: Path, scratch: Path, context_tokens: int) -> None:
     """Let onnxruntime-genai's builder leave its graph in `into`."""
+    if _BUILT not in _architecture(checkpoint).split(", "):
+        raise _refusal(checkpoint, BUILDER, f"it is only for {_BUILT}")
     with (
         log.open("a", encoding="utf-8") as stream,
         contextlib.redirect_stdout(stream),
@@ -86,8 +96,6 @@ def _build(checkpoint: Checkpoint, into: Path, log: Path, scratch: Path, context
         cache.mkdir()
         options = builder.parse_extra_options("", str(narrowed), str(into), "fp32", "cpu", str(cache), [])
         config = options.pop("hf_details")["hf_config"]
-        if _BUILT not in (config.architectures or []):
-            raise NotImplementedError(f"only {_BUILT} is exported by the builder")
         graph = _GraphWithoutMatrices(config, _FLOAT, _FLOAT, "cpu", str(cache), options)
         graph.make_model(str(checkpoint.folder))
         graph.save_model(str(into))

@@ -68,26 +68,37 @@ def merge_paths(pieces: Iterable[str], *, merges: Iterable[Merge]) -> Iterator[s
     """
     ranks = {merge: rank for rank, merge in enumerate(merges)}
     for piece in pieces:
-        parts = list(piece)
-        yield from parts
-        while True:
-            pairs = [(ranks[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in ranks]
-            if not pairs:
-                break
-            _, at = min(pairs)
-            parts[at : at + 2] = [parts[at] + parts[at + 1]]
-            yield parts[at]
+        yield from piece
+        yield from map("".join, _merging(piece, ranks))
+
+
+def _merging(piece: str, ranks: Mapping[Merge, int]) -> Iterator[Merge]:
+    """Yield the merges that `piece` by itself goes through, in their order."""
+    parts = list(piece)
+    while True:
+        pairs = [(ranks[pair], at) for at, pair in enumerate(pairwise(parts)) if pair in ranks]
+        if not pairs:
+            return
+        _, at = min(pairs)
+        yield parts[at], parts[at + 1]
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
 
 
 def tokenizer_trim(tokenizer: TokenizerFile, *, kept: AbstractSet[str]) -> tuple[dict[str, Any], dict[int, int]]:
     """Return tokenizer.json with the tokens `kept` only, and each kept token's new id by its old one.
 
-    New ids are dense and in the old order. A merge stays if both halves and its result do.
+    New ids are dense and in the old order; `kept` has all that the merging of its tokens passes through. A merge stays
+    if that of a kept token takes it: each token is made in one way only, whatever stands around it (`merge_paths`), and
+    the file lists every way to cut it in two.
     """
     order = sorted((number, token) for token, number in tokenizer.ids.items() if token in kept)
     new_ids = {number: position for position, (number, _) in enumerate(order)}
     document = tokenizer_renumber(tokenizer, new_ids=new_ids)
-    document["model"]["merges"] = [pair for pair in tokenizer.merges if kept >= {*pair, "".join(pair)}]
+    ranks = {merge: rank for rank, merge in enumerate(tokenizer.merges)}
+    # Control and user-defined tokens are found whole, before anything is merged.
+    words = (tokenizer.document["model"]["vocab"].keys() & kept) - tokenizer.added
+    taken = {merge for word in words for merge in _merging(word, ranks)}
+    document["model"]["merges"] = [pair for pair in tokenizer.merges if pair in taken]
     return document, new_ids
 
 
