@@ -135,14 +135,14 @@ def test_training_leaves_the_base_as_it_was(base, tmp_path, trial):
 
 def test_a_second_round_trains_from_the_first_rounds_adapter(trial):
     first, second = trial.season(SETTINGS.default)
-    plans = [trial.plan(SchemeName.FFA_LORA, version, start) for version, start in ((0, None), (1, first))]
+    plans = [trial.trainings.plan(SchemeName.FFA_LORA, version, start) for version, start in ((0, None), (1, first))]
 
     assert plans[0].start == "" != plans[1].start
     assert not _same(first, second)
 
 
 def test_flora_and_fedit_share_the_training_from_the_bare_base(trial):
-    assert trial.plan(SchemeName.FLORA, 0, None) == trial.plan(SchemeName.FEDIT, 0, None)
+    assert trial.trainings.plan(SchemeName.FLORA, 0, None) == trial.trainings.plan(SchemeName.FEDIT, 0, None)
 
 
 def test_noise_too_weak_to_matter_leaves_the_clipped_mean(base, tmp_path, trial):
@@ -183,3 +183,14 @@ def test_a_run_that_was_cut_goes_on_without_training_again(base, tmp_path):
     assert {"gain_share_default", "gain_share_robust", "bytes_up_fed-sb", "gain_over_best_school"} <= names
     first.plot(tmp_path)
     assert len(list(tmp_path.glob("rounds-learning-*.png"))) == 3
+
+
+def test_what_decides_a_training_names_it(base, tmp_path, trial):
+    (slow,) = trial.season(Arm(name="slow", size=1.0))
+    faster = replace(SETTINGS.plan, learning_rate=2 * SETTINGS.plan.learning_rate)
+    (fast,) = _trial(base, tmp_path, trial.schools, plan=faster).season(Arm(name="fast", size=1.0))
+    fewer = [replace(school, labels=school.labels[:2]) for school in trial.schools]
+    (other,) = _trial(base, tmp_path, fewer).season(Arm(name="fewer", size=1.0))
+
+    assert not _same(slow, fast)
+    assert not _same(slow, other)

@@ -127,8 +127,8 @@ def findings_make(trial: Trial) -> Findings:
 
 
 def _cost(trial: Trial, scheme: SchemeName, adapter: AdapterFactors) -> Cost:
-    plan = trial.plan(scheme, 0, None)
-    trained = list(trial.trained(plan, None))
+    plan = trial.trainings.plan(scheme, 0, None)
+    trained = list(trial.trainings.every(plan, None))
     return Cost(
         up_bytes=tuple(each.size_bytes for each in trained),
         down_bytes=len(canonical_bytes(plan)) + shipped_bytes(plan, adapter),

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from federation.trust.durable import durable_write
 
@@ -44,8 +43,11 @@ class Kept:
         durable_write(path, content)
         return content
 
-    def figures(self, kind: str, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the JSON object that `make` makes for `key`."""
-        content = self.content(kind, key, lambda: json.dumps(make()).encode())
-        figures: dict[str, Any] = json.loads(content)
+    def figure(self, kind: str, key: str) -> float:
+        """Return the number that was kept for `key`."""
+        return float((self._root / kind / key).read_bytes())
+
+    def figures(self, kind: str, key: str, make: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """Return the figures that `make` makes for `key`, or made in an earlier run."""
+        figures: dict[str, float] = json.loads(self.content(kind, key, lambda: json.dumps(make()).encode()))
         return figures
