@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from federation.inference.errors import EngineFailed
-from federation.inference.file_pages import file_pages_release
+from federation.inference.file_pages import FilePages
 from federation.inference.key_value_cache import CacheShape, KeyValueCache
 from federation.inference.providers import CPU
 
 GRAPH = "model.onnx"
+WEIGHTS = "model.onnx.data"
 TARGETS = "score.targets"
 LOGPROBS = "score.logprobs"
 SCORE_LOGITS = "score.logits"
@@ -30,6 +31,7 @@ Factors = Mapping[str, onnxruntime.OrtValue]
 NO_FACTORS: Factors = {}
 _ERRORS_ONLY = 3
 _FOLDED_BYTES = 4096
+_WORD_ROWS_BYTES = 2**20
 _WIDENING = "FuseFp16InitializerToFp32NodeTransformer"
 # ONNX Runtime's exceptions have no common base but Exception.
 FAILURES = (
@@ -79,8 +81,9 @@ class GraphSession:
             self._session = onnxruntime.InferenceSession(package / GRAPH, options, providers=list(providers))
         except FAILURES as error:
             raise EngineFailed(path=str(package), problem=str(error)) from error
-        for weights in package.glob(f"{GRAPH}.*"):
-            file_pages_release(weights)
+        # Loading has read all weights once; later only the words' rows are read where they lie, the largest matrices.
+        FilePages(package / WEIGHTS).release()
+        self._word_rows = FilePages(package / WEIGHTS, smallest_bytes=_WORD_ROWS_BYTES)
         pasts = [entry for entry in self._session.get_inputs() if entry.name.startswith("past_key_values.")]
         if not pasts or len(pasts) % 2:
             raise EngineFailed(path=str(package), problem="the graph takes no past keys and values")
@@ -105,6 +108,9 @@ class GraphSession:
         self._bind_tokens(binding, first_row, ids, np.empty((rows, 0), np.int64))
         binding.bind_output("logits", "cpu", 0, np.float32, logits.shape, logits.ctypes.data)
         self._run(binding)
+        if ids.shape[1] > 1:
+            # A prompt reads the rows of hundreds of words.
+            self._word_rows.release()
         for row in range(rows):
             self.cache.extend(first_row + row, ids[row].tolist())
         return logits[:, 0]

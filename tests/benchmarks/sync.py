@@ -40,6 +40,7 @@ from node.sync.relay_door import RelayDoor
 from node.sync.shelf import Shelf
 from tests.benchmarks.report import BENCH_ROOT, Row, report, row
 from tests.benchmarks.shaped_link import ShapedLink
+from tests.benchmarks.sync_faults import sync_fault_rows
 from tests.benchmarks.sync_releases import adapter_write, head_make, layers_make, layers_tune, package_write
 
 WORK = BENCH_ROOT / "sync"
@@ -258,6 +259,7 @@ def main() -> int:
         *_base_and_newer(centre, base, newer),
         *_flaky(centre, base),
         *_relay(centre, base),
+        *sync_fault_rows(),
     ]
     shutil.rmtree(WORK)
     return report("sync", rows)

@@ -4,7 +4,7 @@ import mmap
 import re
 from pathlib import Path
 
-from federation.inference.file_pages import file_pages_release
+from federation.inference.file_pages import FilePages
 
 SIZE = 64 * mmap.PAGESIZE
 
@@ -20,7 +20,7 @@ def test_pages_that_were_only_read_are_let_go_and_come_back_as_they_were(tmp_pat
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         before = bytes(mapped)
         assert resident_kib(path) == SIZE // 1024
-        file_pages_release(path)
+        FilePages(path).release()
         assert resident_kib(path) == 0
         assert bytes(mapped) == before
 
@@ -30,5 +30,5 @@ def test_a_mapping_with_a_changed_page_is_left_alone(tmp_path):
     path.write_bytes(bytes(SIZE))
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as mapped:
         mapped[5] = 7
-        file_pages_release(path)
+        FilePages(path).release()
         assert mapped[5] == 7
