@@ -12,7 +12,7 @@ from central.rollouts.tick import late_node_join
 from central.schools.models import Node
 from central.schools.services import node_touch
 from central.schools.sessions import node_expect
-from central.training.offers import plan_envelope_for, receipts_for
+from central.training.offers import plan_envelope_for, receipts_for, waiting_hear
 from central.trust_root import metadata_version
 from federation.trust.keys import DirectorKey
 from federation.wire.canonical import sha256_hex
@@ -52,6 +52,7 @@ def checkin_record(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     epoch_hear(node=node, epoch=checkin.epoch[:64], now=now)
     node_touch(node=node, checkin=checkin, now=now)
     install_reports_take_in(node=node, reports=checkin.installs, now=now)
+    waiting_hear(node=node, held_plan_id=checkin.plan_id, digests=checkin.updates_waiting, now=now)
     late_node_join(node=node, now=now)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from central.schools.fleet import fleet_of_centre
+from central.schools.fleet import fleet_of_region
 from central.schools.models import Node
 from central.trust_root import root_metadata_read
 from federation.trust.envelopes import ENROLMENT, envelope_open, envelope_payload_unverified
@@ -34,7 +34,7 @@ def enrolment_answer(*, node: Node, now: datetime) -> EnrolmentAnswer:
         node_id=str(node.id),
         school=node.school.name,
         root_metadata=root_metadata_read(),
-        fleet=fleet_of_centre(),
+        fleet=fleet_of_region(node.school.region),
         server_time=now,
         status=node.status,
     )

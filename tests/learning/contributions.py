@@ -1,92 +1,74 @@
-"""Made-up updates of schools that learnt something in common and something each of its own."""
-
-import weakref
-from collections.abc import Iterator, Mapping
+"""Schools' contributions under small terms, and what an adapter of any scheme does to a slot."""
 
 import numpy as np
 
-from federation.basis import SlotSize
+from federation.basis import AdapterFactors, SlotSize, frozen_a, frozen_b
 from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.schemes.contribution import Contribution
-from federation.learning.schemes.scheme import Accumulator, Fusion, Terms
+from federation.learning.schemes.scheme import Terms
 from federation.wire.rounds import Factor, SchemeName
 
 RANK = 4
-SIZES = {"layers.0.qkv": SlotSize(16, 12), "layers.0.down": SlotSize(16, 6)}
-COMMON = {slot: np.random.default_rng([7, len(slot)]).normal(size=(RANK, size.d_out)) for slot, size in SIZES.items()}
+SIZES = {"layers.0.qkv": SlotSize(20, 48), "layers.0.down": SlotSize(50, 40)}
+TERMS = Terms(seed="autumn", rank=RANK, sizes=SIZES)
 
 
-def terms(*, fusion: Fusion = Fusion.MEAN) -> Terms:
-    return Terms(seed="autumn", rank=RANK, sizes=SIZES, fusion=fusion)
+def inner(number: int, slot: str, tokens: int = 7) -> np.ndarray:
+    """A school's z = x A, scaled so that its Gram matrix has trace rank."""
+    z = np.random.default_rng([number, len(slot)]).normal(size=(tokens, RANK))
+    return z * np.sqrt(RANK / np.sum(z**2))
 
 
-def shapes(*, fusion: Fusion = Fusion.MEAN):
-    return scheme_of(SchemeName.FFA_LORA).shapes_under(terms(fusion=fusion))
+def gram_of(z: np.ndarray) -> np.ndarray:
+    return (z.T @ z).astype(np.float32)
 
 
-def accumulator(*, fusion: Fusion = Fusion.MEAN) -> Accumulator:
-    return scheme_of(SchemeName.FFA_LORA).accumulator(terms(fusion=fusion))
-
-
-def school(
-    number: int, *, labels: int = 4, staleness: int = 0, spread: float = 1.0, factor: float = 1.0
+def contribution(
+    scheme: SchemeName, number: int, *, scale: float = 0.1, labels: int = 1, staleness: int = 0, tokens: int = 7
 ) -> Contribution:
-    """An FFA-LoRA update of norm 0.12 · factor: what all learn, plus `spread` of the school's own, times `factor`."""
     rng = np.random.default_rng(number)
     arrays = {}
-    for slot, common in COMMON.items():
-        own = rng.normal(size=common.shape)
-        arrays[slot, Factor.B] = (factor * 0.01 * (common + spread * own)).astype(np.float32)
-        arrays[slot, Factor.GRAM] = np.eye(RANK, dtype=np.float32)
-    return Contribution(node_id=f"node-{number:03}", labels=labels, staleness=staleness, arrays=arrays)
+    for shape in scheme_of(scheme).shapes_under(TERMS):
+        learnt = rng.normal(0, scale, (shape.rows, shape.columns)).astype(np.float32)
+        gram = gram_of(inner(number, shape.slot, tokens))
+        arrays[shape.slot, shape.factor] = gram if shape.factor is Factor.GRAM else learnt
+    return Contribution(node_id=f"school-{number}", labels=labels, staleness=staleness, arrays=arrays)
 
 
-def constant(node_id: str, value: float, *, labels: int = 4, staleness: int = 0) -> Contribution:
-    arrays = {(slot, Factor.B): np.full((RANK, size.d_out), value, np.float32) for slot, size in SIZES.items()}
-    arrays |= {(slot, Factor.GRAM): np.eye(RANK, dtype=np.float32) for slot in SIZES}
-    return Contribution(node_id=node_id, labels=labels, staleness=staleness, arrays=arrays)
+def frozen(slot: str) -> tuple[np.ndarray, np.ndarray]:
+    size = SIZES[slot]
+    a = frozen_a(seed=TERMS.seed, slot=slot, d_in=size.d_in, rank=RANK)
+    return a.astype(np.float64), frozen_b(seed=TERMS.seed, slot=slot, rank=RANK, d_out=size.d_out).astype(np.float64)
 
 
-def contribution_of(node_id: str, vector: np.ndarray) -> Contribution:
-    """The update whose B, laid end to end as `flat` does, is `vector`."""
-    arrays, start = dict(constant(node_id, 0.0).arrays), 0
-    for slot, size in SIZES.items():
-        end = start + RANK * size.d_out
-        arrays[slot, Factor.B] = vector[start:end].reshape(RANK, size.d_out).astype(np.float32)
-        start = end
-    return Contribution(node_id=node_id, labels=4, staleness=0, arrays=arrays)
+def start_of(scheme: SchemeName, number: int = 99) -> AdapterFactors:
+    """An adapter as an earlier round of the season has left it."""
+    rng = np.random.default_rng(number)
+    b = {slot: rng.normal(0, 0.3, (RANK, size.d_out)).astype(np.float32) for slot, size in SIZES.items()}
+    if scheme in (SchemeName.FFA_LORA, SchemeName.FED_SB):
+        return AdapterFactors(a=None, b=b)
+    a = {slot: rng.normal(0, 0.3, (size.d_in, RANK)).astype(np.float32) for slot, size in SIZES.items()}
+    return AdapterFactors(a=a, b=b)
 
 
-def flat(arrays) -> np.ndarray:
-    return np.concatenate([np.asarray(arrays[slot, Factor.B], dtype=np.float64).ravel() for slot in SIZES])
+def product(adapter: AdapterFactors | None, slot: str) -> np.ndarray:
+    """What `adapter` adds to the slot's weights, A B; the base alone adds nothing."""
+    if adapter is None:
+        return np.zeros((SIZES[slot].d_in, SIZES[slot].d_out))
+    a = frozen(slot)[0] if adapter.a is None else adapter.a[slot].astype(np.float64)
+    return a @ adapter.b[slot].astype(np.float64)
 
 
-class ArraysOnDisk(Mapping):
-    """Arrays that are made anew at every look, as if read from the disk; counts how many are held at once."""
-
-    held: weakref.WeakSet = weakref.WeakSet()
-    most = 0
-
-    def __init__(self, arrays) -> None:
-        self._arrays = arrays
-
-    def __getitem__(self, name):
-        array = self._arrays[name].copy().view(_Watched)
-        ArraysOnDisk.held.add(array)
-        ArraysOnDisk.most = max(ArraysOnDisk.most, len(ArraysOnDisk.held))
-        return array
-
-    def __iter__(self) -> Iterator:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-
-class _Watched(np.ndarray):
-    """An array that weak references can point at by identity."""
-
-    __hash__ = object.__hash__
-
-    def __eq__(self, other):
-        return self is other
+def own_product(scheme: SchemeName, school: Contribution, slot: str, start: AdapterFactors | None = None) -> np.ndarray:
+    """What the school itself has ended at: its slot's A B after training from `start`."""
+    a, b = frozen(slot)
+    moved = {factor: array.astype(np.float64) for (name, factor), array in school.arrays.items() if name == slot}
+    if scheme is SchemeName.FFA_LORA:
+        return product(start, slot) + a @ moved[Factor.B]
+    if scheme is SchemeName.FED_SB:
+        return product(start, slot) + a @ moved[Factor.CORE] @ b
+    if scheme is SchemeName.FLORA:
+        return product(start, slot) + (a + moved[Factor.A]) @ moved[Factor.B]
+    held_a = a if start is None else start.a[slot]
+    held_b = 0.0 if start is None else start.b[slot]
+    return (held_a + moved[Factor.A]) @ (held_b + moved[Factor.B])

@@ -52,14 +52,12 @@ class SuperLink:
     def register(self, school: School) -> str:
         return node_register(root=self.root, port=self.port, node_id=school.name, public_pem=school.public_pem)
 
-    def start(self, plan_id: str, inbox: Path, *, wanted: int, duration_seconds: float) -> str:
-        plan = self.root / f"{plan_id}.plan"
-        plan.write_bytes(b"a signed plan")
+    def start(self, season_id: str, inbox: Path, *, wanted: int, duration_seconds: float) -> str:
         return run_start(
             root=self.root,
             port=self.port,
-            plan_id=plan_id,
-            plan_file=plan,
+            season_id=season_id,
+            round_id=f"{season_id}-4",
             inbox=inbox,
             wanted=wanted,
             duration_seconds=duration_seconds,
@@ -83,9 +81,9 @@ class School:
         public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return cls(name, folder, public_pem)
 
-    def finish_update(self, plan_id: str) -> bytes:
+    def finish_update(self, season_id: str) -> bytes:
         update = secrets.token_bytes(UPDATE_BYTES)
-        (self.folder / "outbox" / f"{plan_id}.update").write_bytes(update)
+        (self.folder / "outbox" / f"{season_id}-12.update").write_bytes(update)
         return update
 
     def contact(self, superlink: SuperLink) -> Contact:
@@ -169,19 +167,19 @@ def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink
     schools = [School.make(f"school-{letter}", tmp_path / letter) for letter in "ab"]
     for school in schools:
         superlink.register(school)
-    updates = {school.name: school.finish_update("plan-1") for school in schools}
+    updates = {school.name: school.finish_update("season-1") for school in schools}
     inbox = tmp_path / "inbox"
 
     started = time.monotonic()
-    run_id = superlink.start("plan-1", inbox, wanted=2, duration_seconds=120)
+    run_id = superlink.start("season-1", inbox, wanted=2, duration_seconds=120)
     superlink.seconds["run submit"] = time.monotonic() - started
     superlink.seconds["run submit to ServerApp"] = superlink.seconds["run submit"] + _until(
-        (inbox / "plan-1").exists, seconds=30
+        (inbox / "season-1-4").exists, seconds=30
     )
     reports: dict[str, ContactReport] = {}
 
     def meet(school: School) -> None:
-        landed = inbox / "plan-1" / f"{school.name}-1.update"
+        landed = inbox / "season-1-4" / f"{school.name}-1.update"
         reports[school.name] = school.meet(superlink, landed)
 
     threads = [threading.Thread(target=meet, args=(school,)) for school in schools]
@@ -189,18 +187,19 @@ def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink
     for thread in threads:
         thread.start()
     for school in schools:
-        _until((inbox / "plan-1" / f"{school.name}-1.update").exists, seconds=60)
+        _until((inbox / "season-1-4" / f"{school.name}-1.update").exists, seconds=60)
     superlink.seconds["supernode start to update in inbox"] = time.monotonic() - started
     for thread in threads:
         thread.join()
     superlink.seconds["supernodes started to ended"] = time.monotonic() - started
 
-    _until((inbox / "plan-1" / "run.json").exists, seconds=10)
-    record = json.loads((inbox / "plan-1" / "run.json").read_text())
+    record_path = inbox / "season-1-4" / f"run-{run_id}.json"
+    _until(record_path.exists, seconds=10)
+    record = json.loads(record_path.read_text())
     assert (record["ended"], record["collected"]) == ("wanted", ["school-a", "school-b"])
-    assert record["run_id"] == run_id
+    assert (record["season_id"], record["round_id"]) == ("season-1", "season-1-4")
     for school in schools:
-        assert (inbox / "plan-1" / f"{school.name}-1.update").read_bytes() == updates[school.name]
+        assert (inbox / "season-1-4" / f"{school.name}-1.update").read_bytes() == updates[school.name]
         assert reports[school.name].end is ContactEnd.RECEIVED
         assert school.processes() == []
     _until(lambda: superlink.state(run_id) == "finished:completed", seconds=15)
@@ -247,21 +246,22 @@ def test_a_supernode_ends_when_the_process_that_opened_it_is_killed(superlink, t
 def test_a_key_that_is_unregistered_in_mid_session_hands_nothing_in(superlink, tmp_path):
     school = School.make("school-r", tmp_path / "r")
     flower_node_id = superlink.register(school)
-    school.finish_update("plan-r")
+    school.finish_update("season-r")
     inbox, reports = tmp_path / "inbox", []
-    landed = inbox / "plan-r" / "school-r-1.update"
+    landed = inbox / "season-r-4" / "school-r-1.update"
     meeting = threading.Thread(target=lambda: reports.append(school.meet(superlink, landed, lease_seconds=20)))
     meeting.start()
     log = school.contact(superlink).log_path
     _until(lambda: log.exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
     node_unregister(root=superlink.root, port=superlink.port, flower_node_id=flower_node_id)
-    superlink.start("plan-r", inbox, wanted=1, duration_seconds=8)
+    run_id = superlink.start("season-r", inbox, wanted=1, duration_seconds=8)
     meeting.join()
     assert reports[0].end is not ContactEnd.RECEIVED
     assert not landed.exists()
     assert school.processes() == []
-    _until((inbox / "plan-r" / "run.json").exists, seconds=30)
-    record = json.loads((inbox / "plan-r" / "run.json").read_text())
+    record_path = inbox / "season-r-4" / f"run-{run_id}.json"
+    _until(record_path.exists, seconds=30)
+    record = json.loads(record_path.read_text())
     assert record["collected"] == []
 
 
@@ -278,7 +278,7 @@ def test_the_same_key_registers_to_the_same_id_until_it_is_unregistered_for_good
 def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_path):
     school = School.make("school-d", tmp_path / "d")
     superlink.register(school)
-    update = school.finish_update("plan-2")
+    update = school.finish_update("season-2")
     bundle, marker = tmp_path / "evil", tmp_path / "ran"
     (bundle / "federation").mkdir(parents=True)
     evil = f"from pathlib import Path\nPath({str(marker)!r}).touch()\napp = None\n"
@@ -288,7 +288,7 @@ def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_
         '[project]\nname = "soro-round"\nversion = "1.0.0"\nlicense = "Apache-2.0"\ndescription = "x"\n'
         'dependencies = ["flwr==1.41.0"]\n[tool.flwr.app]\npublisher = "soro"\n'
         '[tool.flwr.app.components]\nserverapp = "collect:app"\nclientapp = "evil:app"\n'
-        f'[tool.flwr.app.config]\nplan-id = "plan-2"\nplan-file = "{bundle}/pyproject.toml"\n'
+        f'[tool.flwr.app.config]\nseason-id = "season-2"\nround-id = "season-2-4"\n'
         f'inbox = "{tmp_path}/inbox"\nwanted = 1\nduration-s = 60.0\nmax-update-bytes = 16777216\n'
     )
     # The centre itself must still find its own package, so its app is reached from a module of another name.
@@ -298,20 +298,20 @@ def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_
     )
     home = superlink_config(root=superlink.root, port=superlink.port).home
     subprocess.run(["flwr", "run", bundle, CONNECTION], check=True, env=flower_env(home=home), capture_output=True)
-    landed = tmp_path / "inbox" / "plan-2" / "school-d-1.update"
+    landed = tmp_path / "inbox" / "season-2-4" / "school-d-1.update"
     assert school.meet(superlink, landed).end is ContactEnd.RECEIVED
     assert landed.read_bytes() == update
     assert not marker.exists()
 
 
 def test_a_run_can_be_stopped_twice_and_keeps_what_was_collected(superlink, tmp_path):
-    run_id = superlink.start("plan-3", tmp_path, wanted=1, duration_seconds=120)
-    _until((tmp_path / "plan-3").exists, seconds=30)
-    (tmp_path / "plan-3" / "school-e-1.update").write_bytes(b"x")
+    run_id = superlink.start("season-3", tmp_path, wanted=1, duration_seconds=120)
+    _until((tmp_path / "season-3-4").exists, seconds=30)
+    (tmp_path / "season-3-4" / "school-e-1.update").write_bytes(b"x")
     for _ in range(2):
         run_stop(root=superlink.root, port=superlink.port, run_id=run_id)
     assert superlink.state(run_id) == "finished:stopped"
-    assert (tmp_path / "plan-3" / "school-e-1.update").exists()
+    assert (tmp_path / "season-3-4" / "school-e-1.update").exists()
 
 
 def test_an_absent_superlink_is_named(tmp_path):

@@ -14,7 +14,7 @@ from federation.learning.modes.outliers import (
     outliers_measure,
 )
 from federation.wire.rounds import LocalScores
-from tests.learning.contributions import ArraysOnDisk, constant, contribution_of, flat, school
+from tests.learning.mode_contributions import ArraysOnDisk, constant, contribution_of, flat, school
 
 HONEST = [school(number) for number in range(16)]
 LIMITS = OutlierLimits()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -17,18 +18,18 @@ from federation.learning.modes.mode import (
     RobustRule,
     RobustTerms,
     SchemeNotForMode,
+    SchoolTwiceInRound,
     mode_judge,
 )
 from federation.learning.modes.private import (
     PrivateOutcome,
-    SchoolTwiceInRound,
     noise_generator,
     noise_seed,
     private_delta,
 )
 from federation.learning.schemes.scheme import Fusion, NothingToAggregate
 from federation.wire.rounds import SchemeName
-from tests.learning.contributions import SIZES, accumulator, constant, flat, school, shapes
+from tests.learning.mode_contributions import SIZES, Watched, accumulator, constant, flat, school, shapes
 
 TERMS = PrivateTerms(noise_multiplier=1.0, labels_expected=100.0)
 MAX_NORM, MAX_LABELS = 0.5, 64
@@ -101,28 +102,29 @@ def test_no_school_moves_the_sum_by_more_than_the_noise_was_made_for(number, lab
     assert moved <= most * (1 + 1e-9)
 
 
-def test_the_same_seed_noises_a_round_that_began_again_alike_in_any_order():
-    schools, seed = [school(number) for number in range(5)], noise_seed()
-    first = private_delta(
-        schools,
-        school_by_node={each.node_id: each.node_id for each in schools},
-        shapes=shapes(),
-        terms=TERMS,
-        max_norm=MAX_NORM,
-        max_labels=MAX_LABELS,
-        rng=noise_generator(seed),
-    )
-    again = private_delta(
-        schools[::-1],
-        school_by_node={each.node_id: each.node_id for each in schools},
-        shapes=shapes(),
-        terms=TERMS,
-        max_norm=MAX_NORM,
-        max_labels=MAX_LABELS,
-        rng=noise_generator(seed),
-    )
-    np.testing.assert_array_equal(flat(first.delta), flat(again.delta))
-    assert noise_seed() != seed
+def test_a_combining_that_is_done_anew_draws_the_same_noise_and_other_updates_draw_other_noise():
+    seed, counted = noise_seed(), ["d1", "d2", "d3"]
+
+    def drawn(seed_, digests):
+        return noise_generator(seed_, counted=digests).normal(size=4).tolist()
+
+    assert drawn(seed, counted) == drawn(seed, counted[::-1])
+    assert len({tuple(drawn(*case)) for case in [(seed, counted), (seed, counted[:2]), (noise_seed(), counted)]}) == 3
+
+
+def test_only_one_contribution_is_in_memory_at_a_time():
+    alive = weakref.WeakSet()
+
+    def read():
+        for number in range(50):
+            each = school(number)
+            arrays = {name: array.view(Watched) for name, array in each.arrays.items()}
+            alive.update(arrays.values())
+            assert len(alive) <= 2 * len(arrays)
+            yield dataclasses.replace(each, arrays=arrays)
+            del each, arrays
+
+    noised(read(), school_by_node={f"node-{number:03}": str(number) for number in range(50)})
 
 
 def test_a_second_update_of_a_school_is_refused_by_name():

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from federation.errors import WireError
 from federation.learning.modes.coordinates import median_trim, trimmed_at_each_end, trimmed_mean
-from federation.learning.modes.mode import ModeTermsInvalid, RobustRule, RobustTerms
+from federation.learning.modes.mode import ModeTermsInvalid, RobustRule, RobustTerms, SchoolTwiceInRound
 from federation.learning.modes.regions import TooFewToBeRobust, regions_pool
 from federation.learning.modes.robust import RobustOutcome, robust_delta
 from federation.learning.schemes.scheme import Fusion
 from federation.wire.rounds import Factor
-from tests.learning.contributions import SIZES, ArraysOnDisk, accumulator, constant, flat, school
+from tests.learning.mode_contributions import SIZES, ArraysOnDisk, accumulator, constant, flat, school
 
 SCHOOLS = 20
 ATTACKERS = 4
@@ -248,6 +248,11 @@ def test_pools_hold_every_node_once_and_none_is_too_small(regions):
     pools = regions_pool(regions, fewest=5)
     assert sorted(node for pool in pools for node in pool.node_ids) == sorted(regions)
     assert all(len(pool.node_ids) >= 5 for pool in pools)
+
+
+def test_a_second_update_of_a_node_is_refused_instead_of_taking_the_first_ones_place():
+    with pytest.raises(SchoolTwiceInRound):
+        combined([*honest_schools(6), school(3)])
 
 
 def test_a_round_with_too_few_updates_claims_no_robustness():

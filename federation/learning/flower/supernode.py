@@ -102,7 +102,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--superlink", required=True, help="host:port of the SuperLink's Fleet API")
     parser.add_argument("--root-certificates", required=True, type=Path)
     parser.add_argument("--node-key", required=True, type=Path, help="the node's P-384 key, PKCS8 PEM")
-    parser.add_argument("--outbox", required=True, type=Path, help="folder with <plan_id>.update")
+    parser.add_argument("--outbox", required=True, type=Path, help="folder with <season_id>-<counter>.update")
     parser.add_argument("--home", required=True, type=Path, help="Flower's folder for this node")
     parser.add_argument("--port", required=True, type=int, help="a free port on loopback")
     return parser.parse_args()

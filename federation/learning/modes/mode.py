@@ -61,6 +61,12 @@ class SchemeNotForMode(WireError):
     code = "scheme_not_for_mode"
 
 
+class SchoolTwiceInRound(WireError):
+    """A robust or private round was to count two updates of one school."""
+
+    code = "school_twice_in_round"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RobustTerms:
     """A robust season's settings."""

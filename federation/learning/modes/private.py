@@ -24,15 +24,15 @@ section 2 (zero-out neighbours); Dwork and Roth 2014, appendix A (the Gaussian m
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.errors import WireError
-from federation.learning.modes.mode import PrivateTerms
+from federation.learning.modes.mode import PrivateTerms, SchoolTwiceInRound
 from federation.learning.schemes.contribution import (
     ArrayName,
     Contribution,
@@ -46,12 +46,6 @@ from federation.wire.rounds import ArrayShape, Factor
 SEED_BYTES = 32
 
 
-class SchoolTwiceInRound(WireError):
-    """A private round was to count two updates of one school."""
-
-    code = "school_twice_in_round"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateOutcome:
     """A round under the private mode; every figure in it may be shown to anyone."""
@@ -62,18 +56,28 @@ class PrivateOutcome:
     updates: int
 
 
+def sensitivity(*, max_norm: float, max_labels: int) -> float:
+    """Return by how much, as an L2 norm, one school can move the sum: an update of full length and full weight."""
+    return max_labels * max_norm
+
+
 def noise_seed() -> bytes:
     """Return the secret that a private round's noise is drawn from; whoever knows it can subtract the noise."""
     return secrets.token_bytes(SEED_BYTES)
 
 
-def noise_generator(seed: bytes) -> np.random.Generator:
-    """Return the generator of the noise of `seed`: a round that a cut made begin again must not be noised twice."""
-    return np.random.default_rng(int.from_bytes(seed))
+def noise_generator(seed: bytes, *, counted: Iterable[str]) -> np.random.Generator:
+    """Return the generator of the noise on the sum of the updates `counted`, by digest, in any order.
+
+    The same updates get the same noise when a combining that was cut is done anew: two draws would tell more than one.
+    Other updates get other noise: two sums under one draw would give away what differs between them.
+    """
+    words = hashlib.sha256(b"\n".join([seed, *sorted(digest.encode() for digest in counted)])).digest()
+    return np.random.default_rng(int.from_bytes(words))
 
 
 def private_delta(
-    contributions: Sequence[Contribution],
+    contributions: Iterable[Contribution],
     *,
     school_by_node: Mapping[str, str],
     shapes: Sequence[ArrayShape],
@@ -84,24 +88,26 @@ def private_delta(
 ) -> PrivateOutcome:
     """Return the noised sum of `contributions` divided by `terms.labels_expected`; `shapes` are the scheme's.
 
+    One contribution is in memory at a time. The same ones in the same order give the same sum to the last bit.
+
     Raises:
         SchoolTwiceInRound: names the school.
         NothingToAggregate: there is no contribution.
         ContributionMismatch, ContributionNotFinite, ContributionUnweighable: names the node.
     """
-    if not contributions:
-        raise NothingToAggregate(contributions=0)
-    _expect_one_a_school(contributions, school_by_node)
     sums = {(shape.slot, shape.factor): np.zeros((shape.rows, shape.columns)) for shape in _learnt(shapes)}
-    # In one order, so that the same round gives the same sum to the last bit.
-    for contribution in sorted(contributions, key=lambda each: each.node_id):
+    updates = 0
+    for contribution in _one_a_school(contributions, school_by_node):
         contribution_check(contribution, shapes)
         _add(sums, contribution, max_norm=max_norm, max_labels=max_labels)
-    sigma = terms.noise_multiplier * max_labels * max_norm
+        updates += 1
+    if updates == 0:
+        raise NothingToAggregate
+    sigma = terms.noise_multiplier * sensitivity(max_norm=max_norm, max_labels=max_labels)
     for name in sorted(sums):
         sums[name] += rng.normal(0.0, sigma, sums[name].shape)
         sums[name] /= terms.labels_expected
-    return PrivateOutcome(delta=sums, sigma=sigma / terms.labels_expected, updates=len(contributions))
+    return PrivateOutcome(delta=sums, sigma=sigma / terms.labels_expected, updates=updates)
 
 
 def _add(
@@ -114,13 +120,14 @@ def _add(
         sums[name] += weight * clipped.arrays[name].astype(np.float64)
 
 
-def _expect_one_a_school(contributions: Iterable[Contribution], school_by_node: Mapping[str, str]) -> None:
+def _one_a_school(contributions: Iterable[Contribution], school_by_node: Mapping[str, str]) -> Iterator[Contribution]:
     seen: set[str] = set()
     for contribution in contributions:
         school = school_by_node[contribution.node_id]
         if school in seen:
             raise SchoolTwiceInRound(school=school)
         seen.add(school)
+        yield contribution
 
 
 def _learnt(shapes: Iterable[ArrayShape]) -> Iterable[ArrayShape]:

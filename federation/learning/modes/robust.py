@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from federation.learning.modes.coordinates import median_trim, trimmed_at_each_end, trimmed_mean
 from federation.learning.modes.inner_products import inner_products, learnt_names, stacked
-from federation.learning.modes.mode import RobustRule, RobustTerms
+from federation.learning.modes.mode import RobustRule, RobustTerms, SchoolTwiceInRound
 from federation.learning.modes.regions import Pool, regions_pool
 from federation.learning.schemes.contribution import (
     ArrayName,
@@ -80,11 +80,16 @@ def robust_delta(
     """Return what `accumulator`, which is empty, makes of the regions' voices; arrays may be read lazily, by name.
 
     Raises:
+        SchoolTwiceInRound: names the node.
         TooFewToBeRobust: there are fewer updates than a region needs to speak for itself.
         NothingToAggregate: all weights are 0.
         ContributionMismatch, ContributionNotFinite, ContributionUnweighable: names the node.
     """
-    by_node = {contribution.node_id: contribution for contribution in contributions}
+    by_node: dict[str, Contribution] = {}
+    for contribution in contributions:
+        if contribution.node_id in by_node:
+            raise SchoolTwiceInRound(school=contribution.node_id)
+        by_node[contribution.node_id] = contribution
     pools = regions_pool({node_id: region_by_node[node_id] for node_id in by_node}, fewest=terms.fewest)
     members = [[by_node[node_id] for node_id in pool.node_ids] for pool in pools]
     raw = [_pool_weight(each, terms, max_labels) for each in members]
