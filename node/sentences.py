@@ -50,11 +50,15 @@ SENTENCES: dict[str, str | Promise] = {
     "answer_failed": gettext_lazy("The engine could not answer (%(reason)s); see logs/engine.log."),
     "engine_running": gettext_lazy("Another engine process already runs for this root."),
     "no_open_plan": gettext_lazy("There is no open round to learn for; one may come with the next sync."),
-    "too_few_labels": gettext_lazy("The round asks for %(min_labels)s corrections, and there are %(labels)s."),
-    "training_stopped": gettext_lazy("Learning was stopped; the next “node train” goes on where it was."),
+    "too_few_labels": gettext_lazy("The round asks for %(min_labels)s rated answers, and there are %(labels)s."),
+    "training_stopped": gettext_lazy("Learning was stopped (%(reason)s); the next one goes on where it was."),
+    "learning_hindered": gettext_lazy("This PC must not learn now (%(reason)s); try again later."),
+    "learning_rule_refused": gettext_lazy(
+        "This cannot be kept: give both hours, 1 to 1440 minutes or nothing, and a reason of up to 200 characters."
+    ),
     "cannot_train": gettext_lazy("This PC cannot learn: install the “train” extra."),
     "training_failed": gettext_lazy("Learning failed: %(reason)s (log: %(log)s)."),
-    "plan_base_missing": gettext_lazy("The round's base release is not installed yet; sync first."),
+    "plan_start_missing": gettext_lazy("No open round starts from the model that runs here; sync first."),
     "supernode_unavailable": gettext_lazy("This PC cannot hand updates in by Flower: install the “train” extra."),
     "disk_full": gettext_lazy(
         "The disk is full: %(needed_bytes)s bytes are needed and %(free_bytes)s are free; make room."

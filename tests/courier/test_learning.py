@@ -60,7 +60,7 @@ def learnt(school):
         made_at=school.clock(),
         key=node_key(school.root),
     )
-    path = update_path(root=school.root, plan_id=plan.plan_id)
+    path = update_path(root=school.root, update=LocalUpdate(plan=plan, counter=1))
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     LocalUpdate.objects.create(
@@ -73,7 +73,7 @@ def test_an_update_goes_by_stick_and_only_its_receipt_lets_the_school_drop_it(
     centre, enrolled, stick, season, django_capture_on_commit_callbacks
 ):
     content = learnt(enrolled)
-    path = update_path(root=enrolled.root, plan_id=season.plans.get().plan_id)
+    path = update_path(root=enrolled.root, update=LocalUpdate.objects.get())
     assert enrolled.write_out(stick).updates == 1
     assert centre.take_in(stick).problems == []
     assert Update.objects.get().status == UpdateStatus.ACCEPTED
@@ -110,7 +110,7 @@ def test_an_update_that_comes_after_the_season_is_refused_by_a_receipt(centre, e
 
 def test_an_update_whose_file_was_damaged_stays_at_the_school(centre, enrolled, stick, season):
     learnt(enrolled)
-    path = update_path(root=enrolled.root, plan_id=season.plans.get().plan_id)
+    path = update_path(root=enrolled.root, update=LocalUpdate.objects.get())
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert enrolled.write_out(stick).updates == 0
     centre.take_in(stick)

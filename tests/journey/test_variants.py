@@ -1,6 +1,5 @@
 """One release of two variants, from a checkpoint to two schools: real build, gate, TUF, HTTP, engine and trainer."""
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -34,6 +33,7 @@ from federation.learning.school_update import TrainingTask, update_learn
 from federation.trust.fetch import files_size_bytes
 from federation.trust.release_bytes import index_files, index_parse, variant_read
 from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.labels import LabelKind, TeacherLabel
 from federation.wire.sheet import Sheet
 from federation.wire.verdicts import ReleaseVerdict
 from node.chat.serving import Serving
@@ -82,13 +82,17 @@ class Pc:
 
     def learn(self, plan, tmp_path):
         """Return the update that the real trainer makes on the installed package."""
-        examples, document, out = (tmp_path / f"{self.root.name}.{name}" for name in ("jsonl", "plan", "update"))
-        examples.write_text(json.dumps({"prompt": QUESTION, "answer": CORRECTION}) + "\n")
+        labels, document, out = (tmp_path / f"{self.root.name}.{name}" for name in ("jsonl", "plan", "update"))
+        label = TeacherLabel(
+            kind=LabelKind.CORRECTION, prompt=QUESTION, answer="", correction=CORRECTION, is_held_out=False
+        )
+        labels.write_bytes(canonical_bytes(label))
         document.write_bytes(canonical_bytes(plan))
         task = TrainingTask(
             package=release_path(self.root, plan.base),
             plan=document,
-            examples=examples,
+            labels=labels,
+            start=None,
             key=self.root / "keys" / "node.pem",
             node_id=str(self.node.pk),
             counter=1,
