@@ -8,6 +8,7 @@ import base64
 import json
 
 from django.db import migrations
+from django.db.migrations.exceptions import IrreversibleError
 from django.utils import timezone
 
 REASON = 'plan_outdated'
@@ -75,6 +76,11 @@ def _terms(plan):
     return {**{name: plan[name] for name in names}, 'parts': list(parts)}
 
 
+def expect_none(apps, _schema_editor):
+    if apps.get_model('training', 'Season').objects.exists():
+        raise IrreversibleError('seasons cannot become rounds of before seasons; restore the backup instead')
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -82,5 +88,5 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(carry, elidable=False),
+        migrations.RunPython(carry, expect_none),
     ]
