@@ -9,7 +9,7 @@ from federation.learning.schemes.scheme import Terms
 from federation.wire.rounds import Factor, SchemeName
 
 RANK = 4
-SIZES = {"layers.0.qkv": SlotSize(20, 48), "layers.0.down": SlotSize(50, 40)}
+SIZES = {"layers.0.qkv": SlotSize(20, 48), "layers.0.down": SlotSize(60, 50)}
 TERMS = Terms(seed="autumn", rank=RANK, sizes=SIZES)
 
 

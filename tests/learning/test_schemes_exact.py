@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from federation.learning.aggregate import Aggregate, aggregate
 from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.schemes.least_squares import LONGEST
-from federation.learning.schemes.low_rank import product_cut, product_norm
+from federation.learning.schemes.low_rank import product_cut, product_norm, product_shorten
 from federation.learning.schemes.product_stack import KEPT, STACKED
 from federation.learning.schemes.scheme import RIDGE, Fusion, Terms
 from federation.wire.rounds import Factor, SchemeName
@@ -170,8 +170,8 @@ def test_flora_with_more_schools_than_it_stacks_is_off_by_no_more_than_it_says()
         slot: np.linalg.norm(stacked(result, slot) - mean_of_products(SchemeName.FLORA, schools, result, slot))
         for slot in SIZES
     }
-    # The first slot has 20 inputs, fewer than the 8 × 4 directions that a cut keeps; the second has 40 outputs.
-    assert min(SIZES["layers.0.qkv"].d_in, KEPT * RANK) == 20
+    # The first slot has fewer inputs than a shortened stack has directions; the second has more on both sides.
+    assert SIZES["layers.0.qkv"].d_in < KEPT * RANK < min(SIZES["layers.0.down"].d_in, SIZES["layers.0.down"].d_out)
     assert errors["layers.0.qkv"] < 1e-5
     assert 1e-3 < errors["layers.0.down"] <= result.dropped
     # What is left out is the smallest of the sum, far below what the cut to the package's rank costs.
@@ -196,4 +196,8 @@ def test_a_cut_product_is_the_nearest_of_its_rank_and_says_what_it_lost(columns,
     singular = np.linalg.svd(a @ b)[1]
     assert lost == pytest.approx(np.linalg.norm(singular[rank:]), abs=1e-9 * max(1, singular[0]))
     assert np.linalg.norm(a @ b - left @ right) == pytest.approx(lost, abs=1e-9 * max(1, singular[0]))
+    left, right, lost = product_shorten(a, b, rank)
+    assert left.shape[1] == len(right) <= max(rank, 1)
+    assert np.linalg.norm(a @ b - left @ right) == pytest.approx(lost, abs=1e-9 * max(1, singular[0]))
+    assert lost == 0 or rank < min(columns, d_in, d_out)
     assert product_norm(a, b) == pytest.approx(np.linalg.norm(singular), rel=1e-9)

@@ -16,7 +16,7 @@ import numpy as np
 from federation.basis import AdapterFactors
 from federation.learning.schemes.contribution import Delta
 from federation.learning.schemes.factors import factors_held
-from federation.learning.schemes.low_rank import Matrix, product_cut, product_norm
+from federation.learning.schemes.low_rank import Matrix, product_cut, product_norm, product_shorten
 from federation.learning.schemes.product_stack import KEPT, ProductStack
 from federation.learning.schemes.scheme import Accumulator, Scheme, Terms
 from federation.wire.rounds import Factor
@@ -45,12 +45,12 @@ class Flora(Scheme):
         return AdapterFactors(a=a, b=b)
 
     def momentum(self, terms: Terms, velocity: Delta, delta: Delta, decay: float) -> Delta:
-        """Return `decay` times the velocity's product plus the delta's, cut to `KEPT` ranks' worth of directions."""
+        """Return `decay` times the velocity's product plus the delta's, shortened as a full stack is."""
         moved: dict[tuple[str, Factor], Matrix] = {}
         for slot in terms.sizes:
             left = np.hstack([velocity[slot, Factor.A], delta[slot, Factor.A]])
             right = np.vstack([decay * velocity[slot, Factor.B], delta[slot, Factor.B]])
-            moved[slot, Factor.A], moved[slot, Factor.B], _ = product_cut(left, right, KEPT * terms.rank)
+            moved[slot, Factor.A], moved[slot, Factor.B], _ = product_shorten(left, right, KEPT * terms.rank)
         return moved
 
     def norm(self, delta: Delta) -> float:

@@ -1,4 +1,4 @@
-"""Products A B of thin matrices, measured and cut without ever being formed."""
+"""Products A B of thin matrices: measured, cut to a rank, and held in the least room."""
 
 from __future__ import annotations
 
@@ -13,6 +13,21 @@ Matrix = NDArray[np.float64]
 def product_norm(a: Matrix, b: Matrix) -> float:
     """Return the L2 (Frobenius) norm of A B, A (d_in, k) and B (k, d_out)."""
     return math.sqrt(max(0.0, float(np.sum((a.T @ a) * (b @ b.T)))))
+
+
+def product_shorten(a: Matrix, b: Matrix, columns: int) -> tuple[Matrix, Matrix, float]:
+    """Return A and B of at most `columns` columns and rows, and the L2 norm of what their product lacks of `a @ b`.
+
+    Where the narrower side of the product is no wider than `columns`, the product itself beside an identity is exact
+    and needs no singular values. Elsewhere the product is never formed.
+    """
+    if a.shape[1] <= columns:
+        return a, b, 0.0
+    if b.shape[1] <= min(columns, len(a)):
+        return a @ b, np.eye(b.shape[1]), 0.0
+    if len(a) <= columns:
+        return np.eye(len(a)), a @ b, 0.0
+    return product_cut(a, b, columns)
 
 
 def product_cut(a: Matrix, b: Matrix, rank: int) -> tuple[Matrix, Matrix, float]:

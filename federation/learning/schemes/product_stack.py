@@ -1,9 +1,9 @@
 """The running sum of products A B, kept as one wide A and one tall B a slot.
 
 A stack as wide as all schools would grow with them. Up to `STACKED` pairs are stacked in full, so that such a round is
-exact and the order plays no part. Beyond that the stack is cut to its longest `KEPT` ranks' worth of directions each
-time it is full; `dropped` bounds what that has left out, by the triangle inequality. A slot with no more than `KEPT`
-times the rank of inputs or outputs loses nothing.
+exact and the order plays no part. Each time the stack is full it is shortened to `KEPT` ranks' worth of directions: a
+slot with no more inputs or outputs than that loses nothing (all slots of the 270M at rank 64); of others the shortest
+directions go, and `dropped` bounds what that has left out, by the triangle inequality.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from federation.basis import frozen_a
 from federation.learning.schemes.contribution import Contribution, Delta, contribution_check
-from federation.learning.schemes.low_rank import Matrix, product_cut
+from federation.learning.schemes.low_rank import Matrix, product_shorten
 from federation.learning.schemes.scheme import NothingToAggregate, Scheme, Terms
 from federation.wire.rounds import Factor
 
 STACKED = 16
-KEPT = 8
+KEPT = 10
 
 
 class ProductStack:
@@ -70,9 +70,9 @@ class _Stack:
 
     def add(self, a: NDArray[np.float32], b: NDArray[np.float32], rank: int) -> None:
         if self._columns + rank > STACKED * rank:
-            left, right, lost = product_cut(*self.whole(), KEPT * rank)
+            left, right, lost = product_shorten(*self.whole(), KEPT * rank)
             self._pairs = [(left.astype(np.float32), right.astype(np.float32))]
-            self._columns = KEPT * rank
+            self._columns = len(right)
             self.dropped += lost
         self._pairs.append((a, b))
         self._columns += rank
