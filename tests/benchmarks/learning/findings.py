@@ -10,7 +10,7 @@ from federation.basis import AdapterFactors
 from federation.wire.canonical import canonical_bytes
 from federation.wire.rounds import SchemeName
 from tests.benchmarks.learning.figures import plot_arms, plot_epsilon, plot_schools
-from tests.benchmarks.learning.shipping import shipped_bytes
+from tests.benchmarks.learning.shipping import adapter_ship
 from tests.benchmarks.learning.trial import Examined, Trial
 
 
@@ -131,6 +131,6 @@ def _cost(trial: Trial, scheme: SchemeName, adapter: AdapterFactors) -> Cost:
     trained = list(trial.trainings.every(plan, None))
     return Cost(
         up_bytes=tuple(each.size_bytes for each in trained),
-        down_bytes=len(canonical_bytes(plan)) + shipped_bytes(plan, adapter),
+        down_bytes=len(canonical_bytes(plan)) + adapter_ship(plan, adapter).size_bytes,
         seconds=tuple(each.seconds for each in trained),
     )

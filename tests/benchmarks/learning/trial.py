@@ -24,6 +24,7 @@ from tests.benchmarks.learning.base import Base, Scores
 from tests.benchmarks.learning.kept import Kept, digest_of, trainer_digest
 from tests.benchmarks.learning.plans import adapter_digest
 from tests.benchmarks.learning.schools import School
+from tests.benchmarks.learning.shipping import adapter_ship
 from tests.benchmarks.learning.trainings import Trainings, labels_bytes
 
 POISON = -100.0
@@ -74,7 +75,7 @@ class Trial:
                 size=arm.size,
                 decay=self.settings.plan.momentum,
             )
-            adapters.append(step.adapter)
+            adapters.append(adapter_ship(plan, step.adapter).factors)
             velocity = step.velocity
         return adapters
 
@@ -101,7 +102,7 @@ class Trial:
             rng=np.random.default_rng(settings.seed),
         )
         adapter = scheme.step(terms, None, outcome.delta, settings.private_size)
-        return adapter, epsilon_spent((arm.noise_multiplier,), delta=DELTA)
+        return adapter_ship(plan, adapter).factors, epsilon_spent((arm.noise_multiplier,), delta=DELTA)
 
     def alone(self) -> Iterator[AdapterFactors]:
         """Yield for each school the adapter of its own first update and nobody else's."""
@@ -157,7 +158,7 @@ class Trial:
     def _applied(self, plan: RoundPlan, contribution: Contribution) -> AdapterFactors:
         terms = terms_of(plan, self._base.sizes)
         delta = {name: array.astype(np.float64) for name, array in contribution.arrays.items()}
-        return scheme_of(plan.scheme).step(terms, None, delta, 1.0)
+        return adapter_ship(plan, scheme_of(plan.scheme).step(terms, None, delta, 1.0)).factors
 
 
 def poisoned_names(schools: Sequence[School]) -> frozenset[str]:
