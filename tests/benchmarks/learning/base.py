@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,12 +15,12 @@ import torch
 from federation.basis import AdapterFactors, SlotSize
 from federation.inference.package import package_open
 from federation.learning.adapted_model import AdaptedLinear, SlotAdapter, adapter_attach
+from federation.learning.answers import answer_nats
 from federation.learning.chat import ConversationTokenizer
 from federation.learning.lessons import Lessons, anchors_make, lessons_make
-from federation.learning.local_scores import fare_measure
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.schemes.catalogue import scheme_of
-from federation.learning.torch_trainer import StepReport, Training
+from federation.learning.torch_trainer import Training
 from federation.learning.update import update_write
 from federation.trust.keys import NodeKey
 from federation.wire.rounds import Factor, Objective, RoundPlan, SchemeName
@@ -38,7 +38,7 @@ class Scores:
 
     nats: float
     preferred: float
-    """Share of the corrections found likelier than the answer they correct."""
+    """Share of the corrections found likelier, a token, than the answer they correct; as a whole the shorter wins."""
 
 
 class Base:
@@ -62,7 +62,6 @@ class Base:
         start: AdapterFactors | None,
         labels: Sequence[Label],
         name: str,
-        on_step: Callable[[StepReport], None],
     ) -> bytes:
         """Return the signed update of a school that learns its `labels` from `start`."""
         lessons = lessons_make(teacher_labels(labels), tokenizer=self._tokenizer, objective=plan.objective)
@@ -76,27 +75,23 @@ class Base:
                 identity="",
                 checkpoint=self._work / "checkpoint.pt",
             )
-            return self._update(plan, name, training, lessons, on_step)
+            return self._update(plan, name, training, lessons)
 
     def examine(self, *, plan: RoundPlan, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
         """Return how held-out `labels` fare under `adapter`, or under the base alone."""
         held = teacher_labels(labels, is_held_out=True)
         lessons = lessons_make(held, tokenizer=self._tokenizer, objective=_EXAMINED)
+        pairs = [(lesson.wanted, lesson.given) for lesson in lessons.held_out if lesson.given is not None]
         with self._adapted(plan, SchemeName.FFA_LORA, adapter):
-            fare = fare_measure(self._model, lessons.held_out)
-        if fare is None:
-            raise ValueError("there are no labels to examine")
-        return Scores(nats=fare.nats, preferred=fare.preferred)
+            wanted = answer_nats(self._model, [more for more, _ in pairs])
+            given = answer_nats(self._model, [less for _, less in pairs])
+        preferred = sum(more < less for more, less in zip(wanted, given, strict=True))
+        return Scores(nats=sum(wanted) / len(pairs), preferred=preferred / len(pairs))
 
-    def _update(
-        self,
-        plan: RoundPlan,
-        name: str,
-        training: Training,
-        lessons: Lessons,
-        on_step: Callable[[StepReport], None],
-    ) -> bytes:
-        outcome = training.run(checkpoint_steps=plan.max_steps + 1, on_step=on_step, should_stop=lambda: False)
+    def _update(self, plan: RoundPlan, name: str, training: Training, lessons: Lessons) -> bytes:
+        outcome = training.run(
+            checkpoint_steps=plan.max_steps + 1, on_step=lambda step: None, should_stop=lambda: False
+        )
         return update_write(
             plan=plan,
             node_id=name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from federation.trust.durable import durable_write
 
 TREE = Path(__file__).resolve().parents[3]
+EXAMINER = Path(__file__).with_name("base.py")
 
 
 def digest_of(*parts: bytes) -> str:
@@ -22,7 +23,7 @@ def digest_of(*parts: bytes) -> str:
 
 def trainer_digest() -> bytes:
     """Return what names the code that trains and measures: other code makes other updates."""
-    files = sorted((TREE / "federation" / "learning").glob("*.py"))
+    files = [*sorted((TREE / "federation" / "learning").glob("*.py")), EXAMINER]
     return digest_of(*(file.read_bytes() for file in files)).encode()
 
 

@@ -72,9 +72,7 @@ class Trainings:
 
         def learn() -> bytes:
             started = time.monotonic()
-            content = self._base.learn(
-                plan=plan, start=start, labels=school.labels, name=school.name, on_step=lambda step: None
-            )
+            content = self._base.learn(plan=plan, start=start, labels=school.labels, name=school.name)
             seconds = time.monotonic() - started
             self._kept.content("seconds", key, lambda: str(seconds).encode())
             self._say(f"  {plan.plan_id}: {school.name}, {len(school.labels)} labels, {seconds:.0f} s")
