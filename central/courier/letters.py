@@ -9,7 +9,6 @@ from django.conf import settings
 
 from central.checkins.answer import checkin_answer
 from central.courier.models import RefusedRequest
-from central.feedback.services import quarantined_of
 from central.rollouts.director import assignment_word
 from central.rollouts.tick import late_node_join
 from central.schools.enrolment import enrolment_answer
@@ -35,7 +34,6 @@ def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
         node_id=str(node.pk),
         epoch=node.epoch,
         answer=_answer(node, key, now) if is_active else None,
-        quarantined=quarantined_of(node=node, epoch=node.epoch) if is_active else (),
         enrolment=enrolment_answer(node=node, now=now) if is_new and node.status != NodeStatus.REVOKED else None,
         refusal="" if is_active else NodeNotActive.code,
         written_at=now,
@@ -51,7 +49,6 @@ def refusal_letters(*, key: DirectorKey, now: datetime) -> Iterator[tuple[str, b
             node_id="",
             epoch="",
             answer=None,
-            quarantined=(),
             enrolment=None,
             refusal=request.code,
             written_at=now,

@@ -169,7 +169,7 @@ class BringingIn:
                 epoch=letter.epoch,
                 acknowledged_seq=letter.answer.acknowledged_seq,
                 acknowledged_event=letter.answer.acknowledged_event,
-                quarantined=letter.quarantined,
+                quarantined=letter.answer.quarantined,
             )
             settled = [
                 receipt

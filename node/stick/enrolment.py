@@ -7,7 +7,6 @@ kept; the request is sealed to the centre; the answer counts only when the direc
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +14,8 @@ from pathlib import Path
 
 from federation.trust import stick_layout as layout
 from federation.trust.durable import durable_write
-from federation.trust.envelopes import ENROLMENT, envelope_seal
 from federation.trust.errors import WrongRoot
-from federation.trust.keys import NodeKey, key_id, public_pem
+from federation.trust.keys import NodeKey, key_id
 from federation.trust.stick_disk import StickDisk
 from federation.trust.stick_letters import letter_open, letter_unverified
 from federation.trust.stick_returns import SentFile
@@ -25,9 +23,7 @@ from federation.trust.tuf_client import TrustedReleases, root_accept
 from federation.trust.tuf_publisher import root_fingerprint
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.courier import CentreLetter
-from federation.wire.enrolment import EnrolmentRequest
-from node.installed.hardware import hardware_measure
-from node.sync.enrol import Enrolment, node_key, node_key_keep
+from node.sync.enrol import Enrolment, node_key, node_key_keep, request_envelope
 from node.sync.errors import AlreadyEnrolled, NotEnrolled
 
 MAX_ROOTS = 64
@@ -81,15 +77,8 @@ def own_key(root: Path) -> NodeKey:
 
 def request_file(*, root: Path, claim: Claim) -> SentFile:
     """Return the signed request to enrol, as it would go by link."""
-    key = own_key(root)
-    request = EnrolmentRequest(
-        code=claim.code.strip().upper(),
-        public_key=public_pem(key),
-        hostname=socket.gethostname(),
-        hardware=hardware_measure(root),
-    )
-    envelope = envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key)
-    return SentFile(kind=layout.ENROLMENT, content=envelope)
+    content = request_envelope(root=root, code=claim.code, key=own_key(root))
+    return SentFile(kind=layout.ENROLMENT, content=content)
 
 
 def answer_take(

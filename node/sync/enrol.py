@@ -92,13 +92,7 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     # A new identity gets a new key: the old one may lie on another PC too.
     path = root / "keys" / "node.enrolling.pem" if is_again else key_path(root)
     key = _key_keep(path)
-    request = EnrolmentRequest(
-        code=sheet.code.strip().upper(),
-        public_key=public_pem(key),
-        hostname=socket.gethostname(),
-        hardware=hardware_measure(root),
-    )
-    answer = client.enrol(envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key))
+    answer = client.enrol(request_envelope(root=root, code=sheet.code, key=key))
     root_accept(root=root / "tuf", metadata=answer.root_metadata, fingerprint=sheet.root_sha256)
     fleet = replace(answer.fleet, address=fleet_address) if answer.fleet and fleet_address else answer.fleet
     enrolment = Enrolment(
@@ -111,6 +105,17 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
         # Last, so that after a cut the same command with the same sheet finds the same key and finishes.
         durable_rename(path, key_path(root))
     return Enrolled(enrolment=enrolment, waits_for_approval=answer.status != "active")
+
+
+def request_envelope(*, root: Path, code: str, key: NodeKey) -> bytes:
+    """Return the request to enrol by `code`, signed by the key that it names; the same by link and by stick."""
+    request = EnrolmentRequest(
+        code=code.strip().upper(),
+        public_key=public_pem(key),
+        hostname=socket.gethostname(),
+        hardware=hardware_measure(root),
+    )
+    return envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key)
 
 
 def _identity_leave(root: Path, answer: EnrolmentAnswer) -> None:
