@@ -11,6 +11,7 @@ from central.checkins.answer import checkin_answer
 from central.courier.models import RefusedRequest
 from central.rollouts.director import assignment_word
 from central.rollouts.tick import late_node_join
+from central.schools.authority import authority_certificates, centre_address_if_any
 from central.schools.enrolment import enrolment_answer
 from central.schools.errors import NodeNotActive
 from central.schools.models import Node, NodeStatus
@@ -24,10 +25,15 @@ REFUSED_TOLD = 1000
 
 
 def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
-    """Return the letter to a node that has a key; one that may not sync hears that, and nothing else."""
+    """Return the letter to a node that has a key; one that may not sync hears that, and nothing else.
+
+    Raises:
+        AuthorityUnreadable: the settings name a file that holds no certificate for schools to pin.
+    """
     is_active = node.status == NodeStatus.ACTIVE
     # Claimed since it was last heard, for the first time or in the place of another PC.
     heard_at, claimed_at = node.last_contact_at, node.claimed_at
+    address = centre_address_if_any()
     is_new = heard_at is None or (claimed_at is not None and heard_at < claimed_at)
     return CentreLetter(
         reader=key_id(public_key_load(node.public_key)),
@@ -35,6 +41,8 @@ def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
         epoch=node.epoch,
         answer=_answer(node, key, now) if is_active else None,
         enrolment=enrolment_answer(node=node, now=now) if is_new and node.status != NodeStatus.REVOKED else None,
+        address=address,
+        authority=authority_certificates() if address else "",
         refusal="" if is_active else NodeNotActive.code,
         written_at=now,
     )
@@ -50,6 +58,8 @@ def refusal_letters(*, key: DirectorKey, now: datetime) -> Iterator[tuple[str, b
             epoch="",
             answer=None,
             enrolment=None,
+            address="",
+            authority="",
             refusal=request.code,
             written_at=now,
         )

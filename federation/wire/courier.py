@@ -34,6 +34,10 @@ class CentreLetter:
     """What a check-in would have been answered; None for a PC that may not sync."""
     enrolment: EnrolmentAnswer | None
     """For a PC that the centre has not heard of since it enrolled."""
+    address: str
+    """Where a link finds the centre; empty where it has no address."""
+    authority: str
+    """PEM of the certificates to pin at that address; empty where the system's own authorities vouch for it."""
     refusal: str
     """The code for which the request to enrol was refused, or the PC may not sync; else empty."""
     written_at: datetime

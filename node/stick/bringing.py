@@ -38,10 +38,11 @@ from node.installed.services import release_install, superseded_remove
 from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_acknowledge
 from node.rounds.services import plan_receive, update_receive_receipt
+from node.stick.address import address_hear
 from node.stick.enrolment import answer_take, own_key
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
-from node.sync.enrol import Enrolment, enrolment_read
+from node.sync.enrol import Enrolment, enrolment_keep, enrolment_read
 from node.sync.errors import AssignmentRolledBack
 from node.sync.journal import Journal
 from node.sync.models import SeenAssignment
@@ -164,6 +165,7 @@ class BringingIn:
         self.outcome = replace(self.outcome, has_letter=True, refusal=letter.refusal)
         if letter.answer is None:
             return
+        self._address_take(letter)
         with self.journal.step("stick-receipts", may_fail=True) as detail:
             safe = parcels_acknowledge(
                 epoch=letter.epoch,
@@ -182,6 +184,14 @@ class BringingIn:
         self._plan_take(letter.answer, releases)
         if trusted is not None:
             self._assignment_take(letter.answer, releases, enrolment)
+
+    def _address_take(self, letter: CentreLetter) -> None:
+        before = enrolment_read(self.bench.root)
+        after = address_hear(before, letter)
+        if after != before:
+            enrolment_keep(self.bench.root, after)
+        if not before.central_url:
+            self.outcome = replace(self.outcome, address=after.central_url)
 
     def _plan_take(self, answer: CheckInAnswer, releases: TrustedReleases) -> None:
         if answer.round_plan is None:

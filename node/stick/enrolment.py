@@ -23,7 +23,7 @@ from federation.trust.tuf_client import TrustedReleases, root_accept
 from federation.trust.tuf_publisher import root_fingerprint
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.courier import CentreLetter
-from node.sync.enrol import Enrolment, node_key, node_key_keep, request_envelope
+from node.sync.enrol import Enrolment, enrolment_keep, node_key, node_key_keep, request_envelope
 from node.sync.errors import AlreadyEnrolled, NotEnrolled
 
 MAX_ROOTS = 64
@@ -108,7 +108,7 @@ def answer_take(
             fleet=letter.enrolment.fleet,
             authority="",
         )
-        durable_write(root / "node.json", canonical_bytes(enrolment), mode=0o600)
+        enrolment_keep(root, enrolment)
         _claim_path(root).unlink(missing_ok=True)
     return letter
 

@@ -25,6 +25,8 @@ class BroughtIn:
     """Whether the stick had a letter for this school."""
     is_older: bool = False
     """Whether this PC has seen newer metadata or a newer word: then the stick is a store of bytes, and no news."""
+    address: str = ""
+    """Of the centre, where this PC did not know it before."""
     refusal: str = ""
     """Why the centre refused this PC; its code."""
     ratings_safe: int = 0

@@ -14,6 +14,8 @@ def brought_in_sentences(outcome: BroughtIn) -> list[str]:
     lines = []
     if outcome.school:
         lines.append(_("This PC is now the node of the school “%(school)s”.") % {"school": outcome.school})
+    if outcome.address:
+        lines.append(_("Should a link come, this PC calls the centre at %(address)s.") % {"address": outcome.address})
     if outcome.refusal:
         lines.append(_refusal(outcome.refusal))
     elif not outcome.has_letter:

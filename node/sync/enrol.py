@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,8 @@ class Enrolment:
     fleet: Fleet | None
     authority: str
     """PEM; empty where the system's own authorities vouch for the centre."""
+    address_written_at: datetime | None = None
+    """When the centre wrote the letter that named address and authority; None where the sheet did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     )
     if is_again:
         _identity_leave(root, answer)
-    durable_write(root / "node.json", canonical_bytes(enrolment), mode=0o600)
+    enrolment_keep(root, enrolment)
     if is_again:
         # Last, so that after a cut the same command with the same sheet finds the same key and finishes.
         durable_rename(path, key_path(root))
@@ -136,6 +139,11 @@ def enrolment_read(root: Path) -> Enrolment:
         return parse(Enrolment, (root / "node.json").read_bytes())
     except FileNotFoundError as error:
         raise NotEnrolled(root=str(root)) from error
+
+
+def enrolment_keep(root: Path, enrolment: Enrolment) -> None:
+    """Write down who this node is: after a power cut the file says the old or the new."""
+    durable_write(root / "node.json", canonical_bytes(enrolment), mode=0o600)
 
 
 def node_key(root: Path) -> NodeKey:
