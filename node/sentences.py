@@ -65,6 +65,9 @@ SENTENCES: dict[str, str | Promise] = {
     "key_unreadable": gettext_lazy("The key at %(path)s cannot be used; enrol again with a new claim code."),
     "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
     "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),
+    "release_withdrawn": gettext_lazy(
+        "The ministry has withdrawn this model. It answers until another one has come; check its answers with care."
+    ),
     "memory_too_small": gettext_lazy("The new model needs more memory than this PC has; the old one stays in use."),
     "gpu_too_small": gettext_lazy(
         "The new model is for a PC with a larger graphics card; the old one stays in use. Tell the ministry."

@@ -34,7 +34,7 @@ from federation.wire.courier import CentreLetter
 from federation.wire.releases import Assignment, CheckInAnswer, InstallState
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
-from node.installed.services import release_install, superseded_remove
+from node.installed.services import release_install, running_is_withdrawn, superseded_remove
 from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_acknowledge
 from node.rounds.services import plan_receive, update_receive_receipt
@@ -101,6 +101,7 @@ class BringingIn:
         if letter is not None:
             self._letter_apply(letter, trusted, enrolment)
         self._install(trusted)
+        self.outcome = replace(self.outcome, is_withdrawn=running_is_withdrawn(root=self.bench.root))
         return replace(self.outcome, failures=tuple(_failure(*failed) for failed in self.journal.failures.items()))
 
     def _letter_read(self) -> bytes | None:

@@ -36,6 +36,8 @@ class BroughtIn:
     """Of the release that the centre names for this school; 0 where it names none."""
     release_state: str = ""
     waiting_reason: str = ""
+    is_withdrawn: bool = False
+    """Whether the centre has withdrawn what runs here, and nothing has taken its place yet."""
     failures: tuple[Failure, ...] = ()
     """What failed while the rest went on."""
 
