@@ -147,6 +147,10 @@ CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
     "claim_code_expired": gettext_lazy("This claim code is out of date; ask the ministry for a new one."),
+    "sheet_root_unknown": gettext_lazy(
+        "The centre never had the root of trust with the printed fingerprint; check the address and each digit, or ask "
+        "the ministry for a new sheet. The code is not used up."
+    ),
     "key_retired": gettext_lazy(
         "Another PC has taken this PC's place at the centre; enrol it again with a new sheet: node enrol --again."
     ),

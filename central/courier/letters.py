@@ -15,6 +15,7 @@ from central.schools.authority import authority_certificates, centre_address_if_
 from central.schools.enrolment import enrolment_answer
 from central.schools.errors import NodeNotActive
 from central.schools.models import Node, NodeStatus
+from central.trust_root import root_metadata_read
 from federation.trust.keys import DirectorKey, key_id, public_key_load
 from federation.trust.stick_layout import letter_path
 from federation.trust.stick_letters import letter_seal
@@ -34,13 +35,14 @@ def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
     # Claimed since it was last heard, for the first time or in the place of another PC.
     heard_at, claimed_at = node.last_contact_at, node.claimed_at
     address = centre_address_if_any()
+    enrolment = enrolment_answer(node=node, root_metadata=root_metadata_read(), now=now)
     is_new = heard_at is None or (claimed_at is not None and heard_at < claimed_at)
     return CentreLetter(
         reader=key_id(public_key_load(node.public_key)),
         node_id=str(node.pk),
         epoch=node.epoch,
         answer=_answer(node, key, now) if is_active else None,
-        enrolment=enrolment_answer(node=node, now=now) if is_new and node.status != NodeStatus.REVOKED else None,
+        enrolment=enrolment if is_new and node.status != NodeStatus.REVOKED else None,
         address=address,
         authority=authority_certificates() if address else "",
         refusal="" if is_active else NodeNotActive.code,

@@ -95,7 +95,7 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     # A new identity gets a new key: the old one may lie on another PC too.
     path = root / "keys" / "node.enrolling.pem" if is_again else key_path(root)
     key = _key_keep(path)
-    answer = client.enrol(request_envelope(root=root, code=sheet.code, key=key))
+    answer = client.enrol(request_envelope(root=root, code=sheet.code, root_sha256=sheet.root_sha256, key=key))
     root_accept(root=root / "tuf", metadata=answer.root_metadata, fingerprint=sheet.root_sha256)
     fleet = replace(answer.fleet, address=fleet_address) if answer.fleet and fleet_address else answer.fleet
     enrolment = Enrolment(
@@ -110,10 +110,11 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     return Enrolled(enrolment=enrolment, waits_for_approval=answer.status != "active")
 
 
-def request_envelope(*, root: Path, code: str, key: NodeKey) -> bytes:
-    """Return the request to enrol by `code`, signed by the key that it names; the same by link and by stick."""
+def request_envelope(*, root: Path, code: str, root_sha256: str, key: NodeKey) -> bytes:
+    """Return the request to enrol by what the sheet says, signed by the key that it names; by link and by stick."""
     request = EnrolmentRequest(
         code=code.strip().upper(),
+        root_sha256=root_sha256.strip().lower(),
         public_key=public_pem(key),
         hostname=socket.gethostname(),
         hardware=hardware_measure(root),

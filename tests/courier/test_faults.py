@@ -85,7 +85,13 @@ class OtherSchool:
         self.code = school_invite(name=name, region="Суғд", actor="test", now=centre.clock()).code
 
     def request(self):
-        document = EnrolmentRequest(code=self.code, public_key=public_pem(self.key), hostname="pc", hardware=HARDWARE)
+        document = EnrolmentRequest(
+            code=self.code,
+            root_sha256=self.centre.fingerprint,
+            public_key=public_pem(self.key),
+            hostname="pc",
+            hardware=HARDWARE,
+        )
         return self.signed(ENROLMENT, document)
 
     def signed(self, kind, document):
