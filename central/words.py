@@ -32,6 +32,9 @@ SENTENCES: Mapping[str, str] = {
     # Enrolment and sessions.
     "claim_code_unknown": _("This claim code is not known; check each character or ask the ministry for a new code."),
     "claim_code_used": _("This claim code was already used on another PC; ask the ministry for a new code."),
+    "sheet_root_unknown": _(
+        "The sheet names a root of trust that this centre never had; print a new sheet. Its claim code is not used up."
+    ),
     "claim_code_expired": _("This claim code expired on %(expired_at)s; ask the ministry for a new code."),
     "key_taken": _("This key already belongs to another school PC; make a new key and try again."),
     "key_retired": _("This key was replaced; enrol the school's PC again with a new sheet."),

@@ -66,6 +66,9 @@ SENTENCES: dict[str, str | Promise] = {
     "key_unreadable": gettext_lazy("The key at %(path)s cannot be used; enrol again with a new claim code."),
     "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
     "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),
+    "release_withdrawn": gettext_lazy(
+        "The ministry has withdrawn this model. It answers until another one has come; check its answers with care."
+    ),
     "memory_too_small": gettext_lazy("The new model needs more memory than this PC has; the old one stays in use."),
     "gpu_too_small": gettext_lazy(
         "The new model is for a PC with a larger graphics card; the old one stays in use. Tell the ministry."
@@ -145,6 +148,10 @@ CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
     "claim_code_expired": gettext_lazy("This claim code is out of date; ask the ministry for a new one."),
+    "sheet_root_unknown": gettext_lazy(
+        "The centre never had the root of trust with the printed fingerprint; check the address and each digit, or ask "
+        "the ministry for a new sheet. The code is not used up."
+    ),
     "key_retired": gettext_lazy(
         "Another PC has taken this PC's place at the centre; enrol it again with a new sheet: node enrol --again."
     ),

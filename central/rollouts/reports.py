@@ -75,7 +75,8 @@ def _running_believe(node: Node, now: datetime) -> None:
 
 
 def _fall_back(assignment: Assignment, now: datetime) -> None:
-    is_wanted = assignment.rollout.status == RolloutStatus.ROLLING_BACK
+    rollout = assignment.rollout
+    is_wanted = rollout.status == RolloutStatus.ROLLING_BACK or not rollout.release.is_in_force
     code = ROLLED_BACK if is_wanted else RUNS_ANOTHER
     status_move(
         assignment, to=AssignmentStatus.REVERTED, actor=ACTOR, reason=code, now=now, error_code=code, ended_at=now

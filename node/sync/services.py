@@ -40,6 +40,7 @@ from federation.wire.feedback import Parcel, ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
 from node.installed.disk import variants_present
+from node.installed.errors import ReleaseWithdrawn
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import (
@@ -48,6 +49,7 @@ from node.installed.services import (
     install_reports,
     install_reports_heard,
     release_install,
+    running_is_withdrawn,
     superseded_remove,
 )
 from node.installed.state import Phase, Slots, slots_read
@@ -459,6 +461,8 @@ def problems_find(root: Path) -> tuple[str, ...]:
         active_release(root=root)
     except FederationError as error:
         found.append(error.code)
+    if running_is_withdrawn(root=root):
+        found.append(ReleaseWithdrawn.code)
     if disk_free_bytes(root) < RESERVE_BYTES:
         found.append(DiskFull.code)
     return tuple(dict.fromkeys(found))
