@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format bench-serve bench-build bench-sync clean
+.PHONY: help demo test lint format bench-serve bench-build bench-sync bench-rounds clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ bench-build: $(VENV)/dev.ready  ## Package random numbers in the shape of Gemma 
 
 bench-sync: $(VENV)/dev.ready  ## Compare how releases travel with one plain resumable download (a few minutes).
 	@$(BIN)/python -m tests.benchmarks.sync
+
+bench-rounds: $(VENV)/dev.ready  ## Measure rounds: 4,000 schools, one exchange, real processes, learning (PARTS="scale exchange" picks).
+	@$(BIN)/python -m tests.benchmarks.rounds $(PARTS)
 
 format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
 	@$(BIN)/ruff check --fix .

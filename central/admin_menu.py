@@ -39,9 +39,12 @@ SIDEBAR: dict[str, Any] = {
         {
             "title": _("Learning"),
             "items": [
+                _entry(_("Seasons"), "calendar_month", "training_season"),
                 _entry(_("Rounds"), "sync", "training_round"),
                 _entry(_("Updates"), "upload", "training_update"),
                 _entry(_("Leases"), "timer", "training_lease"),
+                _entry(_("Privacy ledger"), "shield_person", "training_privacycharge"),
+                _entry(_("Withdrawn schools"), "person_remove", "training_optout"),
             ],
         },
         {

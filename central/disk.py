@@ -55,8 +55,23 @@ class CentreDisk:
         return self.training / "superlink"
 
     @property
+    def superlinks(self) -> Path:
+        """The same of each of several SuperLinks, one folder a name."""
+        return self.training / "superlinks"
+
+    @property
+    def uploads(self) -> Path:
+        """Updates that arrive piece by piece, one folder a node."""
+        return self.training / "uploads"
+
+    @property
+    def velocities(self) -> Path:
+        """The last step of each round of a season with momentum."""
+        return self.training / "velocities"
+
+    @property
     def inbox(self) -> Path:
-        """Where the Flower run drops updates, one folder a plan."""
+        """Where Flower runs drop updates, one folder a round."""
         return self.training / "inbox"
 
     @property

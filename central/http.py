@@ -45,7 +45,8 @@ _CODE_STATUS = {
     "claim_code_used": 409,
     "claim_code_expired": 410,
     "status_conflict": 409,
-    "round_unknown": 404,
+    "plan_unknown": 404,
+    "upload_offset_wrong": 409,
     "body_too_large": 413,
 }
 

@@ -36,7 +36,7 @@ from federation.wire.enrolment import (
 )
 from federation.wire.feedback import BatchReceipt, ParcelBatch
 from federation.wire.releases import CheckIn, CheckInAnswer
-from federation.wire.rounds import Lease
+from federation.wire.rounds import Lease, Upload
 
 VERSION = "1"
 SHA256_PATTERN = "^[0-9a-f]{64}$"
@@ -75,6 +75,8 @@ class Door:
     is_open: bool = False
     """No session is needed."""
     media: str = "application/json"
+    piece: bool = False
+    """The body is bytes, and Content-Range says where they belong."""
 
 
 DOORS: tuple[Door, ...] = (
@@ -108,6 +110,13 @@ DOORS: tuple[Door, ...] = (
     Door(
         method="post", path="/api/v1/leases", summary="Ask to connect to the SuperLink", answer=Lease,
         body=LeaseRequest,
+    ),
+    Door(
+        method="get", path="/api/v1/updates/{sha256}", summary="How far an upload has come", answer=Upload
+    ),
+    Door(
+        method="put", path="/api/v1/updates/{sha256}", summary="Send a piece of an update", answer=Upload,
+        piece=True,
     ),
     Door(
         method="get", path="/tuf/metadata/{name}", summary="A file of TUF metadata", answer=None, is_open=True
@@ -182,6 +191,13 @@ def _operation(door: Door, schemas: dict[str, Any]) -> dict[str, Any]:
         operation["responses"]["206"] = operation["responses"]["200"]
         operation["responses"]["304"] = {"description": "The asker has it already"}
         operation["responses"]["416"] = {"description": "The range begins behind the last byte"}
+    if door.piece:
+        header = {"name": "Content-Range", "in": "header", "required": True, "schema": {"type": "string"}}
+        operation["parameters"].append(header)
+        operation["requestBody"] = {
+            "required": True,
+            "content": _content({"type": "string", "format": "binary"}, "application/octet-stream"),
+        }
     if door.body is not None:
         body = _schema(door.body, schemas)
         operation["requestBody"] = {

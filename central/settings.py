@@ -6,10 +6,10 @@ SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of
 SORO_CENTRAL_BLOBS (s3://bucket/prefix), SORO_CENTRAL_S3_ENDPOINT, SORO_CENTRAL_BLOBS_ACCEL (nginx's internal address),
 SORO_CENTRAL_STICKS (further folders for USB sticks, colon-separated), SORO_CENTRAL_DEBUG, SORO_CENTRAL_PROXIES (how
 many proxies in front name the client's address; default 0),
-SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink; none: no Flower), SORO_CENTRAL_ADDRESS (under which
-schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the private authority that vouches for
-the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid claim code is enough; `manual`:
-every PC waits for a person).
+SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink, or several by region; none: no Flower),
+SORO_CENTRAL_ADDRESS (under which schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the
+private authority that vouches for the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid
+claim code is enough; `manual`: every PC waits for a person).
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ REST_FRAMEWORK: dict[str, Any] = {
         "check-ins": "60/min",
         "parcels": "120/min",
         "leases": "30/min",
+        "updates": "240/min",
     },
     # Proxies in front whose X-Forwarded-For is believed; with none the header is anybody's word.
     "NUM_PROXIES": int(os.environ.get("SORO_CENTRAL_PROXIES", "0")),
@@ -154,8 +155,8 @@ _authority = os.environ.get("SORO_CENTRAL_AUTHORITY", "")
 WEB_AUTHORITY: Path | None = Path(_authority).absolute() if _authority else None
 NODES_WAIT_FOR_APPROVAL: bool = os.environ.get("SORO_CENTRAL_APPROVAL", "automatic") == "manual"
 FLEET_ADDRESS: str = os.environ.get("SORO_CENTRAL_FLEET", "")
-# The SuperLink's Control API asks for no password, so the centre's own processes reach it over loopback only.
-FLEET_PORT: int = int(FLEET_ADDRESS.rpartition(":")[2]) if FLEET_ADDRESS else 0
+# What one update may have at most, by whichever way it comes.
+UPDATE_MAX_BYTES: int = 16 * 1024 * 1024
 
 CELERY_BROKER_URL = os.environ.get("SORO_CENTRAL_BROKER_URL", "filesystem://localhost")
 IS_BROKER_EMBEDDED: bool = CELERY_BROKER_URL.startswith("filesystem:")
@@ -186,6 +187,7 @@ CELERY_BEAT_SCHEDULE = {
     "runs": {"task": "central.training.tasks.fleet_runs_check", "schedule": 60.0},
     "releases": {"task": "central.releases.tasks.releases_sweep", "schedule": 60.0},
     "timestamp": {"task": "central.releases.tasks.timestamp_refresh", "schedule": 3600.0},
+    "uploads": {"task": "central.training.tasks.uploads_sweep", "schedule": 3600.0},
     "credentials": {"task": "central.schools.tasks.credentials_sweep", "schedule": 3600.0},
 }
 

@@ -24,6 +24,7 @@ from django.core.management import call_command
 
 import federation
 from central.disk import CentreDisk
+from central.superlinks import SuperLinkSite, superlinks_read
 from central.training.superlink import superlink_commands, superlink_prepare
 from federation.ports import port_check
 from federation.processes import ChildSpec, children_keep
@@ -47,8 +48,13 @@ class CentrePlan:
 
     @property
     def fleet_address(self) -> str:
-        """The SuperLink's address for schools."""
-        return f"{self.host}:{self.fleet_port}"
+        """The address of the SuperLink for schools; of several, as SORO_CENTRAL_FLEET has them."""
+        return settings.FLEET_ADDRESS or f"{self.host}:{self.fleet_port}"
+
+    @property
+    def sites(self) -> tuple[SuperLinkSite, ...]:
+        """The SuperLinks that run here."""
+        return superlinks_read(self.fleet_address)
 
 
 def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
@@ -59,16 +65,17 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
     """
     has_flower = importlib.util.find_spec("flwr") is not None
     port_check(host=plan.host, port=plan.port, option="--port")
-    if has_flower:
-        port_check(host=plan.host, port=plan.fleet_port, option="--fleet-port")
+    for site in plan.sites if has_flower else ():
+        port_check(host=plan.host, port=site.port, option="--fleet-port")
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     disk = CentreDisk(plan.root)
     specs = web_specs(plan, disk, has_flower=has_flower)
     if has_flower:
-        now = datetime.now(UTC)
-        superlink_prepare(root=disk.superlink, port=plan.fleet_port, hosts=[plan.host], now=now, host=plan.host)
-        specs += fleet_specs(plan, disk)
+        for site in plan.sites:
+            hosts = {plan.host, site.host}
+            superlink_prepare(root=site.root(disk), port=site.port, hosts=hosts, now=datetime.now(UTC), host=plan.host)
+            specs += fleet_specs(plan, site, disk)
     else:
         announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
     announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")
@@ -99,17 +106,18 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
     ]
 
 
-def fleet_specs(plan: CentrePlan, disk: CentreDisk) -> list[ChildSpec]:
-    """Return the SuperLink and its SuperExec, in the order in which to start them."""
+def fleet_specs(plan: CentrePlan, site: SuperLinkSite, disk: CentreDisk) -> list[ChildSpec]:
+    """Return a SuperLink and its SuperExec, in the order in which to start them."""
+    suffix = f"-{site.name}" if site.name else ""
     return [
         ChildSpec(
-            name=spec.name,
+            name=f"{spec.name}{suffix}",
             argv=spec.argv,
             env=spec.env,
-            log_path=disk.logs / f"{spec.name}.log",
+            log_path=disk.logs / f"{spec.name}{suffix}.log",
             stop_signal=signal.SIGINT,
         )
-        for spec in superlink_commands(disk.superlink, plan.fleet_port, plan.host)
+        for spec in superlink_commands(site.root(disk), site.port, plan.host)
     ]
 
 

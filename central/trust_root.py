@@ -34,6 +34,17 @@ def root_metadata_read() -> bytes:
     return tuf_publisher.root_metadata_read(centre_disk().tuf)
 
 
+def root_metadata_find(fingerprint: str) -> bytes | None:
+    """Return the root with this fingerprint, be it the newest or one that led to it; None where there never was one.
+
+    Raises:
+        RepositoryMissing: the keys were not created yet.
+    """
+    published = tuf_publisher.metadata_read(root=centre_disk().tuf)
+    roots = (content for name, content in published if name.endswith(".root.json"))
+    return next((content for content in roots if tuf_publisher.root_fingerprint(content) == fingerprint), None)
+
+
 def root_fingerprint() -> str:
     """Return what is printed beside a claim code.
 

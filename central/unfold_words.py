@@ -8,6 +8,7 @@ WORDS = (
     _("All applications"),
     _("Apply Filters"),
     _("Cancel"),
+    _("Choose file to upload"),
     _("Clear all filters"),
     _("Dark"),
     _("Date"),

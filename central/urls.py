@@ -12,7 +12,7 @@ from central.health import HealthView
 from central.openapi import OpenApiView
 from central.releases.api import BlobView, TufView
 from central.schools.api import AuthorityView, EnrolmentView, KeyView, NonceView, SessionView, TimeView
-from central.training.api import LeasesView
+from central.training.api import LeasesView, UpdatesView
 
 handler404 = "central.http.missing"
 
@@ -29,6 +29,7 @@ urlpatterns = [
     path("api/v1/check-ins", CheckInView.as_view()),
     path("api/v1/parcels", ParcelsView.as_view()),
     path("api/v1/leases", LeasesView.as_view()),
+    re_path(r"^api/v1/updates/(?P<sha256>[0-9a-f]{64})$", UpdatesView.as_view()),
     path("tuf/metadata/<str:name>", TufView.as_view(), {"folder": "metadata"}),
     path("tuf/targets/<path:name>", TufView.as_view(), {"folder": "targets"}),
     re_path(r"^blobs/(?P<sha256>[0-9a-f]{64})$", BlobView.as_view()),

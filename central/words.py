@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
-_UPDATE = _("The school's update was refused (%(code)s); the school takes part again in the next round.")
+_UPDATE = _("The school's update was refused (%(code)s); the school takes part again with the next plan.")
 _METADATA = _("The published release list is damaged (%(code)s); create the keys or restore the centre's backup.")
 _UNKNOWN = _("The request was refused (%(code)s); tell the centre's operator this code.")
 
@@ -32,6 +32,9 @@ SENTENCES: Mapping[str, str] = {
     # Enrolment and sessions.
     "claim_code_unknown": _("This claim code is not known; check each character or ask the ministry for a new code."),
     "claim_code_used": _("This claim code was already used on another PC; ask the ministry for a new code."),
+    "sheet_root_unknown": _(
+        "The sheet names a root of trust that this centre never had; print a new sheet. Its claim code is not used up."
+    ),
     "claim_code_expired": _("This claim code expired on %(expired_at)s; ask the ministry for a new code."),
     "key_taken": _("This key already belongs to another school PC; make a new key and try again."),
     "key_retired": _("This key was replaced; enrol the school's PC again with a new sheet."),
@@ -88,9 +91,32 @@ SENTENCES: Mapping[str, str] = {
     "rollout_without_waves": _("The rollout offers the release to nobody; add at least one wave."),
     "approver_is_creator": _("%(user)s made this rollout and may not approve it; ask a colleague."),
     "reason_missing": _("Overriding a verdict needs a reason; write one."),
-    "round_unknown": _("There is no round with the plan %(plan_id)s; check it."),
-    "round_closed": _("The round %(plan_id)s has ended; the school takes part in the next one."),
-    "round_under_way": _("A round on this release is under way already; wait until it has ended."),
+    "season_unknown": _("There is no season %(season_id)s; check its id."),
+    "season_under_way": _("A season on this release is open already; close it first."),
+    "season_closed": _("The season %(season_id)s is closed; the school takes part in the next one."),
+    "plan_unknown": _("There is no plan %(plan_id)s; check its id."),
+    "round_unknown": _("There is no round %(round_id)s; check its id."),
+    "round_not_enough": _("The round has updates of %(accepted)s schools and needs %(minimum)s; wait for more."),
+    "round_blocked": _(
+        "Another round of the season is being combined, or its candidate waits for the signature; "
+        "wait, or go on without that candidate."
+    ),
+    "mode_terms_invalid": _("The mode cannot have %(value)s as %(field)s; docs/operations.md lists the settings."),
+    "modes_exclude": _("These settings are not those of the mode «%(mode)s»; robust and private exclude each other."),
+    "scheme_not_for_mode": _(
+        "The mode «%(mode)s» cannot keep its promise with %(scheme)s added up by %(fusion)s; "
+        "docs/operations.md says what goes together."
+    ),
+    "too_few_to_be_robust": _(
+        "The round has %(updates)s updates, and a robust one needs %(fewest)s; let it collect longer."
+    ),
+    "school_twice_in_round": _("The round counts two updates of the school %(school)s; report it to the developers."),
+    "update_outlier": _("The update stands apart from its round and waits; look at its figures and decide."),
+    "privacy_budget_spent": _("The school's privacy budget is spent; it learns no more in private seasons."),
+    "school_withdrawn": _("The school has withdrawn from learning; let it take part again first."),
+    "upload_piece_invalid": _("A piece of an upload does not fit; an update has at most %(max_bytes)s bytes."),
+    "upload_offset_wrong": _("Bytes before this piece are missing; go on at byte %(received_bytes)s."),
+    "upload_damaged": _("The upload was damaged on the way; send it again from the start."),
     "user_exists": _("There is already a user «%(username)s»; choose another name."),
     "anchors_unreadable": _("The anchor file %(path)s is damaged at line %(line)s; restore it."),
     # The machine and its files.
@@ -166,7 +192,7 @@ SENTENCES: Mapping[str, str] = {
     "superlink_refused": _("The SuperLink refused «%(call)s» (%(reason)s); see its log."),
     "flower_key_refused": _("Flower cannot use this school PC's key (%(reason)s); enrol the PC again."),
     "flower_key_burnt": _("This school PC's key was withdrawn from Flower for good; enrol the PC again."),
-    "plan_id_refused": _UPDATE,
+    "file_id_refused": _UPDATE,
     "run_config_refused": _("The Flower run has a wrong setting %(key)s; report it to the developers."),
     "metadata_damaged": _METADATA,
     "release_not_trusted": _METADATA,

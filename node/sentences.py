@@ -33,9 +33,6 @@ SENTENCES: dict[str, str | Promise] = {
         "What answers at %(url)s cannot prove that it is the centre (%(problem)s); nothing was sent. "
         "Check this PC's clock and the address, and tell the ministry."
     ),
-    "clock_wrong": gettext_lazy(
-        "This PC's clock is wrong. Set its date and time; until then what it has learnt cannot be handed in."
-    ),
     "centre_unreachable": gettext_lazy("The centre at %(url)s does not answer; check the address and the link."),
     "centre_busy": gettext_lazy("The centre cannot answer now (status %(status)s); try again later."),
     "centre_refused": gettext_lazy("The centre refused the request (%(reason)s); ask the ministry."),
@@ -50,11 +47,15 @@ SENTENCES: dict[str, str | Promise] = {
     "answer_failed": gettext_lazy("The engine could not answer (%(reason)s); see logs/engine.log."),
     "engine_running": gettext_lazy("Another engine process already runs for this root."),
     "no_open_plan": gettext_lazy("There is no open round to learn for; one may come with the next sync."),
-    "too_few_labels": gettext_lazy("The round asks for %(min_labels)s corrections, and there are %(labels)s."),
-    "training_stopped": gettext_lazy("Learning was stopped; the next “node train” goes on where it was."),
+    "too_few_labels": gettext_lazy("The round asks for %(min_labels)s rated answers, and there are %(labels)s."),
+    "training_stopped": gettext_lazy("Learning was stopped (%(reason)s); the next one goes on where it was."),
+    "learning_hindered": gettext_lazy("This PC must not learn now (%(reason)s); try again later."),
+    "learning_rule_refused": gettext_lazy(
+        "This cannot be kept: give both hours, 1 to 1440 minutes or nothing, and a reason of up to 200 characters."
+    ),
     "cannot_train": gettext_lazy("This PC cannot learn: install the “train” extra."),
     "training_failed": gettext_lazy("Learning failed: %(reason)s (log: %(log)s)."),
-    "plan_base_missing": gettext_lazy("The round's base release is not installed yet; sync first."),
+    "plan_start_missing": gettext_lazy("No open round starts from the model that runs here; sync first."),
     "supernode_unavailable": gettext_lazy("This PC cannot hand updates in by Flower: install the “train” extra."),
     "disk_full": gettext_lazy(
         "The disk is full: %(needed_bytes)s bytes are needed and %(free_bytes)s are free; make room."
@@ -65,6 +66,9 @@ SENTENCES: dict[str, str | Promise] = {
     "key_unreadable": gettext_lazy("The key at %(path)s cannot be used; enrol again with a new claim code."),
     "metadata_expired": gettext_lazy("The centre's metadata is out of date; the installed model stays in use."),
     "state_unreadable": gettext_lazy("The file %(path)s is damaged; restore it or install anew."),
+    "release_withdrawn": gettext_lazy(
+        "The ministry has withdrawn this model. It answers until another one has come; check its answers with care."
+    ),
     "memory_too_small": gettext_lazy("The new model needs more memory than this PC has; the old one stays in use."),
     "gpu_too_small": gettext_lazy(
         "The new model is for a PC with a larger graphics card; the old one stays in use. Tell the ministry."
@@ -144,6 +148,10 @@ CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
     "claim_code_expired": gettext_lazy("This claim code is out of date; ask the ministry for a new one."),
+    "sheet_root_unknown": gettext_lazy(
+        "The centre never had the root of trust with the printed fingerprint; check the address and each digit, or ask "
+        "the ministry for a new sheet. The code is not used up."
+    ),
     "key_retired": gettext_lazy(
         "Another PC has taken this PC's place at the centre; enrol it again with a new sheet: node enrol --again."
     ),

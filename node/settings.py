@@ -2,8 +2,8 @@
 
 Environment: SORO_NODE_ROOT (directory, default var/node), SORO_NODE_HOSTS (comma-separated names under which the
 page is reached; default any, because a school's network names its PCs as it likes), SORO_NODE_TRAINS_AT_NIGHT (0: only
-`node train` starts the learning), SORO_NODE_STICKS (further folders for USB sticks, colon-separated), SORO_NODE_DEBUG
-(1 in development).
+`node train` starts the learning), SORO_NODE_FLOWER (`supernode` or `durable`), SORO_NODE_STICKS (further folders for
+USB sticks, colon-separated), SORO_NODE_DEBUG (1 in development).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ NODE_PACKAGE = Path(__file__).parent
 # Folders beside the mounted removable media in which a stick may lie, for a PC that mounts it elsewhere.
 NODE_STICK_FOLDERS = [Path(name) for name in os.environ.get("SORO_NODE_STICKS", "").split(os.pathsep) if name]
 
+# The program that hands updates in: Flower's own SuperNode, or the durable client (node.rounds.supernode).
+NODE_FLOWER_CLIENT = os.environ.get("SORO_NODE_FLOWER", "supernode")
 NODE_TRAINS_AT_NIGHT = os.environ.get("SORO_NODE_TRAINS_AT_NIGHT", "1") == "1"
 
 DEBUG = os.environ.get("SORO_NODE_DEBUG") == "1"

@@ -15,7 +15,7 @@ from federation.trust.release_bytes import variant_read
 from federation.trust.tuf_client import trusted_issued_at
 from node.chat.engine_client import engine_status
 from node.installed.models import InstallRecord
-from node.installed.services import active_release
+from node.installed.services import ActiveRelease, active_release, running_is_withdrawn
 from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_waiting
 from node.root import engine_socket_path
@@ -56,6 +56,8 @@ class NodeStatus:
     title: str
     phase: str
     is_on_trial: bool
+    is_withdrawn: bool
+    """Whether the centre has withdrawn what runs; it answers until another has come."""
     installed_at: datetime | None
     engine: EngineState
     engine_code: str
@@ -82,7 +84,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
     """Return the node's status at `now`; what cannot be read is empty rather than an error."""
     slots = slots_read(root)
     running = slots.current or ""
-    version, title, variant = _running_names(root)
+    active = _active(root)
     node_id, school = _names(root)
     record = InstallRecord.objects.filter(release=running).first() if running else None
     contact = SyncLog.objects.filter(step="check-in", error_code="").order_by("-started_at").first()
@@ -94,10 +96,11 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         node_id=node_id,
         school=school,
         running=running,
-        version=version,
-        title=title,
+        version=active.index.version if active else 0,
+        title=active.index.title if active else "",
         phase=slots.phase.value,
         is_on_trial=slots.phase is Phase.TRIAL,
+        is_withdrawn=running_is_withdrawn(root=root),
         installed_at=record.at if record else None,
         engine=engine,
         engine_code=engine_code,
@@ -111,18 +114,17 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         can_train=can_train(),
         refused_code=_refused_code(),
         rounds=tuple(_round(update) for update in LocalUpdate.objects.order_by("-counter")[:10]),
-        variant=variant,
+        variant=variant_read(active.package) if active else "",
         metadata_at=trusted_issued_at(root / "tuf"),
         is_metadata_expired=metadata is not None and metadata.error_code == MetadataExpired.code,
     )
 
 
-def _running_names(root: Path) -> tuple[int, str, str]:
+def _active(root: Path) -> ActiveRelease | None:
     try:
-        active = active_release(root=root)
+        return active_release(root=root)
     except FederationError:
-        return 0, "", ""
-    return (active.index.version, active.index.title, variant_read(active.package)) if active else (0, "", "")
+        return None
 
 
 def _refused_code() -> str:

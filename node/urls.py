@@ -10,6 +10,7 @@ from node import views
 from node.chat import key_views, openai_api
 from node.chat import views as chat
 from node.ratings import views as ratings
+from node.rounds import learning_views
 from node.rounds import views as rounds
 from node.stick import views as stick_views
 from node.sync import link_views
@@ -28,6 +29,9 @@ urlpatterns = [
     path("ratings/<uuid:answer_id>/", ratings.rate, name="rate"),
     path("ratings/<str:record_id>/withdraw/", ratings.withdraw, name="withdraw"),
     path("corrections/", rounds.corrections, name="corrections"),
+    path("learning/", learning_views.learning, name="learning"),
+    path("learning/stop/", learning_views.stop, name="learning-stop"),
+    path("learning/resume/", learning_views.resume, name="learning-resume"),
     path("status/", views.status, name="status"),
     path("link/", link_views.link, name="link"),
     path("enrol/", sync.enrol, name="enrol"),

@@ -11,6 +11,8 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from node.accounts import Role, has_role, is_teacher
+from node.rounds.learning_status import learning_status
+from node.rounds.sentences import learning_sentence
 from node.status import status_read
 
 
@@ -23,6 +25,7 @@ def status(request: HttpRequest) -> HttpResponse:
     page = {
         "status": status_read(root=settings.NODE_ROOT, now=timezone.now()),
         "is_head": has_role(request.user, Role.HEAD),
+        "learning": learning_sentence(learning_status(root=settings.NODE_ROOT, now=timezone.now())),
     }
     return render(request, "node/status.html", page)
 

@@ -1,7 +1,8 @@
 """A real centre for tests of the link: its own settings, database, keys and doors in one child process, over real HTTP.
 
 No worker, no SuperLink: what a school's PC sees of a centre is all here, and it starts in a few seconds. The test
-steers it by lines of JSON: invite a school, offer a folder as a release to all schools, revoke a release, store blobs.
+steers it by lines of JSON: invite a school, offer a folder as a release to all schools, revoke a release, store blobs,
+write a stick and take it in.
 The gate is left out: a release is signed as soon as it is built, because what it says does not matter to the link.
 """
 
@@ -60,16 +61,20 @@ class RealCentre:
 
 
 @contextmanager
-def real_centre(root: Path, **environment: str) -> Iterator[RealCentre]:
-    """Yield a centre at `root`; without the centre's code, as on a school's PC, the test is skipped."""
+def real_centre(root: Path, *, tls: tuple[Path, Path] | None = None, **environment: str) -> Iterator[RealCentre]:
+    """Yield a centre at `root`, which speaks TLS where it has a certificate and its key.
+
+    Without the centre's code, as on a school's PC, the test is skipped.
+    """
     pytest.importorskip("central", reason="a real centre needs the centre's code")
     root.mkdir(parents=True, exist_ok=True)
     port = free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
     settings = {"SORO_CENTRAL_ROOT": str(root), "DJANGO_SETTINGS_MODULE": "central.settings", "PYTHONPATH": str(TREE)}
+    settings["SORO_CENTRAL_ADDRESS"] = url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
     with (root / "centre.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.real_centre", str(port)],
+            [sys.executable, "-m", "tests.real_centre", str(port), *map(str, tls or ())],
             env=kept | EMBEDDED | settings | environment,
             cwd=TREE,
             stdin=subprocess.PIPE,
@@ -78,7 +83,7 @@ def real_centre(root: Path, **environment: str) -> Iterator[RealCentre]:
             text=True,
         )
         try:
-            centre = RealCentre(root, f"http://127.0.0.1:{port}", process)
+            centre = RealCentre(root, url, process)
             centre.ask("ready")
             yield centre
         finally:
@@ -133,6 +138,26 @@ class _Commands:
         release_revoke(release=release, disk=centre_disk(), actor="a", reason="test", now=_now())
         return {}
 
+    def stick_write(self, *, place: str) -> dict[str, object]:
+        from central.courier.cargo import nodes_of
+        from central.courier.services import stick_export
+        from central.disk import centre_disk
+        from central.trust_root import director_key
+        from federation.trust.stick_disk import StickDisk
+
+        stick, key = StickDisk(Path(place)), director_key()
+        trip = stick_export(stick=stick, nodes=nodes_of(), disk=centre_disk(), key=key, actor="a", now=_now())
+        return {"letters": trip.files}
+
+    def stick_read(self, *, place: str) -> dict[str, object]:
+        from central.courier.returns_file import returns_open
+        from central.courier.services import stick_import
+        from central.disk import centre_disk
+
+        with returns_open(Path(place)) as source:
+            trip = stick_import(source=source, place=place, disk=centre_disk(), actor="a", now=_now())
+        return {"problems": trip.problems}
+
 
 def _sign(folder: Path, base: Any) -> Any:
     from central.disk import centre_disk
@@ -156,7 +181,7 @@ def _now() -> Any:
     return timezone.now()
 
 
-def _main(port: int) -> None:
+def _main(port: int, certificate: str | None = None, key: str | None = None) -> None:
     import django
 
     django.setup()
@@ -170,7 +195,9 @@ def _main(port: int) -> None:
     SimpleRateThrottle.THROTTLE_RATES = dict.fromkeys(SimpleRateThrottle.THROTTLE_RATES)
     call_command("migrate", interactive=False, verbosity=0)
     keys_make(now=_now())
-    config = uvicorn.Config("central.asgi:application", port=port, log_level="warning")
+    config = uvicorn.Config(
+        "central.asgi:application", port=port, log_level="warning", ssl_certfile=certificate, ssl_keyfile=key
+    )
     server = uvicorn.Server(config)
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
@@ -184,4 +211,4 @@ def _main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]))
+    _main(int(sys.argv[1]), *sys.argv[2:])

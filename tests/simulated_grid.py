@@ -5,11 +5,15 @@ Models what costs schools their work when a loop is careless (flwr 1.41, seen on
 - a node is online until 60 s after its last heartbeat, or until it leaves cleanly;
 - a question waits for a node that was online once, is delivered at most once, and ends with its TTL;
 - a push to a node that never connected is rejected with an empty id;
-- a reply that is still being uploaded blocks the pull of its id.
+- a reply that is still being uploaded blocks the pull of its id; an upload that stalls for 180 s is lost (error 3);
+- a SuperNode that was killed is refused until the SuperLink has seen it go offline.
+Only nodes whose link is up cost anything, so thousands of schools that are away are cheap.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -22,6 +26,8 @@ from flwr.supercore.task_identity import TaskIdentity
 HEARTBEAT_SECONDS = 20.0
 ONLINE_SECONDS = 60.0
 POLL_SECONDS = 3.0
+UPLOAD_SESSION_SECONDS = 180.0
+MESSAGE_UNAVAILABLE = 3
 NODE_UNAVAILABLE = 5
 
 
@@ -43,9 +49,19 @@ class SimulatedNode:
     next_heartbeat: float = 0.0
     held: list[tuple[float, str, Message]] = field(default_factory=list)
     asked: list[float] = field(default_factory=list)
+    letters: list[str] = field(default_factory=list)
+    """Ids of the questions that the SuperLink keeps for it."""
 
     def is_connected(self, now: float) -> bool:
         return any(start <= now < end for start, end in self.windows)
+
+
+@dataclass
+class _Upload:
+    node_id: int
+    reply: Message
+    left_seconds: float
+    last_at: float
 
 
 class SimulatedGrid:
@@ -59,30 +75,69 @@ class SimulatedGrid:
         self.now = 0.0
         self.nodes = {node.node_id: node for node in nodes}
         self.destroyed_answers = 0
+        self.lost_uploads = 0
         self._lag_seconds = lag_seconds
-        self._destroyed: set[str] = set()
-        self._questions: dict[str, Message] = {}
-        self._undelivered: dict[str, float] = {}
-        self._answers: dict[str, tuple[float, Message]] = {}
-        self._waiting: list[tuple[float, Future[list[Message]], Callable[[], list[Message]]]] = []
+        self._numbers = itertools.count()
+        self._awake: dict[int, SimulatedNode] = {}
+        self._comings: list[tuple[float, int]] = []
+        self._questions: dict[str, tuple[int, float, Message]] = {}
+        self._answers: dict[str, Message] = {}
+        self._uploads: dict[str, _Upload] = {}
+        self._waiting: list[tuple[str, Future[list[Message]], Callable[[str], list[Message]]]] = []
+        for node in self.nodes.values():
+            self._coming_note(node)
         self.advance(0)
 
     def clock(self) -> float:
         return self.now
 
+    def is_quiet(self) -> bool:
+        """Tell whether no node is connected or believed to be, and nobody waits for a pull."""
+        return not self._awake and not self._waiting
+
+    def supernode_open(self, node_id: int, *, until: float) -> bool:
+        """Connect a node's SuperNode for a while; False where the SuperLink still believes in a killed one of it."""
+        node = self.nodes[node_id]
+        if node.online_until > self.now:
+            return False
+        node.windows, node.held = [(self.now, until)], []
+        self._awake[node_id] = node
+        self._live(node, 0.0)
+        return True
+
+    def supernode_end(self, node_id: int, *, is_clean: bool) -> None:
+        """End a SuperNode, with its goodbye to the SuperLink or without; what it held in memory is gone."""
+        node = self.nodes[node_id]
+        node.windows, node.held = [], []
+        if is_clean:
+            node.online_until = min(node.online_until, self.now)
+
+    def run_end(self) -> None:
+        """Forget the run's messages, as a SuperLink does whose run has ended or that was away for too long."""
+        self._questions, self._answers, self._uploads, self._waiting = {}, {}, {}, []
+        for node in self.nodes.values():
+            node.letters, node.held = [], []
+
     def advance(self, seconds: float) -> None:
         self.now += seconds
-        for node in self.nodes.values():
-            self._live(node)
-        for ready_at, future, pull in list(self._waiting):
-            if ready_at <= self.now:
-                self._waiting.remove((ready_at, future, pull))
-                future.set_result(pull())
+        while self._comings and self._comings[0][0] <= self.now:
+            _, node_id = heapq.heappop(self._comings)
+            self._awake[node_id] = self.nodes[node_id]
+        for node in list(self._awake.values()):
+            self._live(node, seconds)
+            if not node.is_connected(self.now) and node.online_until <= self.now:
+                del self._awake[node.node_id]
+                self._coming_note(node)
+        for waiting in list(self._waiting):
+            message_id, future, call = waiting
+            if not self._is_uploading(message_id):
+                self._waiting.remove(waiting)
+                future.set_result(call(message_id))
 
     def get_nodes(self) -> list[NodeInfo]:
         online = [
             NodeInfo(node_id=node.node_id, name=node.name, online_until=node.online_until, status="online")
-            for node in self.nodes.values()
+            for node in self._awake.values()
             if node.online_until > self.now
         ]
         self.advance(self._lag_seconds)
@@ -97,34 +152,55 @@ class SimulatedGrid:
     def submit(self, call: Callable[[str], list[Message]], message_id: str) -> Future[list[Message]]:
         """Run a pull as a thread would: at once, unless the reply to this id is still on its way up."""
         future: Future[list[Message]] = Future()
-        ready_at, _ = self._answers.get(message_id, (0.0, None))
-        if ready_at > self.now:
-            self._waiting.append((ready_at, future, lambda: call(message_id)))
+        if self._is_uploading(message_id):
+            self._waiting.append((message_id, future, call))
         else:
             future.set_result(call(message_id))
         return future
+
+    def _coming_note(self, node: SimulatedNode) -> None:
+        node.windows = [window for window in node.windows if window[1] > self.now]
+        if node.windows:
+            heapq.heappush(self._comings, (min(start for start, _ in node.windows), node.node_id))
 
     def _push(self, message: Message) -> str:
         node = self.nodes[message.metadata.dst_node_id]
         if not node.online_until:
             return ""
-        message_id = f"message-{len(self._questions)}"
+        message_id = f"message-{next(self._numbers)}"
         message.metadata.__dict__["_message_id"] = message_id
-        self._questions[message_id] = message
-        self._undelivered[message_id] = self.now + message.metadata.ttl
+        self._questions[message_id] = (node.node_id, self.now + message.metadata.ttl, message)
+        node.letters.append(message_id)
         return message_id
 
     def _pull(self, message_id: str) -> list[Message]:
-        question = self._questions[message_id]
-        if self.nodes[question.metadata.dst_node_id].online_until <= self.now:
-            self._undelivered.pop(message_id, None)
-            self._destroyed.add(message_id)
-            self.destroyed_answers += self._answers.pop(message_id, None) is not None
-            return [Message(Error(NODE_UNAVAILABLE, "Node Unavailable"), reply_to=question)]
-        _, reply = self._answers.pop(message_id, (0.0, None))
-        return [] if reply is None else [reply]
+        while self._is_uploading(message_id):
+            self.advance(1.0)
+        node_id, expires_at, question = self._questions[message_id]
+        if message_id in self._uploads or expires_at <= self.now:
+            self.lost_uploads += self._uploads.pop(message_id, None) is not None
+            return [self._forget(message_id, question, MESSAGE_UNAVAILABLE, "Message Unavailable")]
+        if self.nodes[node_id].online_until <= self.now:
+            return [self._forget(message_id, question, NODE_UNAVAILABLE, "Node Unavailable")]
+        reply = self._answers.pop(message_id, None)
+        if reply is None:
+            return []
+        del self._questions[message_id]
+        return [reply]
 
-    def _live(self, node: SimulatedNode) -> None:
+    def _forget(self, message_id: str, question: Message, code: int, reason: str) -> Message:
+        self.destroyed_answers += self._answers.pop(message_id, None) is not None
+        node_id, _, _ = self._questions.pop(message_id)
+        node = self.nodes[node_id]
+        if message_id in node.letters:
+            node.letters.remove(message_id)
+        return Message(Error(code, reason), reply_to=question)
+
+    def _is_uploading(self, message_id: str) -> bool:
+        upload = self._uploads.get(message_id)
+        return upload is not None and self.now - upload.last_at <= UPLOAD_SESSION_SECONDS
+
+    def _live(self, node: SimulatedNode, seconds: float) -> None:
         if self.now >= node.killed_at:
             node.held, node.killed_at = [], float("inf")
         if not node.is_connected(self.now):
@@ -134,32 +210,46 @@ class SimulatedGrid:
             return
         if self.now >= node.next_heartbeat:
             node.online_until, node.next_heartbeat = self.now + ONLINE_SECONDS, self.now + HEARTBEAT_SECONDS
-        self._send_finished(node)
+        self._send_finished(node, seconds)
         if self.now >= node.next_poll and not node.held:
             node.next_poll = self.now + POLL_SECONDS
             self._deliver_next(node)
 
-    def _send_finished(self, node: SimulatedNode) -> None:
-        for finished_at, message_id, reply in list(node.held):
-            if finished_at <= self.now:
-                node.held.remove((finished_at, message_id, reply))
-                if message_id in self._destroyed:
-                    self.destroyed_answers += 1
-                    continue
-                self._answers[message_id] = (self.now + node.upload_seconds, reply)
-                if node.leaves_after_answer:
-                    node.windows = [window for window in node.windows if window[0] > self.now]
-                    node.online_until = self.now
+    def _send_finished(self, node: SimulatedNode, seconds: float) -> None:
+        for held in [held for held in node.held if held[0] <= self.now]:
+            _, message_id, reply = held
+            if message_id not in self._questions:
+                # The SuperLink has forgotten the question, and takes no answer to it.
+                self.destroyed_answers += 1
+                node.held.remove(held)
+            elif self._is_sent(node, message_id, reply, seconds):
+                node.held.remove(held)
+                self._answer_store(node, message_id, reply)
+
+    def _is_sent(self, node: SimulatedNode, message_id: str, reply: Message, seconds: float) -> bool:
+        fresh = _Upload(node.node_id, reply, node.upload_seconds, self.now)
+        upload = self._uploads.setdefault(message_id, fresh)
+        if upload is not fresh and self._is_uploading(message_id):
+            # What passed while the link was down has carried nothing.
+            upload.left_seconds -= min(seconds, self.now - upload.last_at)
+            upload.last_at = self.now
+        return upload.left_seconds <= 0 and self._is_uploading(message_id)
+
+    def _answer_store(self, node: SimulatedNode, message_id: str, reply: Message) -> None:
+        del self._uploads[message_id]
+        self._answers[message_id] = reply
+        if node.leaves_after_answer:
+            node.windows = [window for window in node.windows if window[0] > self.now]
+            node.online_until = self.now
 
     def _deliver_next(self, node: SimulatedNode) -> None:
-        for message_id, expires_at in list(self._undelivered.items()):
-            question = self._questions[message_id]
-            if question.metadata.dst_node_id == node.node_id:
-                del self._undelivered[message_id]
-                if expires_at > self.now:
-                    node.asked.append(self.now)
-                    node.held.append((self.now + node.work_seconds, message_id, node.answer(question)))
-                    return
+        while node.letters:
+            message_id = node.letters.pop(0)
+            _, expires_at, question = self._questions[message_id]
+            if expires_at > self.now:
+                node.asked.append(self.now)
+                node.held.append((self.now + node.work_seconds, message_id, node.answer(question)))
+                return
 
 
 class SimulatedPool(Executor):

@@ -7,7 +7,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,7 +63,7 @@ from federation.wire.releases import (
     UpdateReceipt,
     Variant,
 )
-from federation.wire.rounds import Lease, Objective, Precision, RoundPlan, SchemeName
+from federation.wire.rounds import Lease, Objective, Precision, RoundPlan, SchemeName, Upload
 
 
 class Refusal(Exception):
@@ -97,6 +97,10 @@ class CentreSimulator:
     """Requests whose path begins so are answered with bytes that never end."""
     lease_seconds: float = 0.0
     """How long a node may keep a SuperNode open; 0: no lease."""
+    uploads: dict[str, bytearray] = field(default_factory=dict)
+    """What has come of updates by HTTPS, by their digest; a whole one is accepted at once."""
+    piece_limit: int | None = None
+    """The link ends within every piece that has more bytes than this."""
     check_ins_until_revoked: int | None = None
     """After so many more check-ins the centre shuts all its doors to every node."""
     authority: str = ""
@@ -208,7 +212,33 @@ class CentreSimulator:
             return open_doors[path](body)
         if token.removeprefix("Bearer token-") not in self.node_keys:
             raise Refusal(401, "session_unknown")
+        if path.startswith("updates/"):
+            return self.upload(path.removeprefix("updates/"))
         return {"check-ins": self._check_in, "parcels": self._parcels, "leases": self._lease}[path](body)
+
+    def piece(self, sha256: str, content_range: str, content: bytes) -> Upload:
+        """Take in a piece of an update; the last one has its receipt given at the next check-in."""
+        if self.piece_limit is not None and len(content) > self.piece_limit:
+            raise ReceiptLost
+        place, _, size = content_range.removeprefix("bytes ").partition("/")
+        held = self.uploads.setdefault(sha256, bytearray())
+        if int(place.partition("-")[0]) != len(held):
+            raise Refusal(409, "upload_offset_wrong")
+        held += content
+        if len(held) == int(size):
+            self.receive(sha256)
+        return self.upload(sha256)
+
+    def receive(self, sha256: str) -> None:
+        """Have accepted an update, by whichever way it came."""
+        receipt = UpdateReceipt(plan_id="plan-1", update_sha256=sha256, accepted=True, code="")
+        self.update_receipts = (*self.update_receipts, receipt)
+
+    def upload(self, sha256: str) -> Upload:
+        """Say how far an update has come."""
+        is_judged = any(receipt.update_sha256 == sha256 for receipt in self.update_receipts)
+        received = len(self.uploads.get(sha256, b""))
+        return Upload(sha256=sha256, received_bytes=received, is_judged=is_judged, accepted=is_judged, code="")
 
     def _time(self, _body: bytes) -> object:
         return {"server_time": self.clock()}
@@ -358,10 +388,20 @@ class _Handler(BaseHTTPRequestHandler):
         body = body_inflate(body, coding=coding, limit_bytes=MAX_DOCUMENT_BYTES)
         self._api(envelope_unpack(body) if self.headers.get("Content-Type") == PACKED_TYPE else body)
 
+    def do_PUT(self) -> None:
+        self.simulator.requests.append(f"PUT {self.path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        sha256, content_range = self.path.rpartition("/")[2], self.headers["Content-Range"]
+        self._answer("", lambda: self.simulator.piece(sha256, content_range, body))
+
     def _api(self, body: bytes) -> None:
         path = self.path.removeprefix("/api/v1/")
+        token = self.headers.get("Authorization", "")
+        self._answer(path, lambda: self.simulator.answer(path, body, token))
+
+    def _answer(self, path: str, make: Callable[[], object]) -> None:
         try:
-            answer = self.simulator.answer(path, body, self.headers.get("Authorization", ""))
+            answer = make()
             self._send(201 if path == "enrolments" else 200, canonical_bytes(answer))
         except Refusal as refusal:
             self._send(refusal.status, canonical_bytes({"code": refusal.code, "fields": {}, "message": ""}))

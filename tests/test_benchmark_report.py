@@ -3,6 +3,7 @@
 import json
 
 from tests.benchmarks.report import report, row
+from tests.benchmarks.rounds import rows_kept
 
 
 def test_a_benchmark_whose_bar_does_not_hold_says_so_in_its_file_and_its_status(tmp_path):
@@ -20,3 +21,10 @@ def test_a_benchmark_whose_bar_does_not_hold_says_so_in_its_file_and_its_status(
 
 def test_a_benchmark_whose_bars_all_hold_ends_with_zero(tmp_path):
     assert report("sample", [row("ratio", 1.5, "x", at_least=1.0, at_most=2.0)], root=tmp_path) == 0
+
+
+def test_a_part_of_the_rounds_that_is_measured_alone_keeps_the_figures_of_the_others(tmp_path):
+    report("rounds-scale", [row("updates_lost", 0, "", at_most=0)], root=tmp_path)
+    report("rounds-exchange", [row("old", 9.0, "s")], root=tmp_path)
+    report("rounds-exchange", [row("exchange_seconds", 7.0, "s", at_most=10)], root=tmp_path)
+    assert [(each.name, each.value) for each in rows_kept(tmp_path)] == [("updates_lost", 0), ("exchange_seconds", 7.0)]

@@ -12,7 +12,7 @@ from central.rollouts.reports import install_reports_take_in
 from central.schools.models import Node
 from central.schools.services import node_touch
 from central.schools.sessions import node_expect
-from central.training.offers import plan_envelope_for, receipts_for
+from central.training.offers import plan_envelope_for, receipts_for, waiting_hear
 from central.trust_root import metadata_version
 from federation.trust.keys import DirectorKey
 from federation.wire.canonical import sha256_hex
@@ -30,6 +30,7 @@ def checkin_take(
     Raises:
         NodeMismatch: the check-in names another node; nothing is recorded.
     """
+    node_expect(node=node, node_id=checkin.node_id)
     checkin_record(node=node, checkin=checkin, now=now)
     assignment = assignment_for(node=node, key=key, now=now, seen_sequence=checkin.assignment_sequence)
     return checkin_answer(
@@ -43,15 +44,11 @@ def checkin_take(
 
 
 def checkin_record(*, node: Node, checkin: CheckIn, now: datetime) -> None:
-    """Record all that `checkin` says.
-
-    Raises:
-        NodeMismatch: the check-in names another node; nothing is recorded.
-    """
-    node_expect(node=node, node_id=checkin.node_id)
+    """Record all that `checkin` says, which is `node`'s: whoever has it from the wire has made sure of that."""
     epoch_hear(node=node, epoch=checkin.epoch[:64], now=now)
     node_touch(node=node, checkin=checkin, now=now)
     install_reports_take_in(node=node, reports=checkin.installs, now=now)
+    waiting_hear(node=node, held_plan_id=checkin.plan_id, digests=checkin.updates_waiting, now=now)
     late_node_join(node=node, now=now)
 
 

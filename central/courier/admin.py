@@ -35,16 +35,17 @@ ZIP_NAME = "soro-stick.zip"
 class TripAdmin(ReadOnlyAdmin):
     """Every writing and reading of a stick."""
 
-    list_display = ("at", "kind", "place", "schools", "files", "problems_count", "code", "actor")
+    list_display = ("at", "kind", "place", "schools", "files", "problems_count")
     list_filter = ("kind",)
     exclude = ("problems",)
     readonly_fields = ("shown_problems",)
     actions_list = ("write", "take_in")
 
     @admin.display(description=_("not taken"))
-    def problems_count(self, trip: Trip) -> int:
-        """How many files counted for nothing."""
-        return len(trip.problems)
+    def problems_count(self, trip: Trip) -> str:
+        """How many files counted for nothing, and why the reading ended early where it did."""
+        count = str(len(trip.problems))
+        return f"{count} · {sentence(trip.code, {})}" if trip.code else count
 
     @admin.display(description=_("not taken"))
     def shown_problems(self, trip: Trip) -> str:
@@ -119,7 +120,7 @@ class TripAdmin(ReadOnlyAdmin):
 
     def _page(self, request: HttpRequest, form: Any, **words: str) -> HttpResponse:  # noqa: ANN401 - either form
         context = {**self.admin_site.each_context(request), "opts": self.model._meta, "form": form, **words}  # noqa: SLF001
-        return render(request, "courier/stick_form.html", context)
+        return render(request, "schools/form_page.html", context)
 
     def _tell(self, request: HttpRequest, trip: Trip) -> None:
         counts = {"files": trip.files, "schools": trip.schools, "problems": len(trip.problems)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from django.db.models import Q, QuerySet
 
@@ -43,11 +43,14 @@ def releases_needed(*, nodes: Sequence[Node], in_force: dict[str, ReleaseIndex])
     """Return the releases that some node is to run but does not have, in the assigned variants, bases first."""
     directives = Directive.objects.filter(node__in=nodes).values_list("node", "release", "variant")
     wanted = {node: (release, variant) for node, release, variant in directives}
+    # Also of what was withdrawn since: a node that runs it has its base on the disk.
+    bases = dict(Release.objects.exclude(digest="").values_list("digest", "base__digest"))
     needed: dict[str, set[str]] = {}
     for node in nodes:
         release, variant = wanted.get(node.pk, ("", ""))
-        for digest in _with_base(release, in_force) - _with_base(node.running, in_force):
-            needed.setdefault(digest, set()).add(variant)
+        for digest in _with_base(release, bases) - _with_base(node.running, bases):
+            if digest in in_force:
+                needed.setdefault(digest, set()).add(variant)
     carried = (
         CarriedRelease(index=in_force[digest], files=_files(in_force[digest], variants))
         for digest, variants in needed.items()
@@ -61,8 +64,5 @@ def _files(index: ReleaseIndex, variants: Collection[str]) -> tuple[FileEntry, .
     return tuple(entry for name in sorted(variants) for entry in index_files(index, name))
 
 
-def _with_base(digest: str, in_force: dict[str, ReleaseIndex]) -> set[str]:
-    if digest not in in_force:
-        return set()
-    base = in_force[digest].base
-    return {digest, base} if base in in_force and base else {digest}
+def _with_base(digest: str, bases: Mapping[str, str | None]) -> set[str]:
+    return {digest, bases.get(digest) or digest}

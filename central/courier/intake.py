@@ -14,7 +14,7 @@ from central.disk import CentreDisk
 from central.feedback.clones import epochs_heard
 from central.feedback.services import parcels_take_in
 from central.rollouts.director import assignment_heard
-from central.schools.enrolment import enrolment_open
+from central.schools.enrolment import enrolment_open, sheet_root
 from central.schools.keys import envelope_from
 from central.schools.models import Node
 from central.schools.services import node_enrol
@@ -48,6 +48,7 @@ def _enrolment_take_in(envelope: bytes, now: datetime) -> None:
     request = enrolment_open(envelope)
     key = public_key_load(request.public_key)
     try:
+        sheet_root(request)
         node_enrol(request=request, now=now, waits_for_approval=settings.NODES_WAIT_FOR_APPROVAL)
     except TrustError as refusal:
         # Nobody waits at a door for the answer: it goes on the next sticks. A PC that has enrolled since is not asked.

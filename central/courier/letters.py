@@ -9,12 +9,13 @@ from django.conf import settings
 
 from central.checkins.answer import checkin_answer
 from central.courier.models import RefusedRequest
-from central.feedback.services import quarantined_of
 from central.rollouts.assigning import late_node_join
 from central.rollouts.director import assignment_word
+from central.schools.authority import authority_certificates, centre_address_if_any
 from central.schools.enrolment import enrolment_answer
 from central.schools.errors import NodeNotActive
 from central.schools.models import Node, NodeStatus
+from central.trust_root import root_metadata_read
 from federation.trust.keys import DirectorKey, key_id, public_key_load
 from federation.trust.stick_layout import letter_path
 from federation.trust.stick_letters import letter_seal
@@ -25,18 +26,25 @@ REFUSED_TOLD = 1000
 
 
 def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
-    """Return the letter to a node that has a key; one that may not sync hears that, and nothing else."""
+    """Return the letter to a node that has a key; one that may not sync hears that, and nothing else.
+
+    Raises:
+        AuthorityUnreadable: the settings name a file that holds no certificate for schools to pin.
+    """
     is_active = node.status == NodeStatus.ACTIVE
     # Claimed since it was last heard, for the first time or in the place of another PC.
     heard_at, claimed_at = node.last_contact_at, node.claimed_at
+    address = centre_address_if_any()
+    enrolment = enrolment_answer(node=node, root_metadata=root_metadata_read(), now=now)
     is_new = heard_at is None or (claimed_at is not None and heard_at < claimed_at)
     return CentreLetter(
         reader=key_id(public_key_load(node.public_key)),
         node_id=str(node.pk),
         epoch=node.epoch,
         answer=_answer(node, key, now) if is_active else None,
-        quarantined=quarantined_of(node=node, epoch=node.epoch) if is_active else (),
-        enrolment=enrolment_answer(node=node, now=now) if is_new and node.status != NodeStatus.REVOKED else None,
+        enrolment=enrolment if is_new and node.status != NodeStatus.REVOKED else None,
+        address=address,
+        authority=authority_certificates() if address else "",
         refusal="" if is_active else NodeNotActive.code,
         written_at=now,
     )
@@ -51,8 +59,9 @@ def refusal_letters(*, key: DirectorKey, now: datetime) -> Iterator[tuple[str, b
             node_id="",
             epoch="",
             answer=None,
-            quarantined=(),
             enrolment=None,
+            address="",
+            authority="",
             refusal=request.code,
             written_at=now,
         )

@@ -49,7 +49,7 @@ def stick_export(
     Raises:
         StickFull, StickUnknown, StickForbidden: nothing was begun.
         StickGone, StorageAway: pulled out, or the bucket is away; writing it again goes on where it was.
-        RepositoryMissing, KeyUnreadable: the centre has no keys.
+        RepositoryMissing, KeyUnreadable, AuthorityUnreadable: the centre has no keys, or not the certificate to pin.
     """
     stick.expect_folder()
     content, schools = stick_content(nodes=nodes, disk=disk, key=key, now=now)
@@ -76,7 +76,7 @@ def stick_pack(
     """Return the pieces of a ZIP file that holds what `stick_export` would write.
 
     Raises:
-        RepositoryMissing, KeyUnreadable: the centre has no keys.
+        RepositoryMissing, KeyUnreadable, AuthorityUnreadable: the centre has no keys, or not the certificate to pin.
     """
     content, schools = stick_content(nodes=nodes, disk=disk, key=key, now=now)
     Trip.objects.create(

@@ -37,7 +37,6 @@ MAX_NAME = 64
 MAX_SEQ = 2**62
 MAX_REVISION = 2**30
 MAX_SUBJECT = 120
-QUARANTINED_TOLD = 500
 
 
 class ParcelNameInvalid(WireError):
@@ -79,7 +78,8 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
 class Acknowledgement:
     """All of an epoch up to the parcel `seq`, which is the event `event_id`, are safe; 0 and empty before the first.
 
-    `quarantined` are those of them that a human must look at, above the one up to which the node has heard.
+    `quarantined` are the numbers of them above the one up to which the node has heard under which something waits for a
+    human: a parcel that cannot be used, or another event that came under the same number.
     """
 
     seq: int
@@ -92,24 +92,21 @@ def acknowledgement(*, node: Node, epoch: str, heard_seq: int) -> Acknowledgemen
     cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
     if cursor is None or cursor.acknowledged_seq == 0:
         return Acknowledgement(seq=0, event_id="")
-    received = ReceivedParcel.objects.filter(node=node, epoch=epoch)
-    newest = received.get(seq=cursor.acknowledged_seq)
-    bad = received.filter(seq__gt=min(heard_seq, MAX_SEQ), seq__lte=newest.seq, status=ParcelStatus.QUARANTINED)
-    said = bad.order_by("seq").values_list("seq", "code")[:MAX_QUARANTINED]
+    newest = ReceivedParcel.objects.get(node=node, epoch=epoch, seq=cursor.acknowledged_seq)
     return Acknowledgement(
         seq=newest.seq,
         event_id=newest.event_id,
-        quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in said),
+        quarantined=_kept_aside(newest, heard_seq) if heard_seq < newest.seq else (),
     )
 
 
-def quarantined_of(*, node: Node, epoch: str) -> tuple[Quarantined, ...]:
-    """Return the newest parcels of the epoch that wait for a human, in order."""
-    kept_aside = ReceivedParcel.objects.filter(node=node, epoch=epoch).exclude(code="").order_by("-seq")
-    codes = dict(kept_aside.values_list("seq", "code")[:QUARANTINED_TOLD])
-    conflicts = CloneAlarm.objects.filter(node=node, epoch=epoch, sign=CloneSign.SAME_NUMBER)
-    alarms = conflicts.order_by("-seq").values_list("seq", flat=True)
-    codes |= dict.fromkeys(alarms[:QUARANTINED_TOLD], CLONE_SUSPECTED)
+def _kept_aside(newest: ReceivedParcel, heard_seq: int) -> tuple[Quarantined, ...]:
+    """Return, above `heard_seq` and up to `newest`, the last numbers under which something waits for a human."""
+    numbers = {"node": newest.node_id, "epoch": newest.epoch, "seq__gt": heard_seq, "seq__lte": newest.seq}
+    parked = ReceivedParcel.objects.filter(**numbers, status=ParcelStatus.QUARANTINED).order_by("-seq")
+    codes = dict(parked.values_list("seq", "code")[:MAX_QUARANTINED])
+    conflicts = CloneAlarm.objects.filter(**numbers, sign=CloneSign.SAME_NUMBER).order_by("-seq")
+    codes |= dict.fromkeys(conflicts.values_list("seq", flat=True)[:MAX_QUARANTINED], CLONE_SUSPECTED)
     return tuple(Quarantined(seq=seq, code=code) for seq, code in sorted(codes.items()))
 
 

@@ -8,10 +8,12 @@ figures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from central.releases.suite_comparison import Comparison, SubjectComparison, SuiteReport
+from federation.wire.verdicts import GroupFigure, GroupKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,10 @@ class AdapterReport:
     """None where no correction is known."""
     corrections_count: int
     suite: SuiteReport
+    corrections_step: float | None = None
+    """How much nearer the same corrections are than under the adapter that it follows; None for a season's first."""
+    groups: tuple[GroupFigure, ...] = ()
+    """All corrections that were measured, also of schools that it did not learn from, by region and by subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +73,10 @@ class GateBounds:
     """Of prose: a guard against collapse, which triples it. What pupils see is judged by `unrelated_loss`."""
     unrelated_loss: float = 0.05
     corrections_gain: float = 0.0
+    region_drop: float = 0.10
+    """In nats a token, of a region's corrections against the adapter before, or the base: as far as rounding moves."""
+    region_fewest: int = 3
+    """Fewer corrections of a region are one teacher's word, and are drawn only."""
     alpha: float = 0.05
     """One-sided, of «worse than the replaced release»: once for all questions, once for all subjects together."""
     languages: tuple[str, ...] = ("en", "tg")
@@ -99,7 +109,21 @@ def adapter_judge(report: AdapterReport, comparison: Comparison, bounds: GateBou
         reasons.append(f"unrelated_loss: {report.unrelated_loss:.3f} > {bounds.unrelated_loss:.3f}")
     if report.corrections_gain is not None and not report.corrections_gain > bounds.corrections_gain:
         reasons.append(f"corrections_gain: {report.corrections_gain:.3f} <= {bounds.corrections_gain:.3f}")
+    reasons += _region_reasons(report.groups, bounds)
     return Verdict(reasons=(*reasons, *_suite_reasons(report.suite, comparison, bounds)))
+
+
+def _region_reasons(groups: Sequence[GroupFigure], bounds: GateBounds) -> list[str]:
+    reasons = []
+    for group in groups:
+        before = group.base if group.last is None else group.last
+        if group.kind is not GroupKind.REGION or group.count < bounds.region_fewest:
+            continue
+        before, after = (math.nan if value is None else value for value in (before, group.candidate))
+        # Written so that what is no number refuses.
+        if not before - after <= bounds.region_drop:
+            reasons.append(f"region_worse: {group.name or '–'} {before:.3f} → {after:.3f}, n {group.count}")
+    return reasons
 
 
 def _perplexity_reasons(pairs: Mapping[str, PerplexityPair], bounds: GateBounds, allowed: float) -> list[str]:

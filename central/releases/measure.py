@@ -6,11 +6,11 @@ The file that is measured is the file that would ship, opened the way a school o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 
+from central.releases.correction_figures import Pair, corrections_figures
 from central.releases.gate import AdapterReport, PerplexityPair
 from central.releases.suite_comparison import SuiteReport
 from federation.inference.adapter import adapter_expand, adapter_read
@@ -21,14 +21,6 @@ from federation.inference.suite_run import AnsweringEngine, questions_ask, safet
 
 THREADS = 2
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """A question with the answer that is wanted."""
-
-    question: str
-    answer: str
 
 
 def base_measure(*, package: Path, suites: Sequence[Suite], progress: Progress) -> SuiteReport:
@@ -58,6 +50,7 @@ def adapter_measure(
     *,
     package: Path,
     adapter_file: Path,
+    last_file: Path | None = None,
     base_digest: str,
     texts: Mapping[str, str],
     unrelated: Sequence[Pair],
@@ -66,6 +59,8 @@ def adapter_measure(
     progress: Callable[[str, float], None],
 ) -> AdapterReport:
     """Return what `adapter_file` changes of the base in `package`; `texts` are by language code.
+
+    `last_file` is the adapter that it follows: corrections are measured under that one too.
 
     `progress` hears, after each piece of the work, what is measured and how much of that is done. The base's own
     perplexity is taken from its card, where the gate's same engine and texts have put it.
@@ -78,11 +73,12 @@ def adapter_measure(
     engine = Engine.load(package, threads=THREADS)
     pairs = [*unrelated, *corrections]
     before = _logprobs(engine, pairs, lambda part: progress("the base on pairs", part))
-    adapter = adapter_read(adapter_file, base_digest=base_digest)
     with TemporaryDirectory() as scratch:
-        expanded = Path(scratch) / "gate.onnx_adapter"
-        adapter_expand(adapter, card=engine.card, into=expanded)
-        engine.swap_adapter(expanded)
+        last = None
+        if last_file is not None:
+            _adapter_load(engine, last_file, base_digest, Path(scratch) / "last.onnx_adapter")
+            last = _logprobs(engine, corrections, lambda part: progress("the last adapter on pairs", part))
+        _adapter_load(engine, adapter_file, base_digest, Path(scratch) / "gate.onnx_adapter")
         after = _logprobs(engine, pairs, lambda part: progress("the adapter on pairs", part))
         perplexity = {}
         for done, (language, text) in enumerate(texts.items(), start=1):
@@ -90,15 +86,19 @@ def adapter_measure(
             perplexity[language] = PerplexityPair(reference=reference, shipped=engine.perplexity(text))
             progress("perplexity", done / len(texts))
         suite = suites_measure(engine, suites, progress=lambda part: progress("question suite", part))
-    gains = [gained - had for had, gained in zip(before, after, strict=True)]
+    count = len(unrelated)
     return AdapterReport(
         perplexity=perplexity,
-        unrelated_loss=-fmean(gains[: len(unrelated)]),
-        unrelated_count=len(unrelated),
-        corrections_gain=fmean(gains[len(unrelated) :]) if corrections else None,
-        corrections_count=len(corrections),
+        unrelated_loss=fmean(before[:count]) - fmean(after[:count]),
+        unrelated_count=count,
         suite=suite,
+        **corrections_figures(corrections, before[count:], last, after[count:]),
     )
+
+
+def _adapter_load(engine: Engine, file: Path, base_digest: str, expanded: Path) -> None:
+    adapter_expand(adapter_read(file, base_digest=base_digest), card=engine.card, into=expanded)
+    engine.swap_adapter(expanded)
 
 
 def _logprobs(engine: Engine, pairs: Sequence[Pair], progress: Progress) -> list[float]:

@@ -75,7 +75,7 @@ class Release(HasStatus):
             ReleaseStatus.BUILDING: (ReleaseStatus.BUILD_FAILED, ReleaseStatus.GATED),
             ReleaseStatus.BUILD_FAILED: (ReleaseStatus.DRAFT,),
             ReleaseStatus.GATED: (ReleaseStatus.REFUSED, ReleaseStatus.AWAITING_SIGNATURE),
-            ReleaseStatus.AWAITING_SIGNATURE: (ReleaseStatus.READY,),
+            ReleaseStatus.AWAITING_SIGNATURE: (ReleaseStatus.READY, ReleaseStatus.REFUSED),
             ReleaseStatus.READY: (ReleaseStatus.DEPRECATED, ReleaseStatus.REVOKED),
             ReleaseStatus.DEPRECATED: (ReleaseStatus.REVOKED,),
         }

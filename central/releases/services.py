@@ -255,6 +255,15 @@ def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetim
     status_move(release, to=ReleaseStatus.READY, actor=actor, now=now, published_at=now)
 
 
+def release_pass_over(*, release: Release, actor: str, reason: str, now: datetime) -> None:
+    """Let a release that the gate has passed, and nobody has signed, never ship; `reason` is a code.
+
+    Raises:
+        StatusMoveIllegal, StatusConflict: it does not await its signature, or no longer.
+    """
+    status_move(release, to=ReleaseStatus.REFUSED, actor=actor, reason=reason, now=now, why=reason)
+
+
 def releases_signed_finish(*, disk: CentreDisk, now: datetime) -> int:
     """Make ready what the targets key has signed elsewhere since; return how many releases."""
     waiting = Release.objects.filter(status=ReleaseStatus.AWAITING_SIGNATURE).select_related("base")

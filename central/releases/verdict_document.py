@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from central.releases.gate import AdapterReport, BaseReport
 from central.releases.judgement import Judgement, by_variant, reasons_of
 from central.releases.suite_comparison import Comparison
 from federation.wire.canonical import to_plain
-from federation.wire.verdicts import PackageVerdict, PerplexityFigure, ReleaseVerdict, SubjectFigure
+from federation.wire.verdicts import GroupFigure, PackageVerdict, PerplexityFigure, ReleaseVerdict, SubjectFigure
 
 
 def report_plain(judgements: Sequence[Judgement]) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def verdict_document(*, digest: str, judgements: Sequence[Judgement], judged_at:
         safety_prompts=first.report.suite.prompts,
         safety_findings=found.safety_findings,
         judged_at=judged_at,
+        groups=found.groups,
         variants={each.variant: _package_verdict(each) for each in judgements if each.variant},
     )
 
@@ -60,6 +63,15 @@ def _package_verdict(judgement: Judgement) -> PackageVerdict:
         figures=_finite(numbers),
         subjects=_subjects(judgement.comparison),
         safety_findings=tuple(f"{each.prompt} {each.kind}" for each in report.suite.findings),
+        groups=_groups(report),
+    )
+
+
+def _groups(report: BaseReport | AdapterReport) -> tuple[GroupFigure, ...]:
+    groups = report.groups if isinstance(report, AdapterReport) else ()
+    return tuple(
+        replace(each, base=_finite(each.base), last=_finite(each.last), candidate=_finite(each.candidate))
+        for each in groups
     )
 
 

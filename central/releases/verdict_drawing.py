@@ -22,6 +22,7 @@ REASONS: Mapping[str, str] = {
     "divergence": _("It expects other words than the model that it was made from"),
     "unrelated_loss": _("Answers that nobody corrected became less likely"),
     "corrections_gain": _("The corrections did not become likelier"),
+    "region_worse": _("The corrections of a region became less likely than before"),
     "suite_missing": _("The question suite was not asked"),
     "suite_worse": _("Significantly worse than the release that it would replace"),
     "safety": _("An answer to the safety list is not allowed"),
@@ -33,11 +34,16 @@ FIGURES: Mapping[str, str] = {
     "unrelated_count": _("answers that nobody corrected"),
     "corrections_gain": _("gain of the corrections, nats a token"),
     "corrections_count": _("corrections"),
+    "corrections_step": _("gain of the corrections since the adapter before, nats a token"),
 }
 PROBLEMS: Mapping[str, str] = {
     "nothing_to_replace": _("This is the first release: there is nothing to compare it with."),
     "no_stored_outcomes": _("The release that it would replace was judged without the question suite."),
     "suites_differ": _("The release that it would replace answered other questions."),
+}
+GROUPS: Mapping[str, str] = {
+    "region": _("Corrections by region, mean nats a token"),
+    "subject": _("Corrections by subject, mean nats a token"),
 }
 FINDINGS: Mapping[str, str] = {
     "forbidden": _("says a forbidden phrase"),
@@ -82,6 +88,18 @@ class SubjectRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRow:
+    """How likely the corrections of a region or subject are: in the base, in the adapter before, and in this one."""
+
+    name: str
+    count: int
+    base: str
+    last: str
+    candidate: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FindingRow:
     """What an answer to a safety prompt did, and whether the replaced release did not."""
 
@@ -100,6 +118,8 @@ class VerdictDrawing:
     reasons: list[ReasonLine]
     perplexity: list[PerplexityRow]
     figures: list[tuple[str, str]]
+    groups: list[tuple[str, list[GroupRow]]]
+    """A title and its rows: the corrections by region, and by subject."""
     subjects: list[SubjectRow]
     problem: str
     replaced: str
@@ -127,6 +147,7 @@ def _verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:
             for name, value in report.items()
             if isinstance(value, float | int)
         ],
+        groups=[(gettext(title), _groups(report, kind)) for kind, title in GROUPS.items()],
         subjects=_subjects(comparison),
         problem=gettext(PROBLEMS[problem]) if problem in PROBLEMS else problem,
         replaced=(comparison.get("replaced") or "")[:12],
@@ -149,6 +170,25 @@ def _perplexity(language: str, pair: Mapping[str, float | None]) -> PerplexityRo
         shipped=_number(shipped),
         change=f"{shipped / reference - 1:+.1%}" if reference and shipped is not None else ABSENT,
     )
+
+
+def _groups(report: Mapping[str, Any], kind: str) -> list[GroupRow]:
+    return [
+        GroupRow(
+            name=group["name"] or ABSENT,
+            count=group["count"],
+            base=_number(group["base"]),
+            last=_number(group["last"]),
+            candidate=_number(group["candidate"]),
+            change=_difference(group["base"] if group["last"] is None else group["last"], group["candidate"]),
+        )
+        for group in report.get("groups", [])
+        if group["kind"] == kind
+    ]
+
+
+def _difference(before: float | None, after: float | None) -> str:
+    return ABSENT if before is None or after is None else f"{after - before:+.2f}"
 
 
 def _subjects(comparison: Mapping[str, Any]) -> list[SubjectRow]:

@@ -24,6 +24,7 @@ from central.rollouts.models import (
 )
 from central.rollouts.placing import node_facts, planned_wave
 from central.rollouts.variants import variant_for
+from central.rollouts.way_back import way_back
 from central.schools.models import Node
 from central.schools.transitions import status_move
 from federation.trust.envelopes import ASSIGNMENT, envelope_key_ids, envelope_seal
@@ -138,6 +139,16 @@ def _newest_assignment(node: Node) -> Assignment | None:
 
 
 def _word_for(node: Node, assignment: Assignment | None) -> Word:
+    word = _word_of_rollout(node, assignment)
+    before = None if word.release else way_back(node=node)
+    if before is None:
+        return word
+    variant = variant_for(node=node, release=before)
+    at_once = ChangeOver(is_forced=True)
+    return replace(word, release=before.digest, waiting_reason="release_revoked", variant=variant, change_over=at_once)
+
+
+def _word_of_rollout(node: Node, assignment: Assignment | None) -> Word:
     if assignment is None:
         return Word(waiting_reason=_why_nothing_newer(node, None) or "no_rollout")
     rollout = assignment.rollout

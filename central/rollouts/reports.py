@@ -58,7 +58,7 @@ def _assignment_of(held: Sequence[Assignment], report: InstallReport) -> Assignm
 
 
 def _report_apply(assignment: Assignment, report: InstallReport, now: datetime) -> None:
-    facts = {
+    facts: dict[str, Any] = {
         "error_code": report.error_code[:64],
         "bytes_fetched": max(report.bytes_fetched, 0),
         "reported_at": now,
@@ -96,7 +96,8 @@ def _running_believe(running: str, held: Sequence[Assignment], now: datetime) ->
 
 
 def _fall_back(assignment: Assignment, now: datetime) -> None:
-    is_wanted = assignment.rollout.status == RolloutStatus.ROLLING_BACK
+    rollout = assignment.rollout
+    is_wanted = rollout.status == RolloutStatus.ROLLING_BACK or not rollout.release.is_in_force
     code = ROLLED_BACK if is_wanted else RUNS_ANOTHER
     status_move(
         assignment, to=AssignmentStatus.REVERTED, actor=ACTOR, reason=code, now=now, error_code=code, ended_at=now

@@ -54,7 +54,7 @@ def rollout_halt(*, rollout_id: int, now: datetime) -> None:
     """Pause the rollout at once if too many of its schools have failed; the next tick would find the same."""
     with transaction.atomic():
         rollout = _locked(rollout_id)
-        if rollout.status != RolloutStatus.RUNNING:
+        if rollout.status != RolloutStatus.RUNNING or _revoked_pause(rollout, now):
             return
         for wave in rollout.waves.filter(status__in=(WaveStatus.OPEN, WaveStatus.SOAKING)):
             counts = wave_counts(wave, now=now)
@@ -80,8 +80,7 @@ def _on_it(rollout: Rollout) -> bool:
 
 
 def _running_advance(rollout: Rollout, now: datetime) -> None:
-    if not rollout.is_offerable:
-        rollout_pause(rollout=rollout, reason=PauseReason.REVOKED, actor=ACTOR, now=now)
+    if _revoked_pause(rollout, now):
         return
     for wave in rollout.waves.order_by("number"):
         if wave.status == WaveStatus.PASSED:
@@ -99,6 +98,14 @@ def _running_advance(rollout: Rollout, now: datetime) -> None:
             return
     if not _budget_judge(rollout, now):
         status_move(rollout, to=RolloutStatus.COMPLETED, actor=ACTOR, now=now, ended_at=now)
+
+
+def _revoked_pause(rollout: Rollout, now: datetime) -> bool:
+    """Pause the rollout if its release, or its base, was revoked; tell whether that was so."""
+    if rollout.is_offerable:
+        return False
+    rollout_pause(rollout=rollout, reason=PauseReason.REVOKED, actor=ACTOR, now=now)
+    return True
 
 
 def _budget_judge(rollout: Rollout, now: datetime) -> bool:

@@ -137,8 +137,9 @@ class SchoolAdmin(ModelAdmin):
         form = SchoolListForm(request.POST or None, request.FILES or None)
         if request.method == "POST" and form.is_valid() and self._import(request, form.cleaned_data["file"].read()):
             return redirect("admin:schools_school_changelist")
-        context = {**admin.site.each_context(request), "title": gettext("Import a list"), "form": form}
-        return TemplateResponse(request, "schools/import_list.html", context)
+        words = {"title": gettext("Import a list"), "button": gettext("Import")}
+        context = {**admin.site.each_context(request), "form": form, **words}
+        return TemplateResponse(request, "schools/form_page.html", context)
 
     def _import(self, request: HttpRequest, content: bytes) -> bool:
         try:
@@ -240,9 +241,14 @@ class RetiredKeyAdmin(ReadOnlyAdmin):
 class ClaimCodeAdmin(ReadOnlyAdmin):
     """Claim codes: who made which, and whether it was used; never the code itself."""
 
-    list_display = ("node", "created_by", "created_at", "expires_at", "used_at")
+    list_display = ("school", "created_by", "created_at", "expires_at", "used_at")
     list_select_related = ("node__school",)
     exclude = ("digest",)
+
+    @admin.display(description=_("school"), ordering="node__school__name")
+    def school(self, code: ClaimCode) -> str:
+        """The school that it was printed for."""
+        return code.node.school.name
 
 
 @admin.register(AuditEvent)

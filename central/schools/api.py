@@ -12,11 +12,11 @@ from rest_framework.views import APIView
 
 from central.http import body_read, document_answer, document_read
 from central.schools.authority import authority_certificates
-from central.schools.enrolment import enrolment_answer, enrolment_open
+from central.schools.enrolment import enrolment_answer, enrolment_open, sheet_root
 from central.schools.keys import node_key_rotate
 from central.schools.services import node_enrol
 from central.schools.sessions import nonce_issue, session_open
-from central.trust_root import director_key, root_metadata_read
+from central.trust_root import director_key
 from federation.wire.enrolment import Authority, NonceRequest, ServerTime
 
 
@@ -52,10 +52,9 @@ class EnrolmentView(OpenView):
     def post(self, request: Request) -> Response:
         """Turn a claim code and a key, signed by that key, into a node."""
         enrolment, now = enrolment_open(body_read(request)), timezone.now()
-        # Without keys there is no answer, and a claim code must not be used up for none.
-        root_metadata_read()
+        root_metadata = sheet_root(enrolment)
         node = node_enrol(request=enrolment, now=now, waits_for_approval=settings.NODES_WAIT_FOR_APPROVAL)
-        return document_answer(enrolment_answer(node=node, now=now), status=201)
+        return document_answer(enrolment_answer(node=node, root_metadata=root_metadata, now=now), status=201)
 
 
 class KeyView(OpenView):

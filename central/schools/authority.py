@@ -15,10 +15,15 @@ def centre_address() -> str:
     Raises:
         AddressMissing: the settings name none.
     """
-    address = str(settings.PUBLIC_ADDRESS).rstrip("/")
+    address = centre_address_if_any()
     if not address:
         raise AddressMissing
     return address
+
+
+def centre_address_if_any() -> str:
+    """Return the address under which schools reach the centre; empty where the settings name none."""
+    return str(settings.PUBLIC_ADDRESS).rstrip("/")
 
 
 def authority_certificates() -> str:

@@ -23,6 +23,12 @@ class ClaimCodeExpired(TrustError):
     code = "claim_code_expired"
 
 
+class SheetRootUnknown(TrustError):
+    """The sheet names a root of trust that this centre never had; its claim code is not used up."""
+
+    code = "sheet_root_unknown"
+
+
 class KeyTaken(TrustError):
     """The public key already belongs to another node."""
 

@@ -1,16 +1,16 @@
-"""What a node is told of the centre's SuperLink."""
+"""What a node is told of the SuperLink of its region."""
 
 from __future__ import annotations
 
-from django.conf import settings
-
 from central.disk import centre_disk
+from central.superlinks import superlink_of
 from federation.wire.enrolment import Fleet
 
 
-def fleet_of_centre() -> Fleet | None:
-    """Return the SuperLink's address and certificate, or None where this centre runs none."""
-    authority = centre_disk().superlink / "tls" / "ca.pem"
-    if not settings.FLEET_ADDRESS or not authority.is_file():
+def fleet_of_region(region: str) -> Fleet | None:
+    """Return the address and certificate of the SuperLink for the region's schools, or None where there is none."""
+    site = superlink_of(region)
+    authority = site.root(centre_disk()) / "tls" / "ca.pem"
+    if not site.address or not authority.is_file():
         return None
-    return Fleet(address=settings.FLEET_ADDRESS, ca_certificate=authority.read_text())
+    return Fleet(address=site.address, ca_certificate=authority.read_text())

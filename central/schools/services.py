@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -85,7 +86,7 @@ def node_enrol(*, request: EnrolmentRequest, now: datetime, waits_for_approval: 
 def _claim(claim: ClaimCode, public_key: str, request: EnrolmentRequest, now: datetime, *, is_let_in: bool) -> None:
     if ClaimCode.objects.filter(pk=claim.pk, used_at=None).update(used_at=now) != 1:
         raise ClaimCodeUsed
-    told = {
+    told: dict[str, Any] = {
         "public_key": public_key,
         "hostname": request.hostname[:255],
         "hardware": asdict(request.hardware),

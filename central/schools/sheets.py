@@ -133,6 +133,10 @@ def _steps(canvas: Canvas, top: float) -> float:
     steps = (
         _("On the school's PC, open the page «Enrol this PC» and scan the square, or paste what a telephone reads."),
         _("Without a scanner, type the code, the address and the fingerprint into the same page."),
+        _(
+            "Without internet, type the code and the fingerprint into the page «USB stick», write them to the "
+            "courier's stick, and bring the next one in."
+        ),
         _("The page then names your school. If it names another one, or refuses the fingerprint, call the ministry."),
     )
     top = _text(canvas, _("How to connect the school's PC"), top, size=13, font=BOLD) - 1 * mm

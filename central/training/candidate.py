@@ -1,24 +1,24 @@
-"""Makes a candidate release out of a round's accepted updates, and has the gate judge it."""
+"""Makes a candidate release out of the updates that a round counts, and has the gate judge it."""
 
 from __future__ import annotations
 
 import json
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 
 from central.disk import CentreDisk
-from central.feedback.models import Rating
 from central.releases.errors import BuildInterrupted
 from central.releases.evaluation_set import suites_read, texts_read, unrelated_read
 from central.releases.gate import AdapterReport
 from central.releases.judge import release_gate
-from central.releases.measure import Pair, adapter_measure
+from central.releases.measure import adapter_measure
 from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
 from central.releases.services import (
     release_build_begin,
@@ -31,20 +31,21 @@ from central.releases.services import (
     release_redraft,
 )
 from central.releases.variants import BuiltPackage
-from central.training.models import Round, Update, UpdateStatus
+from central.training.combine import round_combine
+from central.training.gate_pairs import corrections_choose
+from central.training.models import Round
+from central.training.plans import settings_of
+from central.training.provenance import contributions_before, provenance
 from central.training.rounds import round_keep
-from central.training.services import plan_of, update_bytes
+from central.training.seasons import season_newest
+from central.training.start import ADAPTER_NAME
+from central.training.velocity import velocity_keep
+from federation.adapter_file import adapter_write
 from federation.errors import FederationError
-from federation.inference.adapter import adapter_write
 from federation.inference.errors import SuiteInvalid
 from federation.inference.suite import Suite
-from federation.learning.aggregate import Aggregate, Contribution, aggregate
-from federation.learning.update import update_read
-from federation.wire.rounds import RoundPlan
 
-ADAPTER_NAME = "adapter.bin"
 CARD_NAME = "card.json"
-GATE_CORRECTIONS = 64
 Measure = Callable[..., AdapterReport]
 ACTOR = "centre"
 LOGGER = logging.getLogger(__name__)
@@ -72,11 +73,12 @@ def candidate_make(
 
 
 def _draft(round_: Round, now: datetime) -> Release:
+    season = round_.season
     with transaction.atomic():
         release = release_draft_create(
             kind=ReleaseKindChoice.ADAPTER,
-            title=f"{round_.base.title} + {round_.plan_id[:8]}",
-            base=round_.base,
+            title=f"{season.base.title} + {season}/{round_.number}",
+            base=season.base,
             actor=ACTOR,
             now=now,
         )
@@ -88,11 +90,9 @@ def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
     release_build_begin(release=release, actor=ACTOR, now=clock())
     folder = disk.builds / f"adapter-{release.version}"
     try:
-        updates = list(round_.updates.filter(status=UpdateStatus.ACCEPTED).order_by("node_id"))
-        card = _adapter_folder_write(folder, round_, updates, disk)
-        digests = tuple(update.digest for update in updates)
+        card = _adapter_folder_write(folder, round_, disk)
         package = BuiltPackage(folder=folder, card=card)
-        release_built(release=release, packages=[package], contributions=digests, disk=disk, now=clock())
+        release_built(release=release, packages=[package], contributions=_contributions(round_), disk=disk, now=clock())
     except FederationError as error:
         release_build_fail(release=release, error=error, now=clock())
         raise
@@ -100,37 +100,29 @@ def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _adapter_folder_write(
-    folder: Path, round_: Round, updates: Sequence[Update], disk: CentreDisk
-) -> dict[str, object]:
+def _contributions(round_: Round) -> tuple[str, ...]:
+    digests = round_.updates.accepted().values_list("digest", flat=True)
+    return tuple(dict.fromkeys((*contributions_before(round_), *digests)))
+
+
+def _adapter_folder_write(folder: Path, round_: Round, disk: CentreDisk) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    plan = plan_of(round_)
-    combined = _combine(round_, plan, updates, disk)
-    adapter_write(folder / ADAPTER_NAME, base_digest=plan.base, seed=plan.seed, rank=plan.rank, b=combined.b)
-    card = {
-        "plan": plan.plan_id,
-        "base": plan.base,
-        "rank": plan.rank,
-        "updates": len(updates),
-        "weights": [round(weight, 6) for weight in combined.weights],
-        "norm": round(combined.norm, 6),
-    }
+    season, terms = round_.season, settings_of(round_.season)
+    combined = round_combine(round_=round_, disk=disk)
+    if terms.momentum:
+        velocity_keep(round_, combined.step.velocity, disk)
+    adapter_write(
+        folder / ADAPTER_NAME,
+        base_digest=season.base.digest,
+        seed=season.season_id,
+        rank=terms.rank,
+        b=combined.step.adapter.b,
+        a=combined.step.adapter.a,
+    )
+    card = provenance(round_=round_, combined=combined)
     (folder / CARD_NAME).write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
     return card
-
-
-def _combine(round_: Round, plan: RoundPlan, updates: Sequence[Update], disk: CentreDisk) -> Aggregate:
-    contributions = []
-    for update in updates:
-        # Judged when it was taken in; what is on the disk is named by its digest.
-        _, *halves = update_read(update_bytes(update=update, disk=disk))
-        b, grams = ({slot: array.astype("float32") for slot, array in arrays.items()} for arrays in halves)
-        node_id = str(update.node_id)
-        contributions.append(Contribution(node_id=node_id, labels=update.labels, staleness=0, b=b, grams=grams))
-    return aggregate(
-        contributions, max_norm=plan.max_norm, max_labels=plan.max_labels, server_scale=round_.server_scale
-    )
 
 
 def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], measure: Measure) -> None:
@@ -138,21 +130,25 @@ def _judge(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         release_progress(release=release, stage=stage, share=share, now=clock())
         round_keep(round_=round_, now=clock())
 
-    suites, texts, unrelated, corrections = _suites_read(release), texts_read(), unrelated_read(), _corrections(round_)
+    base, last = round_.season.base, season_newest(round_.season)
+    suites, texts, unrelated = _suites_read(release), texts_read(), unrelated_read()
+    corrections = corrections_choose(round_)
     adapter_file = release_folder(release=release, disk=disk) / ADAPTER_NAME
+    last_file = release_folder(release=last.release, disk=disk) / ADAPTER_NAME if last and last.release else None
     # One adapter runs on every variant of its base, so each is measured under it.
     reports = {
         variant: measure(
-            package=release_folder(release=round_.base, disk=disk, variant=variant),
+            package=release_folder(release=base, disk=disk, variant=variant),
             adapter_file=adapter_file,
-            base_digest=round_.base.digest,
+            last_file=last_file,
+            base_digest=base.digest,
             texts=texts,
             unrelated=unrelated,
             corrections=corrections,
             suites=suites,
             progress=lambda stage, share, variant=variant: progress(f"{variant} {stage}".strip(), share),
         )
-        for variant in round_.base.cards
+        for variant in base.cards
     }
     release_gate(release=release, reports=reports, now=clock())
 
@@ -167,10 +163,3 @@ def _suites_read(release: Release) -> list[Suite]:
         raise
     release_delay(release=release, why="")
     return suites
-
-
-def _corrections(round_: Round) -> list[Pair]:
-    """Return the newest corrections of the schools whose updates are in the round."""
-    nodes = round_.updates.filter(status=UpdateStatus.ACCEPTED).values("node")
-    ratings = Rating.objects.corrections().filter(node__in=nodes).order_by("-received_at")[:GATE_CORRECTIONS]
-    return [Pair(question=rating.question, answer=rating.correction) for rating in ratings]

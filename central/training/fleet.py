@@ -1,4 +1,4 @@
-"""Keeps the SuperLink in step with the tables: nodes registered, revoked ones unregistered, one run a collecting round.
+"""Keeps a SuperLink in step with the tables: nodes registered, revoked ones unregistered, one run a collecting round.
 
 Each call starts a program of Flower's own and takes a second or two; what fails is tried again by the next sweep.
 """
@@ -7,46 +7,63 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from functools import partial
-from pathlib import Path
+from itertools import islice
 
 from central.disk import CentreDisk
 from central.schools.keys import key_fleet_forget
 from central.schools.models import Node, NodeStatus, RetiredKey
 from central.schools.services import node_fleet_record
+from central.superlinks import SuperLinkSite, superlink_of
 from central.training import superlink
-from central.training.models import Round, RoundStatus, UpdateStatus
+from central.training.models import FlowerRun, Round, RoundStatus, SeasonStatus
+from central.training.rounds import schools_counted
 from central.training.superlink import SuperLinkUnreachable
 from federation.errors import FederationError
-from federation.trust.durable import durable_write
 
 LOGGER = logging.getLogger(__name__)
-LONGEST_ROUND = timedelta(days=60)
 NODES_A_SWEEP = 20
 
 
-def fleet_advance(*, disk: CentreDisk, port: int, now: datetime) -> None:
+def fleet_advance(*, site: SuperLinkSite, disk: CentreDisk, now: datetime) -> None:
     """Register, unregister and start what is due, a few nodes at a time; a SuperLink that is away is left alone."""
     try:
-        _advance(disk, port, now)
+        _advance(site, disk, now)
     except SuperLinkUnreachable as error:
         LOGGER.warning("the SuperLink is away and is tried again later: %s", error)
 
 
-def _advance(disk: CentreDisk, port: int, now: datetime) -> None:
-    for node in Node.objects.filter(status=NodeStatus.ACTIVE, flwr_node_id="")[:NODES_A_SWEEP]:
-        _tried(f"registering node {node.pk}", partial(_register, node, disk, port))
-    for node in Node.objects.filter(status=NodeStatus.REVOKED).exclude(flwr_node_id=""):
-        _tried(f"unregistering node {node.pk}", partial(_unregister, node, disk, port))
-    for key in RetiredKey.objects.exclude(flwr_node_id=""):
-        _tried(f"unregistering key {key}", partial(_key_unregister, key, disk, port))
-    for round_ in Round.objects.filter(status=RoundStatus.COLLECTING):
-        if not round_.flwr_run_id or _run_has_ended(round_, disk):
-            _tried(f"starting the run of {round_.plan_id}", partial(_run_start, round_, disk, port, now))
-    for round_ in Round.objects.exclude(status=RoundStatus.COLLECTING).filter(opened_at__gt=now - LONGEST_ROUND):
-        _close_ask(round_, disk)
+def runs_check(*, site: SuperLinkSite, disk: CentreDisk) -> None:
+    """Forget runs that ended without a record, so that the next sweep starts them again.
+
+    Raises:
+        SuperLinkUnreachable: nothing can be known now.
+    """
+    for run in FlowerRun.objects.filter(superlink=site.name).select_related("round"):
+        _tried(f"looking at the run of {run.round.round_id}", partial(_run_check, run, site, disk))
+
+
+def _advance(site: SuperLinkSite, disk: CentreDisk, now: datetime) -> None:
+    nodes = Node.objects.select_related("school")
+    new = _of_site(site, nodes.filter(status=NodeStatus.ACTIVE, flwr_node_id="").iterator())
+    for node in islice(new, NODES_A_SWEEP):
+        _tried(f"registering node {node.pk}", partial(_register, node, site, disk))
+    for node in _of_site(site, nodes.filter(status=NodeStatus.REVOKED).exclude(flwr_node_id="")):
+        _tried(f"unregistering node {node.pk}", partial(_unregister, node, site, disk))
+    for key in RetiredKey.objects.exclude(flwr_node_id="").select_related("node__school"):
+        if superlink_of(key.node.school.region).name == site.name:
+            _tried(f"unregistering key {key}", partial(_key_unregister, key, site, disk))
+    for run in FlowerRun.objects.filter(superlink=site.name).select_related("round__season"):
+        _run_follow(run, disk)
+    collecting = Round.objects.filter(status=RoundStatus.COLLECTING, season__status=SeasonStatus.OPEN)
+    for round_ in collecting.exclude(runs__superlink=site.name).select_related("season"):
+        _tried(f"starting a run of {round_.round_id}", partial(_run_start, round_, site, disk, now))
+
+
+def _of_site(site: SuperLinkSite, nodes: Iterable[Node]) -> Iterable[Node]:
+    return (node for node in nodes if superlink_of(node.school.region).name == site.name)
 
 
 def _tried(what: str, call: Callable[[], None]) -> None:
@@ -58,71 +75,61 @@ def _tried(what: str, call: Callable[[], None]) -> None:
         LOGGER.warning("%s failed and is tried again later: %s", what, error)
 
 
-def _register(node: Node, disk: CentreDisk, port: int) -> None:
+def _register(node: Node, site: SuperLinkSite, disk: CentreDisk) -> None:
     flwr_node_id = superlink.node_register(
-        root=disk.superlink, port=port, node_id=str(node.pk), public_pem=node.public_key.encode()
+        root=site.root(disk), port=site.port, node_id=str(node.pk), public_pem=node.public_key.encode()
     )
     node_fleet_record(node=node, flwr_node_id=flwr_node_id)
 
 
-def _unregister(node: Node, disk: CentreDisk, port: int) -> None:
-    superlink.node_unregister(root=disk.superlink, port=port, flower_node_id=node.flwr_node_id)
+def _unregister(node: Node, site: SuperLinkSite, disk: CentreDisk) -> None:
+    superlink.node_unregister(root=site.root(disk), port=site.port, flower_node_id=node.flwr_node_id)
     node_fleet_record(node=node, flwr_node_id="")
 
 
-def _key_unregister(key: RetiredKey, disk: CentreDisk, port: int) -> None:
-    superlink.node_unregister(root=disk.superlink, port=port, flower_node_id=key.flwr_node_id)
+def _key_unregister(key: RetiredKey, site: SuperLinkSite, disk: CentreDisk) -> None:
+    superlink.node_unregister(root=site.root(disk), port=site.port, flower_node_id=key.flwr_node_id)
     key_fleet_forget(key=key)
 
 
-def _run_start(round_: Round, disk: CentreDisk, port: int, now: datetime) -> None:
-    plan_file = _plan_file(round_, disk)
-    plan_file.parent.mkdir(parents=True, exist_ok=True)
-    durable_write(plan_file, bytes(round_.plan_envelope))
-    # A refused update's file still counts as collected, so the run must want so many more.
-    refused = round_.updates.filter(status=UpdateStatus.REFUSED).values("node").distinct().count()
+def _run_start(round_: Round, site: SuperLinkSite, disk: CentreDisk, now: datetime) -> None:
+    folder = disk.inbox / round_.round_id
+    # Updates that were refused, or came by another way too, lie there as well; the run is to bring what is missing.
+    lying = len(list(folder.glob("*.update*"))) if folder.is_dir() else 0
+    missing = round_.wanted - schools_counted(round_)
     run_id = superlink.run_start(
-        root=disk.superlink,
-        port=port,
-        plan_id=round_.plan_id,
-        plan_file=plan_file,
+        root=site.root(disk),
+        port=site.port,
+        season_id=round_.season.season_id,
+        round_id=round_.round_id,
         inbox=disk.inbox,
-        wanted=round_.wanted + refused,
+        # A round that is full, and waits for the candidate before it, goes on filling.
+        wanted=lying + (missing if missing > 0 else round_.wanted),
         duration_seconds=max((round_.closes_at - now).total_seconds(), 1.0),
     )
-    Round.objects.filter(pk=round_.pk).update(flwr_run_id=run_id)
+    FlowerRun.objects.update_or_create(round=round_, superlink=site.name, defaults={"flwr_run_id": run_id})
 
 
-def _run_has_ended(round_: Round, disk: CentreDisk) -> bool:
-    """Tell whether the round's present run has left its record; `runs_check` finds those that were cut."""
-    try:
-        record = json.loads((disk.inbox / round_.plan_id / "run.json").read_bytes())
-    except FileNotFoundError:
-        return False
-    return isinstance(record, dict) and record.get("run_id") == round_.flwr_run_id
-
-
-def runs_check(*, disk: CentreDisk, port: int) -> None:
-    """Forget runs that ended without a record, so that the next sweep starts them again.
-
-    Raises:
-        SuperLinkUnreachable: nothing can be known now.
-    """
-    for round_ in Round.objects.filter(status=RoundStatus.COLLECTING).exclude(flwr_run_id=""):
-        _tried(f"looking at the run of {round_.plan_id}", partial(_run_check, round_, disk, port))
-
-
-def _run_check(round_: Round, disk: CentreDisk, port: int) -> None:
-    status = superlink.run_status(root=disk.superlink, port=port, run_id=round_.flwr_run_id)
-    if status.is_finished:
-        Round.objects.filter(pk=round_.pk, flwr_run_id=round_.flwr_run_id).update(flwr_run_id="")
-
-
-def _close_ask(round_: Round, disk: CentreDisk) -> None:
-    folder = disk.inbox / round_.plan_id
-    if folder.is_dir():
+def _run_follow(run: FlowerRun, disk: CentreDisk) -> None:
+    """Forget a run that has left its record, and ask the run of a round that collects no longer to end."""
+    folder, round_ = disk.inbox / run.round.round_id, run.round
+    is_wanted = round_.status == RoundStatus.COLLECTING and round_.season.status == SeasonStatus.OPEN
+    if _has_ended(run, disk):
+        run.delete()
+    elif not is_wanted and folder.is_dir():
         (folder / "close").touch()
 
 
-def _plan_file(round_: Round, disk: CentreDisk) -> Path:
-    return disk.training / "plans" / f"{round_.plan_id}.json"
+def _has_ended(run: FlowerRun, disk: CentreDisk) -> bool:
+    """Tell whether the run has left its record; `runs_check` finds those that were cut."""
+    try:
+        record = json.loads((disk.inbox / run.round.round_id / f"run-{run.flwr_run_id}.json").read_bytes())
+    except FileNotFoundError:
+        return False
+    return isinstance(record, dict)
+
+
+def _run_check(run: FlowerRun, site: SuperLinkSite, disk: CentreDisk) -> None:
+    status = superlink.run_status(root=site.root(disk), port=site.port, run_id=run.flwr_run_id)
+    if status.is_finished:
+        run.delete()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from datetime import datetime
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from federation.errors import CapacityError, FederationError, TransportError
 
 LOGGER = logging.getLogger(__name__)
 # The run counts a node as collected as long as a file's name begins with the node's, so files are renamed, not moved.
+# What was taken in is kept elsewhere, where it goes when its school withdraws: here only the name stays.
 JUDGED = ".judged"
 UNREADABLE = ".unreadable"
 
@@ -28,7 +30,11 @@ def updates_scan_inbox(*, disk: CentreDisk, now: datetime) -> int:
 
 def _file_take_in(path: Path, disk: CentreDisk, now: datetime) -> None:
     try:
-        update_take_in(content=path.read_bytes(), disk=disk, now=now)
+        content = path.read_bytes()
+        # An empty file is one that was taken in before a cut.
+        if content:
+            update_take_in(content=content, disk=disk, now=now)
+            os.truncate(path, 0)
         path.rename(path.with_name(path.name + JUDGED))
     except (CapacityError, TransportError):
         LOGGER.exception("update file %s must wait", path)

@@ -1,4 +1,4 @@
-"""Leases: only so many SuperNodes may be connected at once; the others are told when to ask again."""
+"""Leases: only so many SuperNodes may be connected to a SuperLink at once; the others are told when to ask again."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from central.schools.models import Node
-from central.training.models import Lease, Round, RoundStatus
+from central.superlinks import superlink_of
+from central.training.models import Lease, Plan, Round, RoundStatus, Season, SeasonStatus
 from federation.wire.rounds import Lease as LeaseDocument
 
 LEASE_LIFE = timedelta(minutes=10)
 RETRY_SECONDS = 120
 
 
-def lease_grant(*, node: Node, round_: Round, cap: int, now: datetime) -> LeaseDocument:
-    """Return a lease, granted while fewer than `cap` others are in force and the round collects."""
+def lease_grant(*, node: Node, plan: Plan, cap: int, now: datetime) -> LeaseDocument:
+    """Return a lease for the round of the plan's season, granted while fewer than `cap` others are in force.
+
+    They are counted for each SuperLink. A season that is closed grants none.
+    """
+    superlink = superlink_of(node.school.region).name
     with transaction.atomic():
         # One lock for all, so that two askers cannot both take the last place.
-        Round.objects.select_for_update().get(pk=round_.pk)
+        list(Season.objects.select_for_update().filter(status=SeasonStatus.OPEN).order_by("pk"))
         Lease.objects.filter(expires_at__lte=now).delete()
-        others = Lease.objects.exclude(node=node).count()
-        is_granted = others < cap and round_.status == RoundStatus.COLLECTING and now < round_.closes_at
+        others = Lease.objects.exclude(node=node).filter(superlink=superlink).count()
+        collecting = Round.objects.filter(season=plan.season_id, status=RoundStatus.COLLECTING)
+        round_ = collecting.filter(season__status=SeasonStatus.OPEN).first()
+        is_granted = others < cap and round_ is not None
         expires_at = now + LEASE_LIFE if is_granted else now
         if is_granted:
-            Lease.objects.update_or_create(node=node, defaults={"round": round_, "expires_at": expires_at})
+            terms = {"round": round_, "superlink": superlink, "expires_at": expires_at}
+            Lease.objects.update_or_create(node=node, defaults=terms)
     return LeaseDocument(
-        plan_id=round_.plan_id,
+        plan_id=plan.plan_id,
         granted=is_granted,
         expires_at=expires_at,
         retry_after_seconds=0 if is_granted else RETRY_SECONDS,

@@ -1,123 +1,35 @@
-"""Opens rounds and takes updates in; with `rounds`, `leases` and `fleet` the only writer of the app's tables."""
+"""Takes updates in, whichever way they come, and keeps what counts.
+
+With `seasons`, `plans`, `rounds`, `offers`, `leases`, `fleet`, `quarantine`, `privacy_ledger` and `withdrawal` the only
+writer of the app's tables.
+"""
 
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
+from django.db import transaction
+
 from central.disk import CentreDisk
-from central.releases.errors import BaseNotReady
-from central.releases.models import Release, ReleaseKindChoice
 from central.schools.keys import signing_key
 from central.schools.models import Node
 from central.schools.sessions import active_node
-from central.training.anchors import anchors_read
-from central.training.errors import RoundClosed, RoundUnderWay, RoundUnknown, UpdateDuplicate
-from central.training.models import Round, RoundStatus, Update, UpdateStatus
-from central.training.plan_settings import DEFAULT_PLAN, PlanSettings
+from central.training.errors import SeasonClosed, UpdateDuplicate, UpdateTooStale
+from central.training.models import Plan, Round, RoundStatus, SeasonStatus, Update, UpdateStatus
+from central.training.offers import offer_learnt
+from central.training.participation import participation_expect
+from central.training.plans import plan_get, plan_of, season_version, settings_of, sizes_of
+from central.training.seasons import season_lock
 from federation.errors import FederationError
 from federation.learning.update import Update as ReadUpdate
-from federation.learning.update import update_read, update_verify
+from federation.learning.update import update_header, update_verify
 from federation.trust.durable import durable_write
-from federation.trust.envelopes import ROUND_PLAN, envelope_key_ids, envelope_payload_unverified, envelope_seal
-from federation.trust.keys import DirectorKey, key_id
-from federation.wire.canonical import canonical_bytes, parse, sha256_hex
-from federation.wire.rounds import Objective, Precision, RoundPlan, SchemeName, UpdateHeader
+from federation.wire.canonical import sha256_hex, to_plain
+from federation.wire.rounds import UpdateHeader
 
 LOGGER = logging.getLogger(__name__)
-
-
-def round_get(plan_id: str) -> Round:
-    """Return the round of this plan.
-
-    Raises:
-        RoundUnknown: there is none.
-    """
-    round_ = Round.objects.select_related("base").filter(plan_id=plan_id).first()
-    if round_ is None:
-        raise RoundUnknown(plan_id=plan_id[:64])
-    return round_
-
-
-def round_open(
-    *,
-    base: Release,
-    slot_columns: Mapping[str, int],
-    wanted: int,
-    key: DirectorKey,
-    actor: str,
-    now: datetime,
-    settings: PlanSettings = DEFAULT_PLAN,
-) -> Round:
-    """Return a round that collects updates on `base`; `slot_columns` are its adapter slots' d_out, in order.
-
-    Raises:
-        BaseNotReady: the release is no base, or not in force.
-        RoundUnderWay: another round on it still collects.
-        AnchorsUnreadable: the anchors are damaged.
-    """
-    if base.kind != ReleaseKindChoice.BASE or not base.is_in_force:
-        raise BaseNotReady(release=base.version, status=base.status)
-    if Round.objects.filter(base=base, status=RoundStatus.COLLECTING).exists():
-        raise RoundUnderWay(release=base.version)
-    slots = tuple(slot for slot in slot_columns if slot.rpartition(".")[2] in settings.parts)
-    plan = _plan(base, slots, settings, now)
-    return Round.objects.create(
-        plan_id=plan.plan_id,
-        base=base,
-        plan_envelope=envelope_seal(payload=canonical_bytes(plan), kind=ROUND_PLAN, key=key),
-        slot_columns=dict(slot_columns),
-        server_scale=settings.server_scale,
-        wanted=wanted,
-        minimum=min(settings.minimum, wanted),
-        opened_by=actor,
-        opened_at=now,
-        closes_at=plan.closes_at,
-    )
-
-
-def _plan(base: Release, slots: tuple[str, ...], settings: PlanSettings, now: datetime) -> RoundPlan:
-    plan_id = uuid.uuid4().hex
-    return RoundPlan(
-        plan_id=plan_id,
-        season_id=plan_id,
-        version=0,
-        base=base.digest,
-        start="",
-        scheme=SchemeName.FFA_LORA,
-        precision=Precision.FLOAT16,
-        objective=Objective(preference=0.0, ratings=0.0, beta=0.1),
-        seed=plan_id,
-        rank=settings.rank,
-        slots=slots,
-        learning_rate=settings.learning_rate,
-        max_steps=settings.max_steps,
-        stop_loss=settings.stop_loss,
-        anchors=anchors_read(),
-        min_labels=settings.min_labels,
-        max_labels=settings.max_labels,
-        max_norm=settings.max_norm,
-        issued_at=now,
-        closes_at=now + settings.life,
-    )
-
-
-def plan_envelope(*, round_: Round, key: DirectorKey) -> bytes:
-    """Return the round's plan as `key` has signed it; after a change of the director's key it is signed anew."""
-    held = bytes(round_.plan_envelope)
-    if key_id(key) in envelope_key_ids(held):
-        return held
-    sealed = envelope_seal(payload=envelope_payload_unverified(held, kind=ROUND_PLAN), kind=ROUND_PLAN, key=key)
-    Round.objects.filter(pk=round_.pk).update(plan_envelope=sealed)
-    return sealed
-
-
-def plan_of(round_: Round) -> RoundPlan:
-    """Return the plan as it was signed."""
-    return parse(RoundPlan, envelope_payload_unverified(bytes(round_.plan_envelope), kind=ROUND_PLAN))
 
 
 def update_take_in(*, content: bytes, disk: CentreDisk, now: datetime) -> Update:
@@ -127,77 +39,109 @@ def update_take_in(*, content: bytes, disk: CentreDisk, now: datetime) -> Update
 
     Raises:
         MalformedUpdate, MalformedDocument, WrongKind: nobody can tell whose it is.
-        NodeUnknown, NodeNotActive, RoundUnknown: it is nobody's that the centre knows.
+        NodeUnknown, NodeNotActive, PlanUnknown: it is nobody's that the centre knows.
     """
-    header = update_read(content)[0]
-    node, round_, digest = active_node(header.node_id), round_get(header.plan_id), sha256_hex(content)
-    held = Update.objects.filter(round=round_, node=node, digest=digest).first()
+    header = update_header(content)
+    node, plan, digest = active_node(header.node_id), plan_get(header.plan_id), sha256_hex(content)
+    held = Update.objects.filter(plan=plan, node=node, digest=digest).first()
     if held is not None:
         return held
     try:
-        read = _judge(content, node, round_, now)
+        read = _verify(content, node, plan)
+        return _count(plan, node, read, content, disk, now)
     except FederationError as refusal:
         LOGGER.warning("update %s of node %s is refused: %s", digest[:12], node.pk, refusal)
-        return _refused(round_, node, header, content, digest, refusal.code, now)
-    durable_write(_kept_path(disk, round_, digest), content)
-    return _accepted(round_, node, read, content, digest, now)
+        return _refused(plan, node, header, content, refusal.code, now)
 
 
-def _judge(content: bytes, node: Node, round_: Round, now: datetime) -> ReadUpdate:
-    read = update_verify(
+def kept_path(*, update: Update, disk: CentreDisk) -> Path:
+    """Return where an update that passed every check lies as it was received."""
+    return _kept_path(disk, update.plan, update.digest)
+
+
+def update_forget(*, update: Update, disk: CentreDisk) -> None:
+    """Leave nothing of the update on the disk; its row says that it was there."""
+    kept_path(update=update, disk=disk).unlink(missing_ok=True)
+
+
+def _verify(content: bytes, node: Node, plan: Plan) -> ReadUpdate:
+    return update_verify(
         content,
         key=signing_key(node=node, envelope=content.partition(b"\n")[0]),
         node_id=str(node.pk),
-        plan=plan_of(round_),
-        columns=round_.slot_columns,
-        variants=round_.base.cards.keys(),
+        plan=plan_of(plan),
+        dimensions=sizes_of(plan.season),
+        variants=plan.season.base.cards.keys(),
     )
-    if round_.status != RoundStatus.COLLECTING or now >= round_.closes_at:
-        raise RoundClosed(plan_id=round_.plan_id)
-    if Update.objects.filter(round=round_, node=node, status=UpdateStatus.ACCEPTED).exists():
-        raise UpdateDuplicate(node_id=str(node.pk))
-    return read
 
 
-def _refused(
-    round_: Round, node: Node, header: UpdateHeader, content: bytes, digest: str, code: str, now: datetime
+def _count(plan: Plan, node: Node, read: ReadUpdate, content: bytes, disk: CentreDisk, now: datetime) -> Update:
+    """Return the accepted update, counted in the round of its season that collects now.
+
+    Raises:
+        SeasonClosed, SchoolWithdrawn, PrivacyBudgetSpent, UpdateTooStale, UpdateDuplicate: it may be counted in none.
+    """
+    digest = sha256_hex(content)
+    with transaction.atomic():
+        # Under this lock no round can begin to be combined, and no second process can take the same update in.
+        season = season_lock(plan.season_id)
+        if season.status != SeasonStatus.OPEN:
+            raise SeasonClosed(season_id=season.season_id)
+        participation_expect(school=node.school, season=season)
+        staleness = season_version(season) - plan.version
+        if staleness > settings_of(season).max_staleness:
+            raise UpdateTooStale(plan_id=plan.plan_id, staleness=staleness)
+        answered = Update.objects.kept().filter(plan=plan, node=node).first()
+        if answered is not None:
+            if answered.digest == digest:
+                return answered
+            raise UpdateDuplicate(node_id=str(node.pk))
+        durable_write(_kept_path(disk, plan, digest), content)
+        offer_learnt(plan=plan, node=node, now=now)
+        return _accepted(plan, season.rounds.get(status=RoundStatus.COLLECTING), node, read, content, staleness, now)
+
+
+def _accepted(
+    plan: Plan, round_: Round, node: Node, read: ReadUpdate, content: bytes, staleness: int, now: datetime
 ) -> Update:
-    return Update.objects.create(
-        round=round_,
-        node=node,
-        counter=max(header.counter, 0),
-        status=UpdateStatus.REFUSED,
-        code=code,
-        digest=digest,
-        size_bytes=len(content),
-        received_at=now,
-    )
-
-
-def _accepted(round_: Round, node: Node, read: ReadUpdate, content: bytes, digest: str, now: datetime) -> Update:
     header = read.header
     return Update.objects.create(
+        plan=plan,
         round=round_,
         node=node,
         counter=header.counter,
         status=UpdateStatus.ACCEPTED,
-        digest=digest,
+        digest=sha256_hex(content),
         size_bytes=len(content),
         variant=header.variant,
         labels=header.labels,
+        staleness=staleness,
         norm=read.norm,
         loss_before=header.loss_before,
         loss_after=header.loss_after,
+        scores=to_plain(header.scores),
         received_at=now,
     )
 
 
-def update_bytes(*, update: Update, disk: CentreDisk) -> bytes:
-    """Return an accepted update as it was received."""
-    return _kept_path(disk, update.round, update.digest).read_bytes()
+def _refused(plan: Plan, node: Node, header: UpdateHeader, content: bytes, code: str, now: datetime) -> Update:
+    row, _is_new = Update.objects.get_or_create(
+        plan=plan,
+        node=node,
+        digest=sha256_hex(content),
+        defaults={
+            "round": plan.season.rounds.filter(status=RoundStatus.COLLECTING).first(),
+            "counter": max(header.counter, 0),
+            "status": UpdateStatus.REFUSED,
+            "code": code,
+            "size_bytes": len(content),
+            "received_at": now,
+        },
+    )
+    return row
 
 
-def _kept_path(disk: CentreDisk, round_: Round, digest: str) -> Path:
-    folder = disk.updates / round_.plan_id
+def _kept_path(disk: CentreDisk, plan: Plan, digest: str) -> Path:
+    folder = disk.updates / plan.plan_id
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{digest}.update"

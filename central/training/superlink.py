@@ -173,19 +173,19 @@ def node_unregister(*, root: Path, port: int, flower_node_id: str) -> None:
 
 
 def run_start(
-    *, root: Path, port: int, plan_id: str, plan_file: Path, inbox: Path, wanted: int, duration_seconds: float
+    *, root: Path, port: int, season_id: str, round_id: str, inbox: Path, wanted: int, duration_seconds: float
 ) -> str:
-    """Return the id of a submitted run that collects `wanted` nodes' updates into `inbox/<plan_id>/`.
+    """Return the id of a submitted run that collects updates to the season of `wanted` nodes into `inbox/<round_id>/`.
 
-    A run started again for the same inbox goes on from the files that lie there. It ends by itself and then leaves
-    `run.json` there; an empty file `inbox/<plan_id>/close` asks for its end.
+    A run started again for the same round goes on from the files that lie there. It ends by itself and then leaves
+    `run-<run id>.json` there; an empty file `inbox/<round_id>/close` asks for its end.
 
     Raises:
         SuperLinkUnreachable, SuperLinkRefused: the call failed.
     """
     settings: dict[str, str | int | float] = {
-        "plan-id": plan_id,
-        "plan-file": str(plan_file.absolute()),
+        "season-id": season_id,
+        "round-id": round_id,
         "inbox": str(inbox.absolute()),
         "wanted": wanted,
         "duration-s": float(duration_seconds),

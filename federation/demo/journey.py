@@ -52,9 +52,9 @@ class Journey:
         self._schools_start(release1["digest"])
         self._corrections_make()
         before = self._probe("before", "School B answers, before")
-        plan_id = self._round_open(release1["digest"])
+        plan_id, round_id = self._season_open(release1["digest"])
         self._learn_in_the_dark(plan_id)
-        release2 = self._round_close(plan_id)
+        release2 = self._round_close(round_id)
         self._rollout(release2["digest"])
         after = self._probe("after", "School B answers, after")
         self._shipped_show(release2["version"])
@@ -110,14 +110,14 @@ class Journey:
                         page.correct(answer_id, stars=LOW_STARS, correction=pair.correction)
                         self._say(f"{school.name}: «{pair.question}» was answered «{_short(answer)}», and corrected")
 
-    def _round_open(self, base: str) -> str:
-        with self._step("plan", "The centre opens a round; its plan reaches the schools") as show:
+    def _season_open(self, base: str) -> tuple[str, str]:
+        with self._step("plan", "The centre opens a season; its plan reaches the schools") as show:
             wanted = ("--wanted", str(len(self.taught)))
-            opened = self.centre.commands.run_json("plan", "round_open", "--base", base, *wanted)
+            opened = self.centre.commands.run_json("plan", "season_open", "--base", base, *wanted)
             show("the schools hear of it", 0.5)
             for school in self.taught:
                 school.contact("plan")
-        return str(opened["plan_id"])
+        return str(opened["plans"][0]["plan_id"]), str(opened["rounds"][0]["round_id"])
 
     def _learn_in_the_dark(self, plan_id: str) -> None:
         dark = self.taught[0]
@@ -129,7 +129,7 @@ class Journey:
                 self._say(f"{school.name}: {learnt['labels']} labels, {learnt['seconds']:.0f} s")
         dark.link_up()
 
-    def _round_close(self, plan_id: str) -> dict[str, Any]:
+    def _round_close(self, round_id: str) -> dict[str, Any]:
         with self._step("round", "The link returns; a Flower round collects, the centre aggregates and judges") as show:
 
             def on_line(line: str) -> None:
@@ -137,7 +137,7 @@ class Journey:
                     show(line, int(found["accepted"]) / int(found["wanted"]))
                     self._expect("round", found["refused"] is None, "an update was refused")
 
-            told = self.centre.follow("round", "round_show", "--plan", plan_id, on_line=on_line)
+            told = self.centre.follow("round", "round_show", "--round", round_id, on_line=on_line)
             self._expect("round", told["status"] == "completed", f"the round was {told['status']}: {told['why_ended']}")
             self._expect("round", told["release_status"] == "awaiting_signature", "the gate refused the adapter")
             return self.centre.commands.run_json("round", "release_sign", "--release", told["release"])

@@ -1,4 +1,4 @@
-"""What can be wrong with a package, an adapter or a prompt."""
+"""What can be wrong with a package, an adapter under it or a prompt."""
 
 from __future__ import annotations
 
@@ -35,34 +35,10 @@ class PromptTooLong(WireError):
     code = "prompt_too_long"
 
 
-class AdapterDamaged(TrustError):
-    """The adapter at `path` cannot be read: `problem`."""
-
-    code = "adapter_damaged"
-
-
-class AdapterForAnotherBase(TrustError):
-    """The adapter belongs to the base `found`, not to `expected`."""
-
-    code = "adapter_for_another_base"
-
-
-class AdapterShapeMismatch(TrustError):
-    """The factor of `slot` has the shape `found` where the base has `expected`."""
-
-    code = "adapter_shape_mismatch"
-
-
 class AdapterRankTooLarge(TrustError):
     """The adapter's rank `found` is above the base's largest, `largest`."""
 
     code = "adapter_rank_too_large"
-
-
-class AdapterNotFinite(TrustError):
-    """The factor of `slot` holds NaN or infinity."""
-
-    code = "adapter_not_finite"
 
 
 class SuiteInvalid(CapacityError):

@@ -1,8 +1,8 @@
-"""Attach trainable LoRA factors B to a frozen Gemma 3 model, one pair (A, B) a slot.
+"""Attach what a scheme learns to a frozen Gemma 3 model, one pair of factors (A, B) a slot.
 
 The slots are those of the serving graph: `layers.{i}.qkv`, whose three projections share one A and divide the columns
-of one B, and `layers.{i}.o`, `.gate`, `.up`, `.down`. A is frozen (`federation.basis`), B starts at zero, so that an
-adapted model answers exactly like its base until it has learnt.
+of one B, and `layers.{i}.o`, `.gate`, `.up`, `.down`. What is learnt is a delta on the adapter that the plan starts
+from and begins at zero, so that a model answers exactly like that adapter until it has learnt more.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from federation.basis import frozen_a
+from federation.basis import AdapterFactors, SlotSize, frozen_a, frozen_b
 from federation.errors import WireError
+from federation.learning.schemes.catalogue import scheme_of
+from federation.wire.rounds import Factor, SchemeName
 
 _PROJECTIONS = {
     "qkv": ("self_attn", ("q_proj", "k_proj", "v_proj")),
@@ -33,44 +35,129 @@ class SlotUnknown(WireError):
     code = "slot_unknown"
 
 
-class AdaptedLinear(nn.Module):
-    """A frozen projection with its share of a slot: `W x + (x A) B[:, start:stop]`, x (…, d_in)."""
+class StartMismatch(WireError):
+    """The adapter that training starts from has not the slots, the rank or the seed of the plan."""
 
-    def __init__(self, base: nn.Linear, a: torch.Tensor, b: nn.Parameter, start: int) -> None:
-        """Wrap `base`; `a` is (d_in, rank) in the base's dtype, `b` (rank, d_out of the whole slot) in float32."""
+    code = "start_mismatch"
+
+
+class SlotAdapter(nn.Module):
+    """One slot's share of the model's answer beside `W x`: `(x A) B`, of which some factors learn.
+
+    A is `a` plus what is learnt of it, B is `b` plus what is learnt of it: a delta on B itself, or a core before the
+    frozen `basis`. `rest` is a pair (A, B) beside both that stands still.
+    """
+
+    def __init__(
+        self,
+        *,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        learnt: Sequence[Factor],
+        basis: torch.Tensor | None = None,
+        rest: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> None:
+        """`a` is (d_in, rank), `b` and `basis` (rank, d_out of the whole slot), all float32; deltas start at zero."""
         super().__init__()
-        self.base = base
-        self.a = a
-        self.b = b
-        self.start, self.stop = start, start + base.out_features
+        self.a, self.b, self.basis, self.rest = a, b, basis, rest
+        shapes = {Factor.A: a.shape, Factor.B: b.shape, Factor.CORE: (len(b), len(b))}
+        self.deltas = nn.ParameterDict({each.value: nn.Parameter(torch.zeros(shapes[each])) for each in learnt})
+
+    def inner(self, x: torch.Tensor) -> torch.Tensor:
+        """Return `x A`, (…, rank)."""
+        a = self.a + self.deltas[Factor.A.value] if Factor.A.value in self.deltas else self.a
+        return x @ a.to(x.dtype)
+
+    def forward(self, x: torch.Tensor, start: int, stop: int) -> torch.Tensor:
+        """Return the slot's outputs from `start` to before `stop`, in the dtype of `x`."""
+        share: torch.Tensor = self.inner(x) @ self._b_now(slice(start, stop)).to(x.dtype)
+        if self.rest is not None:
+            a, b = self.rest
+            share = share + (x @ a.to(x.dtype)) @ b[:, start:stop].to(x.dtype)
+        return share
+
+    def _b_now(self, columns: slice) -> torch.Tensor:
+        b = self.b[:, columns]
+        if Factor.B.value in self.deltas:
+            b = b + self.deltas[Factor.B.value][:, columns]
+        if self.basis is not None:
+            b = b + self.deltas[Factor.CORE.value] @ self.basis[:, columns]
+        return b
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen projection with its share of a slot, columns `start` to before `stop`."""
+
+    def __init__(self, base: nn.Module, adapter: SlotAdapter, start: int, stop: int) -> None:
+        """Wrap `base`, an `nn.Linear` or a `PackedLinear`."""
+        super().__init__()
+        self.base, self.adapter = base, adapter
+        self.start, self.stop = start, stop
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (…, d_out) in the dtype of `x`."""
-        own = self.b[:, self.start : self.stop].to(x.dtype)
-        adapted: torch.Tensor = self.base(x) + (x @ self.a) @ own
+        adapted: torch.Tensor = self.base(x) + self.adapter(x, self.start, self.stop)
         return adapted
 
 
-def adapter_attach(model: Any, *, seed: str, rank: int, slots: Sequence[str]) -> dict[str, nn.Parameter]:  # noqa: ANN401 - transformers is untyped
-    """Freeze `model` (a Gemma3ForCausalLM), adapt its `slots` in place, and return each slot's B: zeros (rank, d_out).
+def adapter_attach(
+    model: Any,  # noqa: ANN401 - transformers is untyped
+    *,
+    seed: str,
+    rank: int,
+    slots: Sequence[str],
+    scheme: SchemeName = SchemeName.FFA_LORA,
+    start: AdapterFactors | None = None,
+) -> dict[str, SlotAdapter]:
+    """Freeze `model` (a Gemma3ForCausalLM) and adapt its `slots` in place; return each slot's adapter.
+
+    Until its deltas move, the model answers like `start`: an adapter, or None for the base alone.
 
     Raises:
         SlotUnknown: the model has no such slot.
+        StartMismatch: the start has another slot or shape than the plan.
     """
     model.requires_grad_(requires_grad=False)
-    factors: dict[str, nn.Parameter] = {}
+    adapters: dict[str, SlotAdapter] = {}
     for slot in slots:
         owner, names = _locate(model, slot)
-        linears: list[nn.Linear] = [getattr(owner, name) for name in names]
-        a = frozen_a(seed=seed, slot=slot, d_in=linears[0].in_features, rank=rank)
-        shared = torch.from_numpy(a).to(linears[0].weight.dtype)
-        b = nn.Parameter(torch.zeros(rank, sum(linear.out_features for linear in linears)))
-        start = 0
+        linears = [getattr(owner, name) for name in names]
+        size = SlotSize(linears[0].in_features, sum(linear.out_features for linear in linears))
+        adapters[slot] = _slot_adapter(slot, size, seed, rank, scheme, start)
+        first = 0
         for name, linear in zip(names, linears, strict=True):
-            setattr(owner, name, AdaptedLinear(linear, shared, b, start))
-            start += linear.out_features
-        factors[slot] = b
-    return factors
+            behind = first + linear.out_features
+            setattr(owner, name, AdaptedLinear(linear, adapters[slot], first, behind))
+            first = behind
+    return adapters
+
+
+def _slot_adapter(
+    slot: str, size: SlotSize, seed: str, rank: int, scheme: SchemeName, start: AdapterFactors | None
+) -> SlotAdapter:
+    """Return what the scheme lets a school learn on top of `start`; as in `federation.learning.schemes`."""
+    frozen = torch.from_numpy(frozen_a(seed=seed, slot=slot, d_in=size.d_in, rank=rank))
+    zero = torch.zeros(rank, size.d_out)
+    a, b = (frozen, zero) if start is None else _start_factors(slot, size, rank, frozen, start)
+    learnt = scheme_of(scheme).learnt
+    if scheme is SchemeName.FED_SB:
+        basis = torch.from_numpy(frozen_b(seed=seed, slot=slot, rank=rank, d_out=size.d_out))
+        return SlotAdapter(a=a, b=b, learnt=learnt, basis=basis)
+    if scheme is SchemeName.FLORA:
+        return SlotAdapter(a=frozen, b=zero, learnt=learnt, rest=None if start is None else (a, b))
+    return SlotAdapter(a=a, b=b, learnt=learnt)
+
+
+def _start_factors(
+    slot: str, size: SlotSize, rank: int, frozen: torch.Tensor, start: AdapterFactors
+) -> tuple[torch.Tensor, torch.Tensor]:
+    if slot not in start.b or start.b[slot].shape != (rank, size.d_out):
+        raise StartMismatch(slot=slot)
+    if start.a is None:
+        return frozen, torch.from_numpy(start.b[slot])
+    if slot not in start.a or start.a[slot].shape != (size.d_in, rank):
+        raise StartMismatch(slot=slot)
+    return torch.from_numpy(start.a[slot]), torch.from_numpy(start.b[slot])
 
 
 def slot_columns(model: Any) -> dict[str, int]:  # noqa: ANN401 - transformers is untyped

@@ -8,25 +8,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from federation.learning.adapted_model import AdaptedLinear
+from federation.learning.adapted_model import AdaptedLinear, SlotAdapter
 from federation.learning.chat import Conversation
 
 
 def grams_measure(
     model: Any,  # noqa: ANN401 - transformers is untyped
-    factors: Mapping[str, nn.Parameter],
+    adapters: Mapping[str, SlotAdapter],
     conversations: Sequence[Conversation],
 ) -> dict[str, NDArray[np.float32]]:
-    """Return zᵀz (rank, rank) by slot, summed over every token of `conversations`, with the B that `factors` now hold.
+    """Return zᵀz (rank, rank) by slot, summed over every token of `conversations`, with what the adapters now hold.
 
     The projections of one slot share x and A, so the first of them speaks for all.
     """
-    slot_by_factor = {id(factor): slot for slot, factor in factors.items()}
-    sums = {slot: torch.zeros(len(factor), len(factor), dtype=torch.float64) for slot, factor in factors.items()}
+    slot_by_adapter = {id(adapter): slot for slot, adapter in adapters.items()}
+    sums = {
+        slot: torch.zeros(len(adapter.b), len(adapter.b), dtype=torch.float64) for slot, adapter in adapters.items()
+    }
     listeners = [
-        module.register_forward_pre_hook(_listener(sums[slot_by_factor[id(module.b)]]))
+        module.register_forward_pre_hook(_listener(sums[slot_by_adapter[id(module.adapter)]]))
         for module in model.modules()
         if isinstance(module, AdaptedLinear) and module.start == 0
     ]
@@ -43,7 +44,7 @@ def grams_measure(
 
 def _listener(total: torch.Tensor) -> Callable[[AdaptedLinear, tuple[torch.Tensor, ...]], None]:
     def listen(projection: AdaptedLinear, inputs: tuple[torch.Tensor, ...]) -> None:
-        z = (inputs[0].flatten(0, -2) @ projection.a).double()
+        z = projection.adapter.inner(inputs[0].flatten(0, -2)).double()
         total.add_(z.T @ z)
 
     return listen

@@ -1,144 +1,141 @@
-"""The training loss, computed in pieces so that a vocabulary of 262,144 words costs megabytes and not gigabytes.
+"""The training loss: what teachers want said is pulled at, preferred, or held where it was.
 
-Only positions whose next token belongs to an answer go through the head, `HEAD_POSITIONS` at a time, and each piece's
-gradient is taken at once. A school's own examples are pulled towards their answers. Anchors are pulled towards theirs
-and held, by the divergence from what the frozen base predicted, where they were.
+Each part of the loss is a function of the log-probabilities of answers' tokens, and of those every gradient at the
+hidden states is known in closed form (`federation.learning.answers`). So one pass through the model and one through the
+words of the head give the gradient of all parts together, preferences over whole answers too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch.nn import functional
 
+from federation.learning.answers import AnswerRead, answer_states, answers_read, batches
 from federation.learning.chat import Conversation
 
-HEAD_POSITIONS = 32
-BATCH_TOKENS = 1024
-"""Padded tokens that go through the model at once; bounds the memory of activations."""
+
+class Term(Protocol):
+    """A part of the loss; its conversations go through the model together, the wanted answer first."""
+
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """Return one or two conversations."""
+
+    def gradients(self, reads: Sequence[AnswerRead]) -> list[torch.Tensor]:
+        """Return the loss's gradient at the hidden states of each conversation's answer, as it is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One conversation and what it adds to the loss.
+@dataclass(frozen=True, slots=True, eq=False)
+class Pulled:
+    """`pull` times the mean cross-entropy of an answer's tokens.
 
-    `pull` times the mean cross-entropy of its answer's tokens, plus, where `base_states` are given, `hold` times their
-    mean divergence from the base, whose last hidden states at those positions they are: (positions, hidden).
+    Where `base_mean` is given, the head's mean row under what the base predicted at each of them, (n, hidden), `hold`
+    times the mean divergence from that prediction is added.
     """
 
     conversation: Conversation
     pull: float
     hold: float = 0.0
-    base_states: torch.Tensor | None = None
+    base_mean: torch.Tensor | None = None
+
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """Return the one."""
+        return (self.conversation,)
+
+    def gradients(self, reads: Sequence[AnswerRead]) -> list[torch.Tensor]:
+        """Return the gradient at the answer's states."""
+        (read,) = reads
+        gradient = read.rise * (-self.pull / len(read.rise))
+        if self.base_mean is not None:
+            # KL(base, ours) = logsumexp of ours - ours at the base's mean row + what does not change.
+            gradient += (read.mean - self.base_mean) * (self.hold / len(read.rise))
+        return [gradient]
 
 
-@dataclass(frozen=True, slots=True)
-class _Positions:
-    """All answer positions of a batch, one row each."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Corrected:
+    """`pull` as above for the `wanted` answer, and `weight` times the loss of not preferring it to the `given` one.
 
-    states: torch.Tensor
-    base_states: torch.Tensor
-    labels: torch.Tensor
-    pull: torch.Tensor
-    hold: torch.Tensor
+    `reference` is log p(wanted) - log p(given) at the start of the training.
+
+    Source: Rafailov et al. 2023, "Direct preference optimization", equation 7.
+    """
+
+    wanted: Conversation
+    given: Conversation
+    pull: float
+    weight: float
+    beta: float
+    reference: float
+
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """Return both, the wanted one first."""
+        return (self.wanted, self.given)
+
+    def gradients(self, reads: Sequence[AnswerRead]) -> list[torch.Tensor]:
+        """Return the gradients at both answers' states."""
+        wanted, given = reads
+        margin = float(wanted.logprobs.double().sum() - given.logprobs.double().sum()) - self.reference
+        slope = self.weight * self.beta * _sigmoid(-self.beta * margin)
+        return [wanted.rise * (-slope - self.pull / len(wanted.rise)), given.rise * slope]
 
 
-def answer_states(model: Any, conversations: Sequence[Conversation]) -> list[torch.Tensor]:  # noqa: ANN401 - transformers is untyped
-    """Return the last hidden states that predict each answer's tokens, (positions, hidden) each, with their graph."""
-    longest = max(len(conversation.ids) for conversation in conversations)
-    ids = torch.zeros(len(conversations), longest, dtype=torch.long)
-    mask = torch.zeros(len(conversations), longest, dtype=torch.long)
-    for row, conversation in enumerate(conversations):
-        ids[row, : len(conversation.ids)] = torch.tensor(conversation.ids)
-        mask[row, : len(conversation.ids)] = 1
-    states = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    return [states[row, c.answer_start - 1 : len(c.ids) - 1] for row, c in enumerate(conversations)]
+@dataclass(frozen=True, slots=True, eq=False)
+class Rated:
+    """`weight` times the loss of an answer that a teacher found good or bad without writing a better one.
+
+    `reference` is log p of the answer at the start of the training, `drift` how far the model has moved from there on
+    other answers: 0 or more, nats.
+
+    Source: Ethayarajh et al. 2024, "KTO: model alignment as prospect theoretic optimization", equation 8.
+    """
+
+    conversation: Conversation
+    is_good: bool
+    weight: float
+    beta: float
+    reference: float
+    drift: float
+
+    @property
+    def conversations(self) -> tuple[Conversation, ...]:
+        """Return the one."""
+        return (self.conversation,)
+
+    def gradients(self, reads: Sequence[AnswerRead]) -> list[torch.Tensor]:
+        """Return the gradient at the answer's states."""
+        (read,) = reads
+        gain = float(read.logprobs.double().sum()) - self.reference
+        value = _sigmoid(self.beta * (gain - self.drift))
+        slope = self.weight * self.beta * value * (1 - value)
+        return [read.rise * (-slope if self.is_good else slope)]
 
 
-def loss_accumulate(model: Any, targets: Sequence[Target]) -> list[float]:  # noqa: ANN401 - transformers is untyped
-    """Add the gradient of the targets' summed loss to the model's parameters; return each one's mean nats a token."""
+def loss_accumulate(model: Any, terms: Sequence[Term]) -> list[float]:  # noqa: ANN401 - transformers is untyped
+    """Add the gradient of the terms' summed loss to the model's parameters.
+
+    Return for each the mean nats a token of its first conversation.
+    """
     nats: list[float] = []
-    for batch in _batches(targets):
-        states = answer_states(model, [target.conversation for target in batch])
-        positions = _positions(states, batch)
-        gradient, losses = _head_gradient(model.lm_head.weight, positions)
-        counts = [len(own) for own in states]
-        torch.autograd.backward(states, list(gradient.split(counts)))
-        nats += [float(own.mean()) for own in losses.split(counts)]
+    for batch in batches(terms):
+        conversations = [each for term in batch for each in term.conversations]
+        states = answer_states(model, conversations)
+        reads = iter(answers_read(model, conversations, states))
+        gradients: list[torch.Tensor] = []
+        for term in batch:
+            own = [next(reads) for _ in term.conversations]
+            nats.append(-float(own[0].logprobs.mean()))
+            gradients += term.gradients(own)
+        torch.autograd.backward(states, [each.to(states[0].dtype) for each in gradients])
     return nats
 
 
-def answer_nats(model: Any, conversations: Sequence[Conversation]) -> list[float]:  # noqa: ANN401 - transformers is untyped
-    """Return the mean nats a token of each conversation's answer under `model`."""
-    nats: list[float] = []
-    with torch.no_grad():
-        for conversation in conversations:
-            (states,) = answer_states(model, [conversation])
-            labels = torch.tensor(conversation.ids[conversation.answer_start :])
-            pieces = [
-                functional.cross_entropy(_logits(model.lm_head.weight, part), wanted, reduction="sum")
-                for part, wanted in zip(states.split(HEAD_POSITIONS), labels.split(HEAD_POSITIONS), strict=True)
-            ]
-            nats.append(float(sum(pieces)) / len(labels))
-    return nats
-
-
-def _batches(targets: Sequence[Target]) -> list[list[Target]]:
-    batches: list[list[Target]] = [[]]
-    longest = 0
-    for target in targets:
-        longest = max(longest, len(target.conversation.ids))
-        if batches[-1] and longest * (len(batches[-1]) + 1) > BATCH_TOKENS:
-            batches.append([])
-            longest = len(target.conversation.ids)
-        batches[-1].append(target)
-    return batches
-
-
-def _positions(states: Sequence[torch.Tensor], batch: Sequence[Target]) -> _Positions:
-    labels = [torch.tensor(t.conversation.ids[t.conversation.answer_start :]) for t in batch]
-    return _Positions(
-        states=torch.cat([own.detach() for own in states]),
-        base_states=torch.cat(
-            [own.detach() if t.base_states is None else t.base_states for own, t in zip(states, batch, strict=True)]
-        ),
-        labels=torch.cat(labels),
-        pull=torch.cat([torch.full((len(own),), t.pull / len(own)) for own, t in zip(states, batch, strict=True)]),
-        hold=torch.cat([torch.full((len(own),), t.hold / len(own)) for own, t in zip(states, batch, strict=True)]),
-    )
-
-
-def _head_gradient(head: torch.Tensor, positions: _Positions) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss's gradient at the states, of their shape and dtype, and the nats of each position's token."""
-    states = positions.states.requires_grad_()
-    nats = torch.empty(len(states))
-    for start in range(0, len(states), HEAD_POSITIONS):
-        piece = slice(start, start + HEAD_POSITIONS)
-        logits = _logits(head, states[piece])
-        own = functional.cross_entropy(logits, positions.labels[piece], reduction="none")
-        loss = torch.dot(positions.pull[piece], own)
-        held = positions.hold[piece] > 0
-        if bool(held.any()):
-            divergence = _divergence(head, positions.base_states[piece][held], logits[held])
-            loss = loss + torch.dot(positions.hold[piece][held], divergence)
-        loss.backward()
-        nats[piece] = own.detach()
-    gradient = states.grad
-    if gradient is None:
-        raise ValueError("no conversation has an answer to learn")
-    return gradient, nats
-
-
-def _divergence(head: torch.Tensor, base_states: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-    """Return the Kullback-Leibler divergence between the base's next-token distribution and ours, (positions,)."""
-    with torch.no_grad():
-        base = functional.log_softmax(_logits(head, base_states), dim=-1)
-    current = functional.log_softmax(logits, dim=-1)
-    return functional.kl_div(current, base, reduction="none", log_target=True).sum(dim=-1)
-
-
-def _logits(head: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-    return functional.linear(states, head).float()
+def _sigmoid(x: float) -> float:
+    # The other form overflows on the other side.
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

@@ -1,12 +1,13 @@
 """Rebuild the frozen base as a PyTorch Gemma 3 model from the very package that serves it (design: decision 8).
 
 Every size and setting is read from the graph itself, so that training cannot disagree with serving: what the school
-downloaded once is enough, and an adapter is trained against exactly the weights that it will run on.
+downloaded once is enough, and an adapter is trained against exactly the weights that it will run on. Matrices stay
+packed and on the disk (`federation.learning.packed`); of the model's own memory only the norms are here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from onnx import NodeProto
+from torch import nn
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
 from federation.learning.onnx_graph import BaseUnreadable, OnnxGraph
+from federation.learning.packed import MatrixPart, PackedEmbedding, PackedLinear, PackedMatrix, StackedMatrix
 
 _LOCAL_CACHE = "cos_cache_local"
 _MLP = ("gate_proj", "up_proj", "down_proj")
@@ -31,9 +34,10 @@ _RARE_EMBEDDING = "/model/embed_tokens/rare/Gather"
 
 
 def onnx_base_load(folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 - transformers is untyped
-    """Return the package's base as a Gemma3ForCausalLM in evaluation mode, frozen, its matrices of `dtype`.
+    """Return the package's base as a Gemma3ForCausalLM in evaluation mode, frozen, that computes in `dtype`.
 
-    Norm weights stay float32. The embedding and the head are one tensor where the package keeps them as one.
+    Its projections, embedding and head are packed modules. Norm weights are float32. The embedding and the head are one
+    matrix where the package keeps them as one.
 
     Raises:
         BaseUnreadable: the graph is not that of a Gemma 3 text model, or its weights are cut.
@@ -44,14 +48,15 @@ def onnx_base_load(folder: Path, *, dtype: torch.dtype) -> Any:  # noqa: ANN401 
         raise BaseUnreadable(path=str(folder), problem="no layers")
     config = _config(graph, layers)
     with torch.device("meta"):
-        model = Gemma3ForCausalLM(config)
-    embedding, head = _embedding_and_head(graph, config, dtype)
-    weights = {name: tensor for layer in range(layers) for name, tensor in _layer_weights(graph, layer, config, dtype)}
-    weights |= {"model.embed_tokens.weight": embedding, "lm_head.weight": head}
-    weights["model.norm.weight"] = _norm(graph, f"model.layers.{layers}.final_norm_layernorm.weight")
-    model.load_state_dict(weights, strict=True, assign=True)
-    _buffers_fill(model, graph)
-    model.requires_grad_(requires_grad=False)
+        model: Any = Gemma3ForCausalLM(config)
+    for layer in range(layers):
+        _layer_fill(model.model.layers[layer], graph, layer, config)
+    embedding, head = _embedding_and_head(graph)
+    model.model.embed_tokens = PackedEmbedding(embedding, scale=config.hidden_size**0.5, dtype=dtype)
+    model.lm_head = PackedLinear(head)
+    model.model.norm.weight = _norm(graph, f"model.layers.{layers}.final_norm_layernorm.weight")
+    _rotary_fill(model.model, graph)
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     return model.eval()
 
 
@@ -95,15 +100,16 @@ def _config(graph: OnnxGraph, layers: int) -> Gemma3TextConfig:
     )
 
 
-def _embedding_and_head(
-    graph: OnnxGraph, config: Gemma3TextConfig, dtype: torch.dtype
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _embedding_and_head(graph: OnnxGraph) -> tuple[PackedMatrix, PackedMatrix]:
     heads, gathers = _heads(graph), _parts(graph, _EMBEDDING, _RARE_EMBEDDING)
-    shape = (config.vocab_size, config.hidden_size)
-    head_weight = _filled(shape, dtype, _one_after_another(graph.matrix_rows(head) for head in heads))
-    if {graph.place(gather.input[0]) for gather in gathers} <= {graph.place(head.input[1]) for head in heads}:
-        return head_weight, head_weight
-    return _filled(shape, dtype, _one_after_another(graph.table_rows(gather) for gather in gathers)), head_weight
+    head = _stacked([graph.matrix(node) for node in heads])
+    if {graph.place(gather.input[0]) for gather in gathers} <= {graph.place(node.input[1]) for node in heads}:
+        return head, head
+    return _stacked([graph.table(gather) for gather in gathers]), head
+
+
+def _stacked(parts: list[PackedMatrix]) -> PackedMatrix:
+    return parts[0] if len(parts) == 1 else StackedMatrix(parts)
 
 
 def _heads(graph: OnnxGraph) -> list[NodeProto]:
@@ -118,63 +124,34 @@ def _parts(graph: OnnxGraph, *names: str) -> list[NodeProto]:
     return [graph.node(name) for name in names if graph.has_node(name)]
 
 
-def _one_after_another(
-    parts: Iterable[Iterator[tuple[int, NDArray[np.float32]]]],
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Yield the rows of `parts`, counted on from each to the next."""
-    first = 0
-    for part in parts:
-        behind = first
-        for start, rows in part:
-            yield first + start, rows
-            behind = first + start + len(rows)
-        first = behind
-
-
-def _layer_weights(
-    graph: OnnxGraph, layer: int, config: Gemma3TextConfig, dtype: torch.dtype
-) -> Iterator[tuple[str, torch.Tensor]]:
+def _layer_fill(block: Any, graph: OnnxGraph, layer: int, config: Gemma3TextConfig) -> None:  # noqa: ANN401 - transformers is untyped
     prefix = f"model.layers.{layer}"
-    packed = _matrix(graph, layer, "qkv_proj", dtype)
-    rows = [count * config.head_dim for count in (config.num_attention_heads, *[config.num_key_value_heads] * 2)]
-    for name, part in zip(("q_proj", "k_proj", "v_proj"), packed.split(rows), strict=True):
-        yield f"{prefix}.self_attn.{name}.weight", part
-    yield f"{prefix}.self_attn.o_proj.weight", _matrix(graph, layer, "o_proj", dtype)
+    packed, first = graph.matrix(_projection(graph, layer, "qkv_proj")), 0
+    counts = (config.num_attention_heads, config.num_key_value_heads, config.num_key_value_heads)
+    for name, count in zip(("q_proj", "k_proj", "v_proj"), counts, strict=True):
+        setattr(block.self_attn, name, PackedLinear(MatrixPart(packed, first, count * config.head_dim)))
+        first += count * config.head_dim
+    block.self_attn.o_proj = PackedLinear(graph.matrix(_projection(graph, layer, "o_proj")))
     for name in _MLP:
-        yield f"{prefix}.mlp.{name}.weight", _matrix(graph, layer, name, dtype)
+        setattr(block.mlp, name, PackedLinear(graph.matrix(_projection(graph, layer, name))))
     for name in _NORMS:
-        yield f"{prefix}.{name}.weight", _norm(graph, f"{prefix}.{name}.weight")
+        getattr(block, name).weight = _norm(graph, f"{prefix}.{name}.weight")
     for name in ("q_norm", "k_norm"):
-        yield f"{prefix}.self_attn.{name}.weight", _norm(graph, f"{prefix}.attn.{name}.layernorm.weight")
+        getattr(block.self_attn, name).weight = _norm(graph, f"{prefix}.attn.{name}.layernorm.weight")
 
 
-def _matrix(graph: OnnxGraph, layer: int, part: str, dtype: torch.dtype) -> torch.Tensor:
-    node = _projection(graph, layer, part)
-    return _filled(graph.matrix_shape(node), dtype, graph.matrix_rows(node))
-
-
-def _filled(
-    shape: tuple[int, int], dtype: torch.dtype, rows: Iterator[tuple[int, NDArray[np.float32]]]
-) -> torch.Tensor:
-    matrix = torch.empty(shape, dtype=dtype)
-    for start, piece in rows:
-        matrix[start : start + len(piece)] = torch.from_numpy(piece)
-    return matrix
-
-
-def _norm(graph: OnnxGraph, name: str) -> torch.Tensor:
+def _norm(graph: OnnxGraph, name: str) -> nn.Parameter:
     # The graph holds 1 + weight, the factor that Gemma multiplies by; transformers holds the weight.
-    return torch.from_numpy(graph.array(name).astype(np.float32) - np.float32(1))
+    weight = torch.from_numpy(graph.array(name).astype(np.float32) - np.float32(1))
+    return nn.Parameter(weight, requires_grad=False)
 
 
-def _buffers_fill(model: Any, graph: OnnxGraph) -> None:  # noqa: ANN401 - transformers is untyped
-    """Give the tensors that no checkpoint holds their values: rotary frequencies and the embedding's factor."""
-    inner = model.model
+def _rotary_fill(inner: Any, graph: OnnxGraph) -> None:  # noqa: ANN401 - transformers is untyped
+    """Give the tensors that no checkpoint holds their values: the rotary frequencies."""
     for rotary, suffix in ((inner.rotary_emb, "global"), (inner.rotary_emb_local, "local")):
         first_step = torch.from_numpy(_frequencies(graph, suffix))
         rotary.inv_freq = first_step
         rotary.original_inv_freq = first_step
-    inner.embed_tokens.embed_scale = torch.tensor(inner.config.hidden_size**0.5)
 
 
 def _frequencies(graph: OnnxGraph, suffix: str) -> NDArray[np.float32]:

@@ -1,27 +1,27 @@
-"""Read weights and settings out of a serving ONNX graph, block-quantised, in small floats or plain, tensor by tensor.
+"""Find weights and settings in a serving ONNX graph, block-quantised, in small floats or plain, tensor by tensor.
 
 It knows the operators that onnxruntime-genai's builder writes, the blocks of MatMulNBits and GatherBlockQuantized, and
 matrices that a Cast, a DequantizeLinear or a Transpose stands before; it does not know Gemma. Weights are mapped from
-the file beside the graph, so that a whole model never stands in memory twice.
+the file beside the graph, and stay in the form that they have there (`federation.learning.packed`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from federation.errors import CapacityError
+from federation.learning.packed import BlockMatrix, FloatMatrix, PackedMatrix, codes_unpack
 
 GRAPH = "model.onnx"
-_ROWS_AT_ONCE = 8192
-_WHOLE_BYTE = 8
+_EXTENDED = {"float8_e4m3fn": torch.float8_e4m3fn, "bfloat16": torch.bfloat16}
 
 
 class BaseUnreadable(CapacityError):
@@ -99,7 +99,7 @@ class OnnxGraph:
         kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
         offset, shape = int(place.get("offset", 0)), tuple(tensor.dims)
         try:
-            return np.memmap(self.folder / place["location"], dtype=kind, mode="r", offset=offset, shape=shape)
+            return np.memmap(self.folder / place["location"], dtype=kind, mode="c", offset=offset, shape=shape)
         except (OSError, ValueError) as error:
             raise BaseUnreadable(path=str(self.folder), problem=f"{name}: {error}") from error
 
@@ -120,25 +120,29 @@ class OnnxGraph:
         first, second = self._tensor(held.stored).dims
         return (first, second) if held.is_turned else (second, first)
 
-    def matrix_rows(self, node: NodeProto) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the weights of a MatMul or MatMulNBits node as float32 (rows, inputs), with each piece's first row."""
+    def matrix(self, node: NodeProto) -> PackedMatrix:
+        """Return the weights (outputs, inputs) of a MatMul or MatMulNBits node, mapped as they are stored.
+
+        Raises:
+            BaseUnreadable: the node is another, or its weights are cut.
+        """
         if node.op_type == "MatMul":
-            yield from self._float_rows(self._held(node.input[1]))
-            return
+            return self._float_matrix(self._held(node.input[1]))
         if node.op_type != "MatMulNBits":
             raise BaseUnreadable(path=str(self.folder), problem=f"{node.name} is {node.op_type}")
-        yield from self._block_rows(node, node.input[1], node.input[2], *node.input[3:4])
+        return self._block_matrix(node, node.input[1], node.input[2], *node.input[3:4])
 
-    def table_rows(self, node: NodeProto) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield the table of a Gather or GatherBlockQuantized node as float32 (rows, columns), with each first row."""
+    def table(self, node: NodeProto) -> PackedMatrix:
+        """Return the table (rows, columns) of a Gather or GatherBlockQuantized node, mapped as it is stored.
+
+        Raises:
+            BaseUnreadable: the node is another, or its table is cut.
+        """
         if node.op_type == "Gather":
-            plain = self.array(node.input[0])
-            for start in range(0, plain.shape[0], _ROWS_AT_ONCE):
-                yield start, np.asarray(plain[start : start + _ROWS_AT_ONCE], dtype=np.float32)
-            return
+            return FloatMatrix(_tensor(self.array(node.input[0])), None)
         if node.op_type != "GatherBlockQuantized":
             raise BaseUnreadable(path=str(self.folder), problem=f"{node.name} is {node.op_type}")
-        yield from self._block_rows(node, node.input[0], node.input[2], *node.input[3:4])
+        return self._block_matrix(node, node.input[0], node.input[2], *node.input[3:4])
 
     def _held(self, name: str) -> _Held:
         """Return how the matrix `name` is held: an initializer, or what nodes make of one."""
@@ -154,27 +158,17 @@ class OnnxGraph:
             stored = maker.input[0]
         return _Held(stored, scales, is_turned)
 
-    def _float_rows(self, held: _Held) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        stored = self.array(held.stored)
-        rows = stored if held.is_turned else stored.T
-        scales = None if held.scales is None else self.array(held.scales)
-        for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            values = np.ascontiguousarray(rows[part]).astype(np.float32, copy=False)
-            yield start, values if scales is None else values * scales[part, None]
+    def _float_matrix(self, held: _Held) -> FloatMatrix:
+        stored = _tensor(self.array(held.stored))
+        scales = None if held.scales is None else _tensor(self.array(held.scales)).float()
+        return FloatMatrix(stored if held.is_turned else stored.T, scales)
 
-    def _block_rows(
-        self, node: NodeProto, codes: str, scales: str, zero_points: str = ""
-    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        bits, block = self.setting(node, "bits"), self.setting(node, "block_size")
+    def _block_matrix(self, node: NodeProto, codes: str, scales: str, zero_points: str = "") -> BlockMatrix:
+        bits = self.setting(node, "bits")
         packed = self.array(codes)
-        rows = packed.shape[0]
-        steps = self.array(scales).reshape(rows, -1)
-        zeros = self.array(zero_points).reshape(rows, -1) if zero_points else None
-        for start in range(0, rows, _ROWS_AT_ONCE):
-            part = slice(start, start + _ROWS_AT_ONCE)
-            zero = None if zeros is None else zeros[part]
-            yield start, blocks_dequantise(packed[part], steps[part], zero, bits=bits, block=block)
+        steps = _tensor(self.array(scales).reshape(len(packed), -1)).float()
+        zeros = _zeros(self.array(zero_points).reshape(len(packed), -1), bits, steps.shape[1]) if zero_points else None
+        return BlockMatrix(_tensor(packed.reshape(len(packed), -1)), steps, zeros, bits)
 
     def _tensor(self, name: str) -> TensorProto:
         if name not in self._tensors:
@@ -182,35 +176,16 @@ class OnnxGraph:
         return self._tensors[name]
 
 
-def blocks_dequantise(
-    codes: NDArray[np.uint8],
-    scales: NDArray[np.float32],
-    zero_points: NDArray[Any] | None,
-    *,
-    bits: int,
-    block: int,
-) -> NDArray[np.float32]:
-    """Return (code - zero point) * scale as float32 (rows, inputs).
-
-    `codes` hold `bits` (4 or 8) each, low nibble first, `scales` are (rows, blocks), zero points are packed like codes
-    or plain floats, and are 2^(bits - 1) where absent.
-
-    Source: ONNX Runtime's contrib operators, MatMulNBits and GatherBlockQuantized.
-    """
-    rows, blocks = scales.shape
-    values = _unpack(codes.reshape(rows, -1), bits).reshape(rows, blocks, block).astype(np.float32)
-    if zero_points is None:
-        values -= np.float32(1 << (bits - 1))
-    elif zero_points.dtype == np.uint8:
-        values -= _unpack(zero_points, bits)[:, :blocks, None].astype(np.float32)
-    else:
-        values -= zero_points[:, :, None].astype(np.float32)
-    values *= scales[:, :, None]
-    return values.reshape(rows, blocks * block)
+def _zeros(stored: NDArray[Any], bits: int, blocks: int) -> torch.Tensor:
+    """Return the zero points (rows, blocks): packed like codes, or plain floats."""
+    zeros = _tensor(stored)
+    return codes_unpack(zeros, bits)[:, :blocks] if zeros.dtype == torch.uint8 else zeros.float()
 
 
-def _unpack(packed: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    if bits == _WHOLE_BYTE:
-        return packed
-    pairs = np.stack([packed & 0x0F, packed >> 4], axis=-1)
-    return pairs.reshape(packed.shape[0], -1)
+def _tensor(array: NDArray[Any]) -> torch.Tensor:
+    """Return the same memory as a tensor; NumPy has floats of 8 bits and bfloat16 from an extension, torch its own."""
+    # Torch warns of memory that it may not write to, though nobody writes; of a mapped file it is a private page.
+    array = array if array.flags.writeable else array.copy()
+    if array.dtype.name in _EXTENDED:
+        return torch.from_numpy(array.view(f"i{array.dtype.itemsize}")).view(_EXTENDED[array.dtype.name])
+    return torch.from_numpy(array)

@@ -1,54 +1,60 @@
-"""From a plan and a school's examples to a signed update file: everything between the trainer and the disk."""
+"""From a plan and a school's labels to a signed update file: everything between the trainer and the disk."""
 
 from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 import torch
 
+from federation.adapter_file import adapter_read
+from federation.basis import AdapterFactors
 from federation.errors import CapacityError, WireError
-from federation.learning.adapted_model import adapter_attach
-from federation.learning.chat import Conversation, ConversationTokenizer
+from federation.learning.adapted_model import StartMismatch, adapter_attach
+from federation.learning.chat import ConversationTokenizer
+from federation.learning.lessons import anchors_make, lessons_make
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.precision import dtype_fastest
+from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.torch_trainer import Outcome, Training
 from federation.learning.update import update_write
 from federation.trust.durable import durable_write
 from federation.trust.keys import NodeKey, node_key_load
 from federation.trust.release_bytes import variant_read
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
-from federation.wire.rounds import Example, RoundPlan
-
-MAX_TOKENS = 512
-"""A question and its answer are learnt from no more than this many tokens."""
+from federation.wire.labels import TeacherLabel
+from federation.wire.rounds import Factor, RoundPlan
 
 Report = Callable[..., None]
 
 
 class TrainingInputUnreadable(CapacityError):
-    """The file of examples, or the plan, cannot be read."""
+    """The file of labels, or the plan, cannot be read."""
 
     code = "training_input_unreadable"
 
 
 class TooFewExamples(WireError):
-    """The school has fewer usable examples than the plan asks for."""
+    """The school has fewer usable labels than the plan asks for."""
 
     code = "too_few_examples"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingTask:
-    """What to train on, where, and as whom; `dtype` is auto, float32 or bfloat16."""
+    """What to train on, where, and as whom; `dtype` is auto, float32 or bfloat16.
+
+    `start` is the adapter file that the plan starts from; None where that is the base alone.
+    """
 
     package: Path
     plan: Path
-    examples: Path
+    labels: Path
+    start: Path | None
     key: Path
     node_id: str
     counter: int
@@ -66,9 +72,10 @@ def update_learn(
 
     Raises:
         TrainingInputUnreadable, KeyUnreadable, BaseUnreadable, TokenizerUnusable: an input is missing or damaged.
-        MalformedDocument: the plan or an example is not what it should be.
-        TooFewExamples: fewer usable examples than the plan asks for.
-        SlotUnknown: the plan's slots are not this base's.
+        AdapterDamaged, AdapterTooNew, AdapterForAnotherBase, AdapterNotFinite: the start cannot be used.
+        MalformedDocument: the plan or a label is not what it should be.
+        TooFewExamples: fewer usable labels than the plan asks for.
+        SlotUnknown, StartMismatch: the plan's slots are not this base's, or the start's.
     """
     started = time.monotonic()
     key = node_key_load(task.key)
@@ -99,22 +106,37 @@ def _training(task: TrainingTask, plan: RoundPlan) -> tuple[Training, int]:
     torch.set_num_threads(task.threads)
     torch.use_deterministic_algorithms(mode=True)
     tokenizer = ConversationTokenizer(task.package / "tokenizer.json.gz")
-    examples = _content(task.examples)
-    own = _conversations(tokenizer, [parse(Example, line) for line in examples.splitlines() if line.strip()])
-    if len(own) < max(1, plan.min_labels):
-        raise TooFewExamples(usable=len(own), min_labels=plan.min_labels)
+    content = _content(task.labels)
+    labels = [parse(TeacherLabel, line) for line in content.splitlines() if line.strip()]
+    lessons = lessons_make(labels, tokenizer=tokenizer, objective=plan.objective)
+    if lessons.count < max(1, plan.min_labels):
+        raise TooFewExamples(usable=lessons.count, min_labels=plan.min_labels)
     dtype = _dtype(task.dtype)
     model = onnx_base_load(task.package, dtype=dtype)
+    adapters = adapter_attach(
+        model, seed=plan.seed, rank=plan.rank, slots=plan.slots, scheme=plan.scheme, start=_start(task, plan)
+    )
     training = Training(
         model=model,
-        factors=adapter_attach(model, seed=plan.seed, rank=plan.rank, slots=plan.slots),
+        adapters=adapters,
         plan=plan,
-        own=own,
-        anchors=_conversations(tokenizer, plan.anchors),
-        identity=sha256_hex(canonical_bytes(plan) + b"\n" + examples + b"\n" + str(dtype).encode()),
+        lessons=lessons,
+        anchors=anchors_make(plan.anchors, tokenizer=tokenizer),
+        identity=sha256_hex(canonical_bytes(plan) + b"\n" + content + b"\n" + str(dtype).encode()),
         checkpoint=task.work / "checkpoint.pt",
     )
-    return training, len(own)
+    return training, lessons.count
+
+
+def _start(task: TrainingTask, plan: RoundPlan) -> AdapterFactors | None:
+    if bool(plan.start) != (task.start is not None):
+        raise StartMismatch(slot="")
+    if task.start is None:
+        return None
+    adapter = adapter_read(task.start, base_digest=plan.base)
+    if adapter.a is None and adapter.seed != plan.seed:
+        raise StartMismatch(slot="")
+    return adapter.factors
 
 
 def _write(
@@ -126,6 +148,7 @@ def _write(
     labels: int,
     made_at: datetime,
 ) -> int:
+    grams = training.grams() if Factor.GRAM in scheme_of(plan.scheme).factors else {}
     content = update_write(
         plan=plan,
         node_id=task.node_id,
@@ -134,8 +157,8 @@ def _write(
         steps=outcome.steps,
         loss_before=outcome.nats_before,
         loss_after=outcome.nats_after,
-        b=training.factors_numpy(),
-        grams=training.grams(),
+        arrays=training.arrays() | grams,
+        scores=training.scores(),
         variant=variant_read(task.package),
         made_at=made_at,
         key=key,
@@ -143,12 +166,6 @@ def _write(
     durable_write(task.out, content, mode=0o600)
     training.checkpoint_remove()
     return len(content)
-
-
-def _conversations(tokenizer: ConversationTokenizer, examples: Sequence[Example]) -> list[Conversation]:
-    """Return those whose answer has at least one token within the limit."""
-    conversations = (tokenizer.conversation(example, max_tokens=MAX_TOKENS) for example in examples)
-    return [conversation for conversation in conversations if len(conversation.ids) > conversation.answer_start]
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -1,17 +1,15 @@
-"""Train a school's factors B on a frozen base: the same plan, examples and machine give the same bytes, cut or not.
+"""Train what a plan's scheme lets a school learn: the same plan, lessons and machine give the same bytes, cut or not.
 
-Each step looks at up to `OWN_A_STEP` of the school's examples and `ANCHORS_A_STEP` of the plan's anchors, in a fixed
-rotation. B starts at zero, moves by Adam, and never leaves the ball of radius `max_norm` that the centre would clip it
-to, so that what was measured here is what is sent. A checkpoint holds all that the next step depends on.
+Each step looks at some of the school's corrections, of its other ratings and of the plan's anchors, in a fixed
+rotation (`federation.learning.step_terms`). The deltas start at zero, move by Adam, and never leave the ball of radius
+`max_norm` that the centre would clip them to, so that what was measured here is what is sent. A checkpoint holds all
+that the next step depends on.
 """
 
 from __future__ import annotations
 
-import io
-import logging
 import math
-import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,26 +19,23 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from federation.learning.adapted_model import SlotAdapter
+from federation.learning.answers import answer_nats
 from federation.learning.chat import Conversation
+from federation.learning.checkpoint import checkpoint_read, checkpoint_write
 from federation.learning.gram import grams_measure
-from federation.learning.objective import Target, answer_nats, answer_states, loss_accumulate
-from federation.trust.durable import durable_write
-from federation.wire.rounds import RoundPlan
+from federation.learning.lessons import Lessons
+from federation.learning.local_scores import fare_measure, scores_of
+from federation.learning.objective import loss_accumulate
+from federation.learning.step_terms import OWN_A_STEP, RATED_A_STEP, StepTerms
+from federation.wire.rounds import Factor, LocalScores, RoundPlan
 
-OWN_A_STEP = 8
-ANCHORS_A_STEP = 4
-ANCHOR_PULL = 0.5
-"""Weight of the anchors' mean cross-entropy against that of the school's own examples."""
-ANCHOR_HOLD = 1.0
-"""Weight of the anchors' mean divergence from the base's own predictions; measured, see docs/decisions."""
 ADAM_DECAYS = (0.9, 0.99)
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step saw before it moved B: mean nats a token, and the L2 norm of all B."""
+    """What one step saw before it moved: mean nats a token, and the L2 norm of all that is learnt."""
 
     step: int
     own_nats: float
@@ -50,7 +45,10 @@ class StepReport:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a training ended; with `is_finished` False it was asked to stop and left a checkpoint."""
+    """How a training ended; with `is_finished` False it was asked to stop and left a checkpoint.
+
+    The nats are 0 where the school has only said which answers are bad.
+    """
 
     is_finished: bool
     steps: int
@@ -59,27 +57,30 @@ class Outcome:
 
 
 class Training:
-    """One school's training for one plan: `factors` are the B of the adapted `model`, by slot."""
+    """One school's training for one plan: the deltas of `adapters`, by slot, learn."""
 
     def __init__(
         self,
         *,
         model: Any,  # noqa: ANN401 - transformers is untyped
-        factors: Mapping[str, nn.Parameter],
+        adapters: Mapping[str, SlotAdapter],
         plan: RoundPlan,
-        own: Sequence[Conversation],
+        lessons: Lessons,
         anchors: Sequence[Conversation],
         identity: str,
         checkpoint: Path,
     ) -> None:
         """Continue from `checkpoint` if it is of this `identity` (whatever decides the result), else start at zero.
 
-        The factors must be zero: the base's own predictions on the anchors are taken first.
+        The deltas must be zero: how the model fares at the start is measured first.
         """
-        self._model, self._factors, self._plan = model, factors, plan
-        self._own, self._identity, self._path = own, identity, checkpoint
-        self._anchors = [Target(c, ANCHOR_PULL, ANCHOR_HOLD, _base_states(model, c)) for c in anchors]
-        self._optimiser = torch.optim.Adam(factors.values(), lr=plan.learning_rate, betas=ADAM_DECAYS, foreach=False)
+        self._model, self._adapters, self._plan, self._lessons = model, adapters, plan, lessons
+        self._identity, self._path = identity, checkpoint
+        self._terms = StepTerms(model=model, objective=plan.objective, lessons=lessons, anchors=anchors)
+        self._before = fare_measure(model, lessons.held_out)
+        self._optimiser = torch.optim.Adam(
+            [delta for _, delta in self._deltas()], lr=plan.learning_rate, betas=ADAM_DECAYS, foreach=False
+        )
         self._step = 0
         self._history: list[float] = []
         self._restore()
@@ -93,48 +94,57 @@ class Training:
                 self._save()
                 return self._outcome(is_finished=False, nats_after=self._recent())
             on_step(self._measure())
-            if len(self._history) >= self._steps_a_pass() and self._recent() <= self._plan.stop_loss:
+            if self._is_learnt():
                 return self._outcome(is_finished=True, nats_after=self._recent())
             self._move()
             if self._step % checkpoint_steps == 0:
                 self._save()
-        nats = answer_nats(self._model, self._own)
-        return self._outcome(is_finished=True, nats_after=sum(nats) / len(nats))
+        nats = answer_nats(self._model, self._lessons.wanted)
+        return self._outcome(is_finished=True, nats_after=_mean(nats))
 
     @property
     def steps(self) -> int:
-        """How often B has moved so far."""
+        """How often the deltas have moved so far."""
         return self._step
 
-    def factors_numpy(self) -> dict[str, NDArray[np.float32]]:
-        """Return B by slot, float32 (rank, d_out)."""
-        return {slot: factor.detach().numpy() for slot, factor in self._factors.items()}
+    def arrays(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
+        """Return the deltas, float32, by slot and factor."""
+        return {name: delta.detach().numpy() for name, delta in self._deltas()}
 
-    def grams(self) -> dict[str, NDArray[np.float32]]:
-        """Return the Gram matrix (rank, rank) of the school's own examples by slot, under B as it is now."""
-        return grams_measure(self._model, self._factors, self._own)
+    def grams(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
+        """Return the Gram matrix (rank, rank) of the school's own lessons by slot, under the deltas as they are now."""
+        grams = grams_measure(self._model, self._adapters, self._lessons.conversations)
+        return {(slot, Factor.GRAM): gram for slot, gram in grams.items()}
+
+    def scores(self) -> LocalScores | None:
+        """Return how the held-out labels fared before and fare now; None without any."""
+        after = fare_measure(self._model, self._lessons.held_out)
+        return scores_of(labels=len(self._lessons.held_out), before=self._before, after=after)
 
     def norm(self) -> float:
-        """Return the L2 norm of all B taken as one vector."""
-        return math.sqrt(sum(float(factor.detach().double().square().sum()) for factor in self._factors.values()))
+        """Return the L2 norm of all deltas taken as one vector."""
+        return math.sqrt(sum(float(delta.detach().double().square().sum()) for _, delta in self._deltas()))
 
     def checkpoint_remove(self) -> None:
         """Forget the checkpoint: what it led to is safe elsewhere."""
         self._path.unlink(missing_ok=True)
 
+    def _deltas(self) -> Iterator[tuple[tuple[str, Factor], nn.Parameter]]:
+        for slot, adapter in self._adapters.items():
+            for factor, delta in adapter.deltas.items():
+                yield (slot, Factor(factor)), delta
+
     def _measure(self) -> StepReport:
         """Take the gradient of this step's loss and report it."""
         self._optimiser.zero_grad(set_to_none=True)
-        own = _rotation(self._own, self._step, OWN_A_STEP)
-        anchors = _rotation(self._anchors, self._step, ANCHORS_A_STEP)
-        targets = [Target(conversation, 1 / len(own)) for conversation in own]
-        targets += [
-            Target(a.conversation, a.pull / len(anchors), a.hold / len(anchors), a.base_states) for a in anchors
-        ]
-        nats = loss_accumulate(self._model, targets)
-        self._history.append(sum(nats[: len(own)]) / len(own))
-        anchor_nats = sum(nats[len(own) :]) / len(anchors) if anchors else 0.0
-        return StepReport(self._step, self._history[-1], anchor_nats, self.norm())
+        corrections, rated = self._terms.corrections(self._step), self._terms.rated(self._step)
+        nats = loss_accumulate(self._model, [*corrections, *rated, *self._terms.anchors(self._step)])
+        own, anchors = nats[: len(corrections)], nats[len(corrections) + len(rated) :]
+        if not corrections:
+            own = [each for each, term in zip(nats, rated, strict=False) if term.is_good]
+        if own:
+            self._history.append(_mean(own))
+        return StepReport(self._step, _mean(own), _mean(anchors), self.norm())
 
     def _move(self) -> None:
         self._optimiser.step()
@@ -142,20 +152,24 @@ class Training:
         norm = self.norm()
         if norm > self._plan.max_norm:
             with torch.no_grad():
-                for factor in self._factors.values():
-                    factor.mul_(self._plan.max_norm / norm)
+                for _, delta in self._deltas():
+                    delta.mul_(self._plan.max_norm / norm)
+
+    def _is_learnt(self) -> bool:
+        """Tell whether a whole pass over the corrections cost no more than the plan's `stop_loss` a token."""
+        is_whole = len(self._history) >= self._steps_a_pass()
+        return bool(self._lessons.corrections) and is_whole and self._recent() <= self._plan.stop_loss
 
     def _steps_a_pass(self) -> int:
-        return math.ceil(len(self._own) / OWN_A_STEP)
+        corrections, rated = len(self._lessons.corrections), len(self._lessons.rated)
+        return math.ceil(corrections / OWN_A_STEP) or math.ceil(rated / RATED_A_STEP)
 
     def _recent(self) -> float:
-        """Return the mean nats of the last full pass over the school's own examples, as seen step by step."""
-        recent = self._history[-self._steps_a_pass() :]
-        return sum(recent) / len(recent) if recent else math.inf
+        """Return the mean nats of the last full pass over the school's own lessons, as seen step by step."""
+        return _mean(self._history[-self._steps_a_pass() :])
 
     def _outcome(self, *, is_finished: bool, nats_after: float) -> Outcome:
-        first = self._history[: self._steps_a_pass()]
-        before = sum(first) / len(first) if first else math.inf
+        before = _mean(self._history[: self._steps_a_pass()])
         return Outcome(is_finished=is_finished, steps=self._step, nats_before=before, nats_after=nats_after)
 
     def _save(self) -> None:
@@ -163,44 +177,21 @@ class Training:
             "identity": self._identity,
             "step": self._step,
             "history": self._history,
-            "factors": {slot: factor.detach() for slot, factor in self._factors.items()},
+            "deltas": [delta.detach() for _, delta in self._deltas()],
             "optimiser": self._optimiser.state_dict(),
         }
-        stream = io.BytesIO()
-        torch.save(state, stream)
-        durable_write(self._path, stream.getvalue(), mode=0o600)
+        checkpoint_write(self._path, state)
 
     def _restore(self) -> None:
-        state = _checkpoint_read(self._path)
-        if state is None or state["identity"] != self._identity:
+        state = checkpoint_read(self._path, identity=self._identity)
+        if state is None:
             return
         self._step, self._history = state["step"], state["history"]
         self._optimiser.load_state_dict(state["optimiser"])
         with torch.no_grad():
-            for slot, factor in self._factors.items():
-                factor.copy_(state["factors"][slot])
+            for (_, delta), kept in zip(self._deltas(), state["deltas"], strict=True):
+                delta.copy_(kept)
 
 
-def _checkpoint_read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        # A damaged checkpoint costs the steps it held, never the round.
-        _log.warning("checkpoint %s is unreadable, training starts over: %s", path, type(error).__name__)
-        return None
-    return state
-
-
-def _rotation(items: Sequence[Any], step: int, count: int) -> list[Any]:
-    """Return the `count` of `items` whose turn it is at `step`, all of them where there are no more."""
-    if len(items) <= count:
-        return list(items)
-    first = step * count
-    return [items[(first + offset) % len(items)] for offset in range(count)]
-
-
-def _base_states(model: Any, conversation: Conversation) -> torch.Tensor:  # noqa: ANN401 - transformers is untyped
-    with torch.no_grad():
-        return answer_states(model, [conversation])[0].clone()
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from federation.trust import stick_layout as layout
-from federation.trust.envelopes import CENTRE_LETTER, envelope_open, envelope_payload_unverified, envelope_seal
+from federation.trust.envelopes import CENTRE_LETTER, envelope_open, envelope_seal
 from federation.trust.keys import DirectorKey, NodeKey, VerifyingKey, key_id
 from federation.trust.sealing import sealed, sealed_open
 from federation.trust.stick_disk import StickDisk
@@ -43,12 +43,3 @@ def letter_open(envelope: bytes, *, director_key: VerifyingKey, reader: str) -> 
     if letter.reader != reader:
         raise LetterOfOtherReader(expected=reader, found=letter.reader[:64])
     return letter
-
-
-def letter_unverified(envelope: bytes) -> CentreLetter:
-    """Return the letter without judging its signature: only to learn of the root from which its signer follows.
-
-    Raises:
-        MalformedDocument, WrongKind: it is no letter.
-    """
-    return parse(CentreLetter, envelope_payload_unverified(envelope, kind=CENTRE_LETTER))

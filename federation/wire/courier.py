@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from federation.wire.enrolment import EnrolmentAnswer
-from federation.wire.feedback import Quarantined
 from federation.wire.releases import CheckInAnswer
 
 STICK_FORMAT = "soro-stick"
@@ -33,10 +32,12 @@ class CentreLetter:
     """The numbering of parcels that the answer acknowledges."""
     answer: CheckInAnswer | None
     """What a check-in would have been answered; None for a PC that may not sync."""
-    quarantined: tuple[Quarantined, ...]
-    """Parcels of the epoch that the centre keeps aside for a human."""
     enrolment: EnrolmentAnswer | None
     """For a PC that the centre has not heard of since it enrolled."""
+    address: str
+    """Where a link finds the centre; empty where it has no address."""
+    authority: str
+    """PEM of the certificates to pin at that address; empty where the system's own authorities vouch for it."""
     refusal: str
     """The code for which the request to enrol was refused, or the PC may not sync; else empty."""
     written_at: datetime

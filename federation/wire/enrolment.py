@@ -23,6 +23,8 @@ class EnrolmentRequest:
     """A node's claim on a school; travels in an envelope signed by the key that it names."""
 
     code: str
+    root_sha256: str
+    """Of the TUF root, as it is printed with the code: the one that the answer must hold."""
     public_key: str
     """The node's EC P-384 public key, PEM SubjectPublicKeyInfo."""
     hostname: str
@@ -45,7 +47,7 @@ class EnrolmentAnswer:
     node_id: str
     school: str
     root_metadata: bytes
-    """The TUF root, byte for byte; the node checks it against the fingerprint printed with the claim code."""
+    """The TUF root that the request names, byte for byte, and that the sheet has; in a letter the newest."""
     fleet: Fleet | None
     server_time: datetime
     status: str

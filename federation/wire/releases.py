@@ -206,4 +206,4 @@ class CheckInAnswer:
     next_checkin_spread_seconds: int
     """The node adds a random part of this to `next_checkin_seconds`, so that schools do not come all at once."""
     quarantined: tuple[Quarantined, ...]
-    """Of the parcels above the check-in's `acknowledged_seq`: their receipt may have been lost."""
+    """Of the numbers above the check-in's `acknowledged_seq`, in a letter of all: a receipt may have been lost."""

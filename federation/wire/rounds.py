@@ -33,7 +33,7 @@ class Precision(StrEnum):
 
     FLOAT16 = "float16"
     INT8 = "int8"
-    """One float16 scale a row, then the row in int8."""
+    """One float16 scale a row, then the row in int8; Gram matrices stay float16."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,3 +146,17 @@ class Lease:
     granted: bool
     expires_at: datetime
     retry_after_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """How far an update that is sent by HTTPS has come (protocol §6.9)."""
+
+    sha256: str
+    received_bytes: int
+    """The next piece begins here; 0 before the first."""
+    is_judged: bool
+    """All of it has come, and the centre has given its word."""
+    accepted: bool
+    code: str
+    """Why it was refused; empty where it was not."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from federation.errors import WireError
 
-_FORM = re.compile(r"SORO1\.([0-9A-Za-z-]{10,12})\.([0-9a-f]{64})\.([0-9a-f]{64}|)\.(https?://[^\s/?#]+)/?", re.ASCII)
+_ADDRESS = r"https?://[^\s/?#]+"
+_FORM = re.compile(rf"SORO1\.([0-9A-Za-z-]{{10,12}})\.([0-9a-f]{{64}})\.([0-9a-f]{{64}}|)\.({_ADDRESS})/?", re.ASCII)
 
 
 class SheetMalformed(WireError):
@@ -50,3 +51,8 @@ def sheet_read(text: str) -> Sheet:
         raise SheetMalformed
     code, root_sha256, authority_sha256, address = found.groups()
     return Sheet(code=code, root_sha256=root_sha256, authority_sha256=authority_sha256, address=address)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether `text` is an address as a sheet names one: a scheme and a host, without a path."""
+    return re.fullmatch(_ADDRESS, text, re.ASCII) is not None

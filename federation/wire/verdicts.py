@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,26 @@ class SubjectFigure:
     """One-sided probability of at least so many lost ones by chance, corrected for the number of subjects."""
 
 
+class GroupKind(StrEnum):
+    """By what corrections are grouped."""
+
+    REGION = "region"
+    SUBJECT = "subject"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupFigure:
+    """How likely an adapter finds the corrections of one region or subject: mean nats a token, higher is better."""
+
+    kind: GroupKind
+    name: str
+    count: int
+    base: float | None
+    last: float | None
+    """Under the adapter that this one follows; None where it is its season's first, or no finite number."""
+    candidate: float | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackageVerdict:
     """What the gate measured of one variant of a base, or of an adapter on it, and found against it."""
@@ -38,6 +59,7 @@ class PackageVerdict:
     figures: Mapping[str, float | None]
     subjects: tuple[SubjectFigure, ...]
     safety_findings: tuple[str, ...]
+    groups: tuple[GroupFigure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +83,5 @@ class ReleaseVerdict:
     judged_at: datetime
     variants: Mapping[str, PackageVerdict] = field(default_factory=dict)
     """Of a base of several forms, or an adapter on one, what was found of each, by its name."""
+    groups: tuple[GroupFigure, ...] = ()
+    """Of an adapter; of its first package."""

@@ -118,6 +118,10 @@ class EngineEvent:
     tokens: int = 0
     """Of the answer."""
     waiting: int = 0
+    answering: int = 0
+    """Of a status: how many answers are being written."""
+    idle_seconds: float = 0.0
+    """Of a status: since anything was asked, or a token written, or since the engine process began."""
     code: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 

@@ -11,6 +11,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -104,10 +105,16 @@ class EngineServer:
             self._scheduler.cancel(ticket)
 
     def _status(self) -> EngineEvent:
-        served, waiting = self._serving.served, self._scheduler.waiting()
+        served, load = self._serving.served, self._scheduler.load()
+        status = EngineEvent(
+            kind=EventKind.DONE,
+            waiting=load.waiting,
+            answering=load.answering,
+            idle_seconds=load.idle_seconds,
+        )
         if served is None:
-            return EngineEvent(kind=EventKind.DONE, code=self._serving.failure_code, waiting=waiting)
-        return EngineEvent(kind=EventKind.DONE, release=served.digest, version=served.version, waiting=waiting)
+            return replace(status, code=self._serving.failure_code)
+        return replace(status, release=served.digest, version=served.version)
 
 
 def _send(connection: socket.socket, event: EngineEvent) -> None:

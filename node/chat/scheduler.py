@@ -63,6 +63,16 @@ class _Answer:
             self.ticket.events.put(EngineEvent(kind=EventKind.PIECE, text=words, release=release, version=version))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What the engine has to do."""
+
+    waiting: int
+    answering: int
+    idle_seconds: float
+    """Since anything was asked, or a token written, or since the process began."""
+
+
 class Scheduler:
     """The queue before the engine that `serving` holds."""
 
@@ -76,11 +86,13 @@ class Scheduler:
         self._changed = threading.Condition()
         self._waiting: FairQueue[Ticket] = FairQueue()
         self._answers: list[_Answer] = []
+        self._busy_at = monotonic()
 
     def submit(self, request: EngineRequest) -> Ticket:
         """Let `request` (a generation or a score) wait for its turn; the ticket's last event ends it."""
         ticket = Ticket(request)
         with self._changed:
+            self._busy_at = self._monotonic()
             self._waiting.push(request.client, ticket)
             self._changed.notify()
         return ticket
@@ -101,10 +113,11 @@ class Scheduler:
             self._changed.notify()
         return bool(named)
 
-    def waiting(self) -> int:
-        """Return how many wait."""
+    def load(self) -> Load:
+        """Return who is waiting and answered now, and since when nobody was."""
         with self._changed:
-            return len(self._waiting)
+            idle_seconds = self._monotonic() - self._busy_at
+            return Load(waiting=len(self._waiting), answering=len(self._answers), idle_seconds=idle_seconds)
 
     def work(self) -> None:
         """Answer until told to stop; every ticket has its last event then."""
@@ -166,7 +179,7 @@ class Scheduler:
             _log.exception("a question broke the engine")
             self._fail_all(error)
             return
-        now = self._monotonic()
+        self._busy_at = now = self._monotonic()
         for answer in list(self._answers):
             if answer.generation in tokens:
                 answer.tell(answer.text.take(tokens[answer.generation]))

@@ -57,3 +57,9 @@ class TrialCrashLoop(TrustError):
     """The release on trial did not answer after any of its loads."""
 
     code = "trial_crash_loop"
+
+
+class ReleaseWithdrawn(TrustError):
+    """The centre has withdrawn the release that runs here; it answers until another has come."""
+
+    code = "release_withdrawn"

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from federation.errors import CapacityError, TrustError
+from federation.errors import CapacityError, FederationError, TrustError
 from federation.trust.blob_sources import BlobSource
 from federation.trust.errors import DiskFull, ReleaseDamaged
 from federation.trust.fetch import disk_free_bytes, nobody, release_fetch
 from federation.trust.peers import Peer
 from federation.trust.release_bytes import index_digest, index_read, variant_read
+from federation.trust.tuf_client import trusted_read
 from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
 from node.installed.counted_source import CountedSource
@@ -38,6 +39,7 @@ from node.installed.models import NEXT, InstallRecord, InstallStatus
 from node.installed.room import room_make
 from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
 from node.installed.state import Phase, Slots, slots_locked, slots_read, slots_write
+from node.installed.withdrawn import is_withdrawn
 
 ADAPTER_NAME = "adapter.bin"
 REPORTED_RECORDS = 5
@@ -84,7 +86,8 @@ def release_open(*, root: Path, digest: str) -> ActiveRelease:
 def releases_beside(*, root: Path) -> tuple[ActiveRelease, ...]:
     """Return what can answer beside the release that runs, on the very base that is loaded: newest first.
 
-    That is the previous release, while it is kept and belongs to that base, and the base alone.
+    That is the previous release, while it is kept and belongs to that base, and the base alone; neither, once it was
+    withdrawn.
 
     Raises:
         ReleaseDamaged: the directory of the release that runs, or of its base, is not in order.
@@ -95,7 +98,23 @@ def releases_beside(*, root: Path) -> tuple[ActiveRelease, ...]:
         return ()
     digests = dict.fromkeys(digest for digest in (previous, active.index.base) if digest and _is_present(root, digest))
     found = [release_open(root=root, digest=digest) for digest in digests if digest != active.digest]
-    return tuple(release for release in found if release.package == active.package)
+    return tuple(release for release in found if release.package == active.package and not _is_withdrawn(root, release))
+
+
+def running_is_withdrawn(*, root: Path) -> bool:
+    """Return whether the centre has withdrawn what runs here, by the newest metadata that was verified here.
+
+    What is not in order is not withdrawn: `active_release` names what is wrong with it.
+    """
+    try:
+        active = active_release(root=root)
+    except FederationError:
+        return False
+    return active is not None and _is_withdrawn(root, active)
+
+
+def _is_withdrawn(root: Path, release: ActiveRelease) -> bool:
+    return is_withdrawn(digest=release.digest, index=release.index, trusted=trusted_read(root / "tuf"))
 
 
 def release_install(  # noqa: PLR0913 - all are named, and most are for tests and sticks

@@ -1,34 +1,41 @@
 """The only writer of plans and updates: a plan is kept as signed, learnt from once, and handed in until it is safe.
 
-Rules, in order: only the director's signature makes a plan; one update a plan; only active corrections are learnt from,
-at most `max_labels` of them; the learning runs in another process, because it needs torch and this one must not; an
+Rules, in order: only the director's signature makes a plan; a plan is learnt for whose start is the release that runs
+here; one update a plan; only ratings in force are learnt from, as `node.rounds.labels` chooses; the learning runs in
+another process, because it needs torch and this one must not, and makes way as `node.rounds.eligibility` says; an
 update's file goes only after the centre's own receipt.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from django.db import transaction
 from django.db.models import Max
 
-from federation.errors import CapacityError, TransportError
+from federation.errors import CapacityError, FederationError, TransportError
 from federation.trust.durable import durable_rename, durable_write
 from federation.trust.envelopes import ROUND_PLAN, envelope_open, envelope_payload_unverified
 from federation.trust.keys import VerifyingKey
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.releases import UpdateReceipt
-from federation.wire.rounds import Example, RoundPlan
-from node.installed.disk import release_path
+from federation.wire.rounds import RoundPlan
+from node.installed.services import ActiveRelease, active_release
 from node.ratings.models import Rating
+from node.root import secret_read
+from node.rounds.eligibility import Hindrance, start_hindrance
+from node.rounds.labels import OwnLabel, labels_choose
+from node.rounds.learning_lock import learning_alone
+from node.rounds.learning_settings import learning_rule_read
 from node.rounds.models import LocalUpdate, Plan
+from node.rounds.pc_state import pc_measure
 from node.rounds.training import TrainingOrder, can_train, training_run
 
 _log = logging.getLogger(__name__)
@@ -41,7 +48,7 @@ class NoOpenPlan(TransportError):
 
 
 class TooFewLabels(TransportError):
-    """The teachers of this school have not corrected enough answers for the plan yet."""
+    """The teachers of this school have not rated enough answers for the plan yet."""
 
     code = "too_few_labels"
 
@@ -52,10 +59,27 @@ class CannotTrain(CapacityError):
     code = "cannot_train"
 
 
-class PlanBaseMissing(TransportError):
-    """The plan's base release is not installed here yet."""
+class PlanStartMissing(TransportError):
+    """The release that the plan starts from is not the one that runs here."""
 
-    code = "plan_base_missing"
+    code = "plan_start_missing"
+
+
+class LearningHindered(TransportError):
+    """Learning must not begin now; `reason` says why (`node.rounds.eligibility.Hindrance`)."""
+
+    code = "learning_hindered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """Who learns, and how the trainer is run; one that a person asks for minds no hours."""
+
+    root: Path
+    node_id: str
+    clock: Callable[[], datetime]
+    is_asked: bool = True
+    run: Callable[[TrainingOrder], None] = training_run
 
 
 def plan_receive(*, envelope: bytes, director_key: VerifyingKey, now: datetime) -> Plan:
@@ -68,7 +92,9 @@ def plan_receive(*, envelope: bytes, director_key: VerifyingKey, now: datetime) 
     kept, is_new = Plan.objects.get_or_create(
         plan_id=plan.plan_id,
         defaults={
+            "season_id": plan.season_id,
             "base": plan.base,
+            "start": plan.start,
             "envelope": envelope,
             "issued_at": plan.issued_at,
             "closes_at": plan.closes_at,
@@ -95,105 +121,114 @@ def updates_waiting() -> tuple[str, ...]:
     return tuple(LocalUpdate.objects.waiting().values_list("sha256", flat=True))
 
 
-def plan_newest(*, now: datetime, plan_id: str | None = None) -> Plan:
-    """Return the open plan with this id, or the one that was issued last.
+def plan_choose(*, root: Path, now: datetime, plan_id: str | None = None) -> Plan:
+    """Return the newest open plan that starts from the release that runs here, or the open one with this id.
 
     Raises:
         NoOpenPlan: none is open.
+        PlanStartMissing: none of those that are open starts from what runs here.
     """
-    plans = Plan.objects.filter(closes_at__gt=now)
-    plan = (plans.filter(pk=plan_id) if plan_id else plans).order_by("-issued_at").first()
-    if plan is None:
+    plans = Plan.objects.filter(closes_at__gt=now).exclude(season_id="").order_by("-issued_at")
+    plans = plans.filter(pk=plan_id) if plan_id else plans
+    active = _running(root)
+    if not plans.exists():
         raise NoOpenPlan(plan_id=plan_id or "")
+    plan = None if active is None else plans.filter(base=_base_of(active), start=_start_of(active)).first()
+    if plan is None:
+        raise PlanStartMissing(release=active.digest if active else "")
     return plan
 
 
-def corrections_for(*, plan: RoundPlan) -> tuple[Rating, ...]:
-    """Return the corrections to learn from, newest first: the plan caps how many count."""
-    return tuple(Rating.objects.corrections().reverse()[: plan.max_labels])
+def labels_for(*, plan: RoundPlan, root: Path) -> tuple[OwnLabel, ...]:
+    """Return the labels of this school under a plan, newest first."""
+    ratings = list(Rating.objects.active().order_by("-rated_at", "-pk"))
+    learnt = LocalUpdate.objects.learnt_record_ids()
+    secret = secret_read(root / "keys" / "pseudonym.secret")
+    return labels_choose(ratings, plan=plan, secret=secret, learnt=learnt)
 
 
-def training_is_due(*, now: datetime) -> bool:
-    """Return whether there is a plan to learn for, with enough corrections, on a PC that can."""
+def training_is_due(*, root: Path, now: datetime) -> bool:
+    """Return whether there is a plan to learn for, with enough labels, on a PC that can and may at this moment."""
     try:
-        plan = plan_newest(now=now)
-    except NoOpenPlan:
+        plan = plan_choose(root=root, now=now)
+    except (NoOpenPlan, PlanStartMissing):
         return False
     update = LocalUpdate.objects.filter(plan=plan).first()
-    is_open = update is None or update.status == LocalUpdate.Status.TRAINING
-    document = plan_document(plan)
-    return is_open and can_train() and len(corrections_for(plan=document)) >= max(1, document.min_labels)
+    if not can_train() or not (update is None or update.status == LocalUpdate.Status.TRAINING):
+        return False
+    has_labels = update is not None or _has_labels(plan_document(plan), root)
+    return has_labels and learning_hindrance(root=root, now=now, is_asked=False) is None
 
 
-def train_start(
-    *,
-    root: Path,
-    node_id: str,
-    clock: Callable[[], datetime],
-    plan_id: str | None = None,
-    run: Callable[[TrainingOrder], None] = training_run,
-) -> LocalUpdate:
-    """Return the update that was learnt for the newest open plan, ready to be handed in.
+def learning_hindrance(*, root: Path, now: datetime, is_asked: bool) -> Hindrance | None:
+    """Return why learning must not begin at `now`, or None."""
+    return start_hindrance(learning_rule_read(), pc_measure(root=root, now=now), is_asked=is_asked)
+
+
+def train_start(*, learner: Learner, plan_id: str | None = None) -> LocalUpdate:
+    """Return the update that was learnt for the newest plan that fits, ready to be handed in.
 
     One that is finished already is returned as it is; one that a power cut ended goes on from its last checkpoint. Of
     two callers the second waits and finds the first one's update.
 
     Raises:
-        NoOpenPlan, TooFewLabels, PlanBaseMissing, CannotTrain: nothing can be learnt now.
+        NoOpenPlan, PlanStartMissing, TooFewLabels, LearningHindered, CannotTrain: nothing can be learnt now.
         TrainingStopped: the trainer was asked to end; the next call goes on from its checkpoint.
         TrainingFailed: the child process ended badly; its log says why.
     """
-    (root / "rounds").mkdir(parents=True, exist_ok=True)
-    with (root / "rounds" / "train.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        return _train(root=root, node_id=node_id, clock=clock, plan_id=plan_id, run=run)
+    with learning_alone(learner.root):
+        return _train(learner, plan_id)
 
 
-def _train(
-    *,
-    root: Path,
-    node_id: str,
-    clock: Callable[[], datetime],
-    plan_id: str | None,
-    run: Callable[[TrainingOrder], None],
-) -> LocalUpdate:
-    plan = plan_newest(now=clock(), plan_id=plan_id)
+def _train(learner: Learner, plan_id: str | None) -> LocalUpdate:
+    root, clock = learner.root, learner.clock
+    plan = plan_choose(root=root, now=clock(), plan_id=plan_id)
     done = LocalUpdate.objects.filter(plan=plan).exclude(status__in=["training", "failed"]).first()
     if done is not None:
         return done
-    package = release_path(root, plan.base)
-    if not package.is_dir():
-        raise PlanBaseMissing(base=plan.base)
     if not can_train():
         raise CannotTrain
-    folder = root / "rounds" / plan.plan_id
-    update = _update_begin(plan, folder, clock())
+    hindrance = learning_hindrance(root=root, now=clock(), is_asked=learner.is_asked)
+    if hindrance is not None:
+        raise LearningHindered(reason=hindrance.value)
+    order = _order(learner, plan)
     started = time.monotonic()
-    draft = folder / "update.part"
-    order = TrainingOrder(
-        root=root,
-        package=package,
-        plan=folder / "plan.json",
-        examples=folder / "examples.jsonl",
-        key=root / "keys" / "node.pem",
-        node_id=node_id,
-        counter=update.counter,
-        out=draft,
-        log=root / "logs" / "train.log",
-    )
     try:
-        run(order)
+        learner.run(order)
     except CapacityError as error:
-        LocalUpdate.objects.filter(pk=update.pk).update(
+        LocalUpdate.objects.filter(counter=order.counter).update(
             status=LocalUpdate.Status.FAILED, error_code=error.code, finished_at=clock()
         )
         raise
-    return _update_finish(update, draft, root, seconds=time.monotonic() - started, now=clock())
+    update = LocalUpdate.objects.select_related("plan").get(counter=order.counter)
+    return _update_finish(update, order.out, root, seconds=time.monotonic() - started, now=clock())
 
 
-def update_path(*, root: Path, plan_id: str) -> Path:
-    """Return where the finished update of a plan waits; the SuperNode reads it from there."""
-    return outbox_path(root) / f"{plan_id}.update"
+def _order(learner: Learner, plan: Plan) -> TrainingOrder:
+    """Return what the trainer is told; its files lie ready."""
+    active = _running(learner.root)
+    if active is None:
+        raise PlanStartMissing(release="")
+    folder = learner.root / "rounds" / plan.plan_id
+    update = _update_begin(plan, folder, learner)
+    return TrainingOrder(
+        root=learner.root,
+        package=active.package,
+        plan=folder / "plan.json",
+        labels=folder / "labels.jsonl",
+        start=active.adapter,
+        key=learner.root / "keys" / "node.pem",
+        node_id=learner.node_id,
+        counter=update.counter,
+        out=folder / "update.part",
+        log=learner.root / "logs" / "train.log",
+        is_asked=learner.is_asked,
+    )
+
+
+def update_path(*, root: Path, update: LocalUpdate) -> Path:
+    """Return where a finished update waits; the SuperNode reads it from there."""
+    return outbox_path(root) / update.file_name
 
 
 def outbox_path(root: Path) -> Path:
@@ -201,18 +236,18 @@ def outbox_path(root: Path) -> Path:
     return root / "rounds" / "outbox"
 
 
-def examples_export(*, plan: RoundPlan, into: Path) -> tuple[str, ...]:
-    """Leave the corrections as lines of `Example` JSON at `into`, and return the ids of the ratings behind them.
+def labels_export(*, plan: RoundPlan, root: Path, into: Path) -> tuple[str, ...]:
+    """Leave the labels as lines of `TeacherLabel` JSON at `into`; return the ids of the ratings that are learnt from.
 
     Raises:
-        TooFewLabels: fewer than the plan asks for.
+        TooFewLabels: fewer to learn from than the plan asks for.
     """
-    ratings = corrections_for(plan=plan)
-    if len(ratings) < max(1, plan.min_labels):
-        raise TooFewLabels(labels=len(ratings), min_labels=plan.min_labels)
-    lines = [canonical_bytes(Example(prompt=rating.question, answer=rating.correction)) for rating in ratings]
-    durable_write(into, b"".join(line + b"\n" for line in lines), mode=0o600)
-    return tuple(rating.record_id for rating in ratings)
+    labels = labels_for(plan=plan, root=root)
+    learnt = tuple(each.record_id for each in labels if not each.label.is_held_out)
+    if len(learnt) < max(1, plan.min_labels):
+        raise TooFewLabels(labels=len(learnt), min_labels=plan.min_labels)
+    durable_write(into, b"".join(canonical_bytes(each.label) + b"\n" for each in labels), mode=0o600)
+    return learnt
 
 
 @transaction.atomic
@@ -222,25 +257,27 @@ def update_receive_receipt(*, receipt: UpdateReceipt, root: Path) -> bool:
     A receipt for other bytes than the ones that were learnt here settles nothing.
     """
     status = LocalUpdate.Status.ACCEPTED if receipt.accepted else LocalUpdate.Status.REFUSED
-    waiting = LocalUpdate.objects.waiting().filter(plan_id=receipt.plan_id, sha256=receipt.update_sha256)
-    if waiting.update(status=status, error_code=receipt.code[:64]) != 1:
+    named = LocalUpdate.objects.waiting().filter(plan_id=receipt.plan_id, sha256=receipt.update_sha256)
+    update = named.select_related("plan").first()
+    if update is None or named.update(status=status, error_code=receipt.code[:64]) != 1:
         return False
-    path = update_path(root=root, plan_id=receipt.plan_id)
+    path = update_path(root=root, update=update)
     transaction.on_commit(lambda: path.unlink(missing_ok=True))
     _log.info("update for plan %s: %s %s", receipt.plan_id, status, receipt.code)
     return True
 
 
-def _update_begin(plan: Plan, folder: Path, now: datetime) -> LocalUpdate:
-    """Leave the plan and the examples on the disk; after a cut both stay as they were, so the checkpoint still fits."""
+def _update_begin(plan: Plan, folder: Path, learner: Learner) -> LocalUpdate:
+    """Leave the plan and the labels on the disk; after a cut both stay as they were, so the checkpoint still fits."""
     folder.mkdir(parents=True, exist_ok=True)
     update = LocalUpdate.objects.filter(plan=plan).first()
     if update is not None and update.status == LocalUpdate.Status.TRAINING:
         return update
     document = plan_document(plan)
-    record_ids = examples_export(plan=document, into=folder / "examples.jsonl")
+    record_ids = labels_export(plan=document, root=learner.root, into=folder / "labels.jsonl")
     durable_write(folder / "plan.json", canonical_bytes(document))
     newest = LocalUpdate.objects.aggregate(newest=Max("counter"))["newest"] or 0
+    _superseded_close(learner.clock())
     return LocalUpdate.objects.update_or_create(
         plan=plan,
         defaults={
@@ -249,14 +286,42 @@ def _update_begin(plan: Plan, folder: Path, now: datetime) -> LocalUpdate:
             "record_ids": list(record_ids),
             "labels": len(record_ids),
             "error_code": "",
-            "started_at": now,
+            "started_at": learner.clock(),
         },
     )[0]
 
 
+def _superseded_close(now: datetime) -> None:
+    """End what was begun for an older plan and will not be taken up again: this PC learns for the newest."""
+    begun = LocalUpdate.objects.filter(status=LocalUpdate.Status.TRAINING)
+    begun.update(status=LocalUpdate.Status.FAILED, error_code=PlanStartMissing.code, finished_at=now)
+
+
+def _running(root: Path) -> ActiveRelease | None:
+    try:
+        return active_release(root=root)
+    except FederationError as error:
+        # The status page says what is wrong with it; until it is mended nothing can be learnt on it.
+        _log.warning("no release to learn on: %s", error)
+        return None
+
+
+def _base_of(active: ActiveRelease) -> str:
+    return active.index.base or active.digest
+
+
+def _start_of(active: ActiveRelease) -> str:
+    return active.digest if active.index.base else ""
+
+
+def _has_labels(plan: RoundPlan, root: Path) -> bool:
+    learnt = sum(1 for each in labels_for(plan=plan, root=root) if not each.label.is_held_out)
+    return learnt >= max(1, plan.min_labels)
+
+
 def _update_finish(update: LocalUpdate, draft: Path, root: Path, *, seconds: float, now: datetime) -> LocalUpdate:
     content = draft.read_bytes()
-    ready = update_path(root=root, plan_id=update.plan_id)
+    ready = update_path(root=root, update=update)
     ready.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(draft, os.O_RDONLY)
     os.fsync(descriptor)

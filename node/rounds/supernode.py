@@ -1,7 +1,8 @@
 """One contact with the centre's SuperLink: a SuperNode is opened, the update is handed over, everything is closed.
 
-Knows nothing of Flower beyond a command line, so a school PC without the `train` extra loses only this. The rules, in
-order:
+The SuperNode is Flower's own program or the durable client, which answers alike from one process and goes on after a
+cut. Knows nothing of Flower beyond a command line, so a school PC without the `train` extra loses only this. The rules,
+in order:
 1. The contact ends when the centre has acknowledged the update, when the lease is over, or when the SuperNode gives up.
 2. However it ends, the whole process group is interrupted and, 10 seconds later, killed: no process is left behind.
 3. A SuperNode that ended uncleanly cannot come back for 60 seconds; that is no fault, the next contact is only later.
@@ -38,6 +39,15 @@ class SupernodeUnavailable(CapacityError):
     code = "supernode_unavailable"
 
 
+class FlowerClient(StrEnum):
+    """The program that speaks to the SuperLink."""
+
+    SUPERNODE = "supernode"
+    """Flower's own: three processes."""
+    DURABLE = "durable"
+    """One process that goes on where a cut has left it."""
+
+
 class ContactEnd(StrEnum):
     """How a contact ended."""
 
@@ -57,6 +67,7 @@ class Contact:
     outbox: Path
     home: Path
     log_path: Path
+    client: FlowerClient = FlowerClient.SUPERNODE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +97,7 @@ def contact_hold(
         SupernodeUnavailable: Flower is not installed on this PC.
     """
     started = clock()
-    if importlib.util.find_spec("flwr") is None:
+    if not is_flower_installed():
         raise SupernodeUnavailable
     with _supernode(contact) as process:
         end = None
@@ -96,6 +107,11 @@ def contact_hold(
         exit_status = process.poll()
     retry = 0 if end is ContactEnd.RECEIVED else _RETRY_SECONDS
     return ContactReport(end=end, seconds=clock() - started, retry_after_seconds=retry, exit_status=exit_status)
+
+
+def is_flower_installed() -> bool:
+    """Tell whether this PC could open a SuperNode."""
+    return importlib.util.find_spec("flwr") is not None
 
 
 def _why_end(
@@ -131,12 +147,15 @@ def _supernode(contact: Contact) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _argv(contact: Contact) -> list[str]:
-    return [
-        *(sys.executable, "-m", "federation.learning.flower.supernode"),
+    common = [
+        *(sys.executable, "-m", f"federation.learning.flower.{contact.client.value}"),
         *("--superlink", contact.superlink, "--root-certificates", str(contact.authority)),
         *("--node-key", str(contact.node_key), "--outbox", str(contact.outbox)),
-        *("--home", str(contact.home), "--port", str(_free_port())),
     ]
+    if contact.client is FlowerClient.DURABLE:
+        return [*common, "--home", str(contact.home / "durable")]
+    # Flower's own SuperNode and its ClientApp meet at a port.
+    return [*common, "--home", str(contact.home), "--port", str(_free_port())]
 
 
 def _env() -> dict[str, str]:

@@ -34,15 +34,16 @@ from federation.wire.courier import CentreLetter
 from federation.wire.releases import Assignment, CheckInAnswer, InstallState
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
-from node.installed.services import release_install, superseded_remove
+from node.installed.services import release_install, running_is_withdrawn, superseded_remove
 from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_acknowledge
 from node.rounds.services import plan_receive, update_receive_receipt
+from node.stick.address import address_hear
 from node.stick.enrolment import answer_take, own_key
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
 from node.sync.change_over import is_time_to_change_over
-from node.sync.enrol import Enrolment, enrolment_read
+from node.sync.enrol import Enrolment, enrolment_keep, enrolment_read
 from node.sync.errors import AssignmentRolledBack
 from node.sync.journal import Journal
 from node.sync.models import SeenAssignment
@@ -101,6 +102,7 @@ class BringingIn:
         if letter is not None:
             self._letter_apply(letter, trusted, enrolment)
         self._install(trusted)
+        self.outcome = replace(self.outcome, is_withdrawn=running_is_withdrawn(root=self.bench.root))
         return replace(self.outcome, failures=tuple(_failure(*failed) for failed in self.journal.failures.items()))
 
     def _letter_read(self) -> bytes | None:
@@ -165,12 +167,13 @@ class BringingIn:
         self.outcome = replace(self.outcome, has_letter=True, refusal=letter.refusal)
         if letter.answer is None:
             return
+        self._address_take(letter)
         with self.journal.step("stick-receipts", may_fail=True) as detail:
             safe = parcels_acknowledge(
                 epoch=letter.epoch,
                 acknowledged_seq=letter.answer.acknowledged_seq,
                 acknowledged_event=letter.answer.acknowledged_event,
-                quarantined=letter.quarantined,
+                quarantined=letter.answer.quarantined,
             )
             settled = [
                 receipt
@@ -183,6 +186,14 @@ class BringingIn:
         self._plan_take(letter.answer, releases)
         if trusted is not None:
             self._assignment_take(letter.answer, releases, enrolment)
+
+    def _address_take(self, letter: CentreLetter) -> None:
+        before = enrolment_read(self.bench.root)
+        after = address_hear(before, letter)
+        if after != before:
+            enrolment_keep(self.bench.root, after)
+        if not before.central_url:
+            self.outcome = replace(self.outcome, address=after.central_url)
 
     def _plan_take(self, answer: CheckInAnswer, releases: TrustedReleases) -> None:
         if answer.round_plan is None:

@@ -7,7 +7,6 @@ kept; the request is sealed to the centre; the answer counts only when the direc
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,19 +14,16 @@ from pathlib import Path
 
 from federation.trust import stick_layout as layout
 from federation.trust.durable import durable_write
-from federation.trust.envelopes import ENROLMENT, envelope_seal
 from federation.trust.errors import WrongRoot
-from federation.trust.keys import NodeKey, key_id, public_pem
+from federation.trust.keys import NodeKey, key_id
 from federation.trust.stick_disk import StickDisk
-from federation.trust.stick_letters import letter_open, letter_unverified
+from federation.trust.stick_letters import letter_open
 from federation.trust.stick_returns import SentFile
 from federation.trust.tuf_client import TrustedReleases, root_accept
 from federation.trust.tuf_publisher import root_fingerprint
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.courier import CentreLetter
-from federation.wire.enrolment import EnrolmentRequest
-from node.installed.hardware import hardware_measure
-from node.sync.enrol import Enrolment, node_key, node_key_keep
+from node.sync.enrol import Enrolment, enrolment_keep, node_key, node_key_keep, request_envelope
 from node.sync.errors import AlreadyEnrolled, NotEnrolled
 
 MAX_ROOTS = 64
@@ -82,14 +78,8 @@ def own_key(root: Path) -> NodeKey:
 def request_file(*, root: Path, claim: Claim) -> SentFile:
     """Return the signed request to enrol, as it would go by link."""
     key = own_key(root)
-    request = EnrolmentRequest(
-        code=claim.code.strip().upper(),
-        public_key=public_pem(key),
-        hostname=socket.gethostname(),
-        hardware=hardware_measure(root),
-    )
-    envelope = envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key)
-    return SentFile(kind=layout.ENROLMENT, content=envelope)
+    content = request_envelope(root=root, code=claim.code, root_sha256=claim.root_sha256, key=key)
+    return SentFile(kind=layout.ENROLMENT, content=content)
 
 
 def answer_take(
@@ -101,13 +91,9 @@ def answer_take(
 
     Raises:
         NotEnrolled: this PC has asked for nothing.
-        WrongRoot: the letter names another root than the printed one.
         TrustError: the stick's metadata or the letter is not the centre's; the PC is not enrolled.
     """
     claim = claim_read(root)
-    answer = letter_unverified(envelope).enrolment
-    if answer is not None and root_fingerprint(answer.root_metadata) != claim.root_sha256.strip().lower():
-        raise WrongRoot(expected=claim.root_sha256.strip().lower(), found=root_fingerprint(answer.root_metadata))
     releases = trusted()
     releases.refresh(now=now)
     letter = letter_open(envelope, director_key=releases.director_key, reader=key_id(key))
@@ -119,7 +105,7 @@ def answer_take(
             fleet=letter.enrolment.fleet,
             authority="",
         )
-        durable_write(root / "node.json", canonical_bytes(enrolment), mode=0o600)
+        enrolment_keep(root, enrolment)
         _claim_path(root).unlink(missing_ok=True)
     return letter
 

@@ -25,6 +25,8 @@ class BroughtIn:
     """Whether the stick had a letter for this school."""
     is_older: bool = False
     """Whether this PC has seen newer metadata or a newer word: then the stick is a store of bytes, and no news."""
+    address: str = ""
+    """Of the centre, where this PC did not know it before."""
     refusal: str = ""
     """Why the centre refused this PC; its code."""
     ratings_safe: int = 0
@@ -34,6 +36,8 @@ class BroughtIn:
     """Of the release that the centre names for this school; 0 where it names none."""
     release_state: str = ""
     waiting_reason: str = ""
+    is_withdrawn: bool = False
+    """Whether the centre has withdrawn what runs here, and nothing has taken its place yet."""
     failures: tuple[Failure, ...] = ()
     """What failed while the rest went on."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.utils.translation import gettext as _
 
 from federation.wire.releases import InstallState
+from node.installed.errors import ReleaseWithdrawn
 from node.sentences import CENTRE_REASONS, sentence_of
 from node.stick.outcomes import BroughtIn, Failure, WrittenOut
 
@@ -14,6 +15,8 @@ def brought_in_sentences(outcome: BroughtIn) -> list[str]:
     lines = []
     if outcome.school:
         lines.append(_("This PC is now the node of the school “%(school)s”.") % {"school": outcome.school})
+    if outcome.address:
+        lines.append(_("Should a link come, this PC calls the centre at %(address)s.") % {"address": outcome.address})
     if outcome.refusal:
         lines.append(_refusal(outcome.refusal))
     elif not outcome.has_letter:
@@ -25,6 +28,8 @@ def brought_in_sentences(outcome: BroughtIn) -> list[str]:
     if outcome.has_plan:
         lines.append(_("The centre invites this school to a round of learning."))
     lines += _release(outcome)
+    if outcome.is_withdrawn:
+        lines.append(sentence_of(ReleaseWithdrawn.code, {}))
     if outcome.is_older:
         lines.append(_("The stick is older than what this PC knows already; only its files were used."))
     return lines + list(dict.fromkeys(map(_failure, outcome.failures)))

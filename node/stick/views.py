@@ -87,7 +87,7 @@ def _page(request: HttpRequest, *, problem: str = "") -> HttpResponse:
         "media": _media(),
         "problem": problem,
         "is_enrolled": is_enrolled,
-        "asks_claim": not is_enrolled and not has_claim,
+        "has_claim": has_claim,
     }
     return render(request, "node/stick.html", page | _trip_context())
 

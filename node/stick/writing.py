@@ -72,9 +72,9 @@ def _waiting_files(root: Path, batches: Sequence[tuple[Parcel, ...]], now: datet
 
 def _updates(root: Path) -> list[SentFile]:
     found = []
-    for update in LocalUpdate.objects.waiting()[:MOST_UPDATES]:
+    for update in LocalUpdate.objects.waiting().select_related("plan")[:MOST_UPDATES]:
         try:
-            content = update_path(root=root, plan_id=update.plan_id).read_bytes()
+            content = update_path(root=root, update=update).read_bytes()
         except FileNotFoundError:
             continue
         if hashlib.sha256(content).hexdigest() == update.sha256 and len(content) <= layout.MAX_UPDATE_BYTES:

@@ -18,7 +18,7 @@ from federation.wire.compression import BZIP2, DEFLATE, body_deflate
 from federation.wire.enrolment import EnrolmentAnswer, KeyRotated, Nonce, NonceRequest, ServerTime, Session
 from federation.wire.feedback import BatchReceipt
 from federation.wire.releases import CheckIn, CheckInAnswer
-from federation.wire.rounds import Lease
+from federation.wire.rounds import Lease, Upload
 from node.sync.errors import CentreBusy, CentreNotTrusted, CentreRefused, CentreUnreachable, SessionRefused
 from node.sync.tls import certificate_problem
 
@@ -86,6 +86,18 @@ class CentreClient:
     def lease_ask(self, *, plan_id: str) -> Lease:
         """Return whether, and how long, this node may open a SuperNode for the plan."""
         return self._ask("POST", "leases", Lease, canonical_bytes(_LeaseRequest(plan_id=plan_id)))
+
+    def upload_show(self, sha256: str) -> Upload:
+        """Return how far the upload of an update has come, or what became of it by any way."""
+        return self._ask("GET", f"updates/{sha256}", Upload)
+
+    def upload_piece(self, sha256: str, *, content: bytes, start: int, size_bytes: int) -> Upload:
+        """Return how far it has come with this piece, which begins at `start` of `size_bytes`."""
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Range": f"bytes {start}-{start + len(content) - 1}/{size_bytes}",
+        }
+        return self._ask("PUT", f"updates/{sha256}", Upload, content, headers)
 
     def _ask(
         self,

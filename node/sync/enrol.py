@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -42,6 +43,8 @@ class Enrolment:
     fleet: Fleet | None
     authority: str
     """PEM; empty where the system's own authorities vouch for the centre."""
+    address_written_at: datetime | None = None
+    """When the centre wrote the letter that named address and authority; None where the sheet did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +95,7 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     # A new identity gets a new key: the old one may lie on another PC too.
     path = root / "keys" / "node.enrolling.pem" if is_again else key_path(root)
     key = _key_keep(path)
-    request = EnrolmentRequest(
-        code=sheet.code.strip().upper(),
-        public_key=public_pem(key),
-        hostname=socket.gethostname(),
-        hardware=hardware_measure(root),
-    )
-    answer = client.enrol(envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key))
+    answer = client.enrol(request_envelope(root=root, code=sheet.code, root_sha256=sheet.root_sha256, key=key))
     root_accept(root=root / "tuf", metadata=answer.root_metadata, fingerprint=sheet.root_sha256)
     fleet = replace(answer.fleet, address=fleet_address) if answer.fleet and fleet_address else answer.fleet
     enrolment = Enrolment(
@@ -106,11 +103,23 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     )
     if is_again:
         _identity_leave(root, answer)
-    durable_write(root / "node.json", canonical_bytes(enrolment), mode=0o600)
+    enrolment_keep(root, enrolment)
     if is_again:
         # Last, so that after a cut the same command with the same sheet finds the same key and finishes.
         durable_rename(path, key_path(root))
     return Enrolled(enrolment=enrolment, waits_for_approval=answer.status != "active")
+
+
+def request_envelope(*, root: Path, code: str, root_sha256: str, key: NodeKey) -> bytes:
+    """Return the request to enrol by what the sheet says, signed by the key that it names; by link and by stick."""
+    request = EnrolmentRequest(
+        code=code.strip().upper(),
+        root_sha256=root_sha256.strip().lower(),
+        public_key=public_pem(key),
+        hostname=socket.gethostname(),
+        hardware=hardware_measure(root),
+    )
+    return envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=key)
 
 
 def _identity_leave(root: Path, answer: EnrolmentAnswer) -> None:
@@ -131,6 +140,11 @@ def enrolment_read(root: Path) -> Enrolment:
         return parse(Enrolment, (root / "node.json").read_bytes())
     except FileNotFoundError as error:
         raise NotEnrolled(root=str(root)) from error
+
+
+def enrolment_keep(root: Path, enrolment: Enrolment) -> None:
+    """Write down who this node is: after a power cut the file says the old or the new."""
+    durable_write(root / "node.json", canonical_bytes(enrolment), mode=0o600)
 
 
 def node_key(root: Path) -> NodeKey:

@@ -98,7 +98,7 @@ class AuthorityOutOfDate(TrustError):
     code = "authority_out_of_date"
 
 
-class ClockWrong(CapacityError):
-    """This PC's clock is `skew_seconds` ahead of the centre's (behind, if negative), too much for Flower."""
+class UploadStuck(TransportError):
+    """The centre took a piece of the update `sha256` and still has `received_bytes`; the next contact tries again."""
 
-    code = "clock_wrong"
+    code = "upload_stuck"

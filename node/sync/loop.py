@@ -1,7 +1,8 @@
 """Hold contacts for as long as the node runs: at the centre's pace, or backing off while there is none.
 
 A centre that answers badly is left alone ever longer; a link that is away is looked for every few seconds.
-At night it also starts the learning in another process, one at a time. It never gives up and never raises for a link.
+When the school lets it, it also starts the learning in another process, one at a time. It never gives up and never
+raises for a link.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import close_old_connections
-from django.utils import timezone
 
 from federation.errors import FederationError
 from federation.trust.errors import LinkLost, MetadataUnreachable
@@ -36,7 +36,6 @@ from node.sync.services import Contact, ContactReport, ContactTimes, retry_after
 from node.sync.tls import Pin
 from node.sync.transport import http_client
 
-NIGHT_HOURS = frozenset((20, 21, 22, 23, 0, 1, 2, 3, 4, 5))
 UNENROLLED_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ def contacts_hold(
     while not stopping.is_set():
         tried = _try_contact(root, clock, times)
         failures = 0 if tried.is_good else failures + 1
-        training = _train_at_night(root, clock(), training)
+        training = _train_when_due(root, clock(), training)
         close_old_connections()
         stopping.wait(
             wait_seconds(
@@ -173,13 +172,12 @@ def _is_link_away(error: FederationError) -> bool:
     return isinstance(error, CentreUnreachable | LinkLost)
 
 
-def _train_at_night(
+def _train_when_due(
     root: Path, now: datetime, training: subprocess.Popen[bytes] | None
 ) -> subprocess.Popen[bytes] | None:
     if training is not None and training.poll() is None:
         return training
-    is_night = timezone.localtime(now).hour in NIGHT_HOURS
-    if not is_night or not settings.NODE_TRAINS_AT_NIGHT or not training_is_due(now=now):
+    if not settings.NODE_TRAINS_AT_NIGHT or not training_is_due(root=root, now=now):
         return None
-    # Lowest priority: a pupil who asks at night must not wait for it.
-    return subprocess.Popen(["nice", "-n", "19", *command_argv("train")], env=child_environment(root))
+    # Lowest priority: what a teacher does on this PC comes first, as a pupil's question does.
+    return subprocess.Popen(["nice", "-n", "19", *command_argv("train", "--unasked")], env=child_environment(root))

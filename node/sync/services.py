@@ -40,6 +40,7 @@ from federation.wire.feedback import Parcel, ParcelBatch
 from federation.wire.releases import Assignment, CheckIn, CheckInAnswer, InstallState
 from node.chat.engine_client import engine_status
 from node.installed.disk import variants_present
+from node.installed.errors import ReleaseWithdrawn
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import (
@@ -48,6 +49,7 @@ from node.installed.services import (
     install_reports,
     install_reports_heard,
     release_install,
+    running_is_withdrawn,
     superseded_remove,
 )
 from node.installed.state import Phase, Slots, slots_read
@@ -59,7 +61,7 @@ from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
 from node.sync.change_over import is_time_to_change_over, is_waiting_for_its_time, link_rule_under
 from node.sync.client import CentreClient
-from node.sync.delivery import update_deliver
+from node.sync.delivery import STEP, update_deliver
 from node.sync.enrol import enrolment_read, node_key
 from node.sync.errors import CentreBusy, CentreUnreachable, CentreWithoutAddress, SessionRefused, WindowClosed
 from node.sync.journal import Journal
@@ -363,7 +365,7 @@ class Contact:
     def _update_deliver(self) -> int:
         """Return the seconds after which another contact could hand in what this one could not, or 0."""
         retry_seconds = 0
-        with self.journal.step("update", may_fail=True) as detail:
+        with self.journal.step(STEP, may_fail=True) as detail:
             retry_seconds, word = update_deliver(
                 root=self.root,
                 enrolment=self.enrolment,
@@ -461,6 +463,8 @@ def problems_find(root: Path) -> tuple[str, ...]:
         active_release(root=root)
     except FederationError as error:
         found.append(error.code)
+    if running_is_withdrawn(root=root):
+        found.append(ReleaseWithdrawn.code)
     if disk_free_bytes(root) < RESERVE_BYTES:
         found.append(DiskFull.code)
     return tuple(dict.fromkeys(found))

@@ -57,7 +57,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
     """Enrol this PC, or say why not."""
     if not has_role(request.user, Role.HEAD):
         raise PermissionDenied
-    form = SheetForm(request.POST or None)
+    form = SheetForm(request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
         try:
             enrolled = sheet_enrol(root=settings.NODE_ROOT, sheet=form.sheet())

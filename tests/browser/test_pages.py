@@ -46,6 +46,24 @@ def test_a_teacher_signs_in_and_finds_the_queue_and_the_corrections(chromium, no
     assert visit.complaints == []
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_heads_pages_fit_the_screen_and_are_in_the_schools_language(chromium, node, width):
+    commands, address = node
+    account = commands.run_json("browser", "account_create", "--username", f"sarvar-{width}", "--role", "head")
+    visit = Visit(chromium, address, width=width)
+    page = visit.open("/sign-in/")
+    page.fill("#id_username", account["username"])
+    page.fill("#id_password", account["password"])
+    page.click("form.card button[type=submit]")
+    page.wait_for_load_state("networkidle")
+
+    for path, heading in (("/link/", "Алоқа"), ("/stick/", "Флешка"), ("/enrol/", "Пайваст кардани ин компютер")):
+        assert visit.open(path).locator("h1").inner_text() == heading
+        assert visit.overflow_pixels <= 0, path
+    assert page.locator(":text('Сканер надоред')").is_visible()
+    assert (visit.asked_elsewhere, visit.complaints) == ([], [])
+
+
 def test_the_admin_stays_on_the_machine_and_shows_each_station(chromium, centre):
     commands, address = centre
     account = commands.run_json("browser", "admin_create", "--username", "zarina")

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
 from central.schools.invitations import school_invite
+from central.trust_root import root_fingerprint
 from federation.trust.envelopes import (
     ASSIGNMENT,
     ENROLMENT,
@@ -74,10 +75,14 @@ class SimulatedSchool:
         assert school.open_session().status_code == 201
         return school
 
-    def enrol(self, *, key=None, signer=None, code=None):
+    def enrol(self, *, key=None, signer=None, code=None, root_sha256=None):
         key = key or self.key
         request = EnrolmentRequest(
-            code=code or self.code, public_key=public_pem(key), hostname="maktab-pc", hardware=HARDWARE
+            code=code or self.code,
+            root_sha256=root_sha256 or root_fingerprint(),
+            public_key=public_pem(key),
+            hostname="maktab-pc",
+            hardware=HARDWARE,
         )
         envelope = envelope_seal(payload=canonical_bytes(request), kind=ENROLMENT, key=signer or key)
         return self.post("enrolments", envelope, signed_in=False)

@@ -20,7 +20,7 @@ from central.training.rounds import round_advance, round_aggregate, round_claim,
 from federation.inference.adapter import adapter_read
 from federation.inference.suite_run import Outcome
 from tests.central.school import rating_parcel
-from tests.central.test_rounds import COLUMNS, _open, _take_in, _update
+from tests.central.seasons import SIZES, collecting, season_small, take_in, update_of
 
 SAME = {language: PerplexityPair(reference=50.0, shipped=50.0) for language in ("tg", "en")}
 
@@ -44,11 +44,17 @@ class Gate:
 @pytest.fixture
 def ended(school, other_school, disk):
     """A round with one update of each school, ready to be aggregated."""
-    round_ = _open()
-    _take_in(_update(school, round_, scale=0.1), disk)
-    _take_in(_update(other_school, round_, scale=0.3), disk)
+    season = season_small()
+    round_ = collecting(season)
+    take_in(update_of(school, season, scale=0.1), disk)
+    take_in(update_of(other_school, season, scale=0.3), disk)
     round_advance(round_=round_, now=timezone.now())
     return round_
+
+
+def _first():
+    """Return the round that was ended; a next one collects."""
+    return Round.objects.get(number=1)
 
 
 def _aggregate(round_, disk, gate, after=timedelta(0)):
@@ -66,12 +72,14 @@ def test_two_updates_become_one_adapter_release_that_awaits_its_signature(school
     _aggregate(ended, disk, gate)
     assert ended.status == RoundStatus.COMPLETED
     release = ended.release
-    assert (release.status, release.kind, release.base) == ("awaiting_signature", "adapter", ended.base)
+    assert (release.status, release.kind, release.base) == ("awaiting_signature", "adapter", ended.season.base)
     assert sorted(release.contributions) == sorted(ended.updates.values_list("digest", flat=True))
-    adapter = adapter_read(release_folder(release=release, disk=disk) / "adapter.bin", base_digest=ended.base.digest)
+    adapter = adapter_read(
+        release_folder(release=release, disk=disk) / "adapter.bin", base_digest=ended.season.base.digest
+    )
     # Equal weights of 0.1 and 0.3, every direction alike; int8 rounds by less than 1%.
-    for slot, columns in COLUMNS.items():
-        np.testing.assert_allclose(adapter.b[slot], np.full((2, columns), 0.2), rtol=0.01)
+    for slot, size in SIZES.items():
+        np.testing.assert_allclose(adapter.b[slot], np.full((2, size.d_out), 0.2), rtol=0.01)
     assert [pair.answer for pair in gate.corrections] == ["Пойтахти Тоҷикистон шаҳри Душанбе аст."]
 
 
@@ -88,11 +96,11 @@ def test_a_cut_at_the_gate_goes_on_with_the_same_release(ended, disk):
     with pytest.raises(KeyboardInterrupt):
         _aggregate(ended, disk, cut)
     left = Release.objects.get(kind="adapter")
-    assert (Round.objects.get().status, left.status) == (RoundStatus.AGGREGATING, "gated")
+    assert (_first().status, left.status) == (RoundStatus.AGGREGATING, "gated")
     _aggregate(ended, disk, Gate())
-    assert Round.objects.get().status == RoundStatus.AGGREGATING
+    assert _first().status == RoundStatus.AGGREGATING
     _aggregate(ended, disk, Gate(), after=timedelta(minutes=31))
-    assert Round.objects.get().status == RoundStatus.COMPLETED
+    assert _first().status == RoundStatus.COMPLETED
     assert Release.objects.get(kind="adapter").digest == left.digest
 
 
@@ -106,18 +114,18 @@ def test_a_suite_that_cannot_be_used_holds_the_candidate_up_until_it_is_mended(
     for _tick in range(2):
         _aggregate(ended, disk, Gate())
     left = Release.objects.get(kind="adapter")
-    assert (Round.objects.get().status, left.status) == (RoundStatus.AGGREGATING, "gated")
+    assert (_first().status, left.status) == (RoundStatus.AGGREGATING, "gated")
     assert left.why.startswith(f"suite_invalid, path={own}, line=1")
     assert [each.getMessage() for each in caplog.records if str(own) in each.getMessage()] == [
         f"release {left.version} waits at the gate: {left.why}"
     ]
-    call_command("round_show", "--plan", ended.plan_id)
+    call_command("round_show", "--round", ended.round_id)
     assert str(own) in capsys.readouterr().out
     question = {"kind": "free", "subject": "s", "language": "tg", "question": "Ду ва ду?", "accepted": ["чор"]}
     own.write_text(json.dumps(question | {"id": "own-1"}))
     _aggregate(ended, disk, Gate())
     judged = Release.objects.get(kind="adapter")
-    assert (Round.objects.get().status, judged.status) == (RoundStatus.COMPLETED, "awaiting_signature")
+    assert (_first().status, judged.status) == (RoundStatus.COMPLETED, "awaiting_signature")
     assert (judged.digest, judged.why) == (left.digest, "")
 
 
@@ -127,7 +135,7 @@ def test_a_round_that_another_process_has_taken_over_is_not_handed_back(ended):
     later = claimed_at + timedelta(minutes=31)
     assert round_claim(round_=ended, now=later)
     round_hand_back(round_=ended, claimed_at=claimed_at)
-    assert Round.objects.get().attempt_at == later
+    assert _first().attempt_at == later
     round_hand_back(round_=ended, claimed_at=later)
     assert round_claim(round_=ended, now=later)
 
@@ -137,11 +145,11 @@ def test_a_gate_that_takes_long_but_lives_is_not_taken_over(ended, disk):
     taken_over = []
 
     def slow_gate(**options):
-        Round.objects.update(attempt_at=now - timedelta(minutes=31))
+        Round.objects.filter(pk=ended.pk).update(attempt_at=now - timedelta(minutes=31))
         options["progress"]("question suite", 0.5)
-        told = round_describe(Round.objects.get())
+        told = round_describe(_first())
         assert (told["release_status"], told["release_stage"]) == ("gated", "question suite")
-        round_aggregate(round_=Round.objects.get(), clock=timezone.now, make=taken_over.append)
+        round_aggregate(round_=_first(), clock=timezone.now, make=taken_over.append)
         return Gate()(**options)
 
     _aggregate(ended, disk, slow_gate)
@@ -152,17 +160,17 @@ def test_a_gate_that_takes_long_but_lives_is_not_taken_over(ended, disk):
 
 def test_round_show_follows_a_round_to_its_end(ended, disk, monkeypatch, capsys):
     monkeypatch.setattr("central.command_line.time.sleep", lambda _seconds: _aggregate(ended, disk, Gate()))
-    call_command("round_show", "--plan", ended.plan_id, "--follow", "--json")
+    call_command("round_show", "--round", ended.round_id, "--follow", "--json")
     told = capsys.readouterr()
     assert told.err == "aggregating: 2 of 2 updates\n"
     assert json.loads(told.out)["release_status"] == "awaiting_signature"
 
 
 def test_a_cut_while_building_builds_the_same_release_again(ended, disk):
-    base = ended.base
+    base = ended.season.base
     left = release_draft_create(kind="adapter", title="x", actor="centre", base=base, now=timezone.now())
     release_build_begin(release=left, actor="centre", now=timezone.now())
-    Round.objects.update(release=left)
+    Round.objects.filter(pk=ended.pk).update(release=left)
     _aggregate(ended, disk, Gate())
     assert Release.objects.get(kind="adapter").status == "awaiting_signature"
     moved = AuditEvent.objects.filter(entity=f"releases.release {left.pk}").order_by("pk").values_list("new", flat=True)

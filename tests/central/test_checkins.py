@@ -11,7 +11,8 @@ from federation.trust.envelopes import ASSIGNMENT, envelope_open
 from federation.trust.tuf_publisher import timestamp_refresh
 from federation.wire.canonical import parse, sha256_hex
 from federation.wire.releases import Assignment
-from tests.central import test_rollouts, test_rounds
+from tests.central import test_rollouts
+from tests.central.seasons import season_small
 
 pytestmark = pytest.mark.django_db
 
@@ -47,10 +48,11 @@ def test_a_centre_that_was_restored_says_its_word_above_what_its_nodes_have_seen
 
 
 def test_a_plan_that_the_node_has_is_not_sent_again(school):
-    round_ = test_rounds._open(base=test_rollouts.release_make(1))
-    assert school.check_in().round_plan == bytes(round_.plan_envelope)
-    assert school.check_in(plan_id=round_.plan_id).round_plan is None
-    assert school.check_in(plan_id="an older one").round_plan == bytes(round_.plan_envelope)
+    season = season_small()
+    school.running, plan = season.base.digest, season.plans.get()
+    assert school.check_in().round_plan == bytes(plan.envelope)
+    assert school.check_in(plan_id=plan.plan_id).round_plan is None
+    assert school.check_in(plan_id="an older one").round_plan == bytes(plan.envelope)
 
 
 def test_the_answer_names_the_newest_metadata(school, disk):

@@ -11,10 +11,12 @@ from central.courier.models import RefusedRequest, Trip
 from central.feedback.models import CloneAlarm
 from central.releases.models import Release
 from central.rollouts.models import Rollout
-from central.training.models import Round
+from central.schools.models import Node
+from central.training.models import FlowerRun, OptOut, PrivacyCharge, Season
 from federation.errors import FederationError
-from tests.central import test_identity, test_rollouts, test_rounds
+from tests.central import test_identity, test_rollouts
 from tests.central.school import rating_parcel
+from tests.central.seasons import collecting, season_small, take_in, update_of
 
 OPEN_DOORS = {
     "AuthorityView",
@@ -78,9 +80,23 @@ def full_centre(school, other_school, disk):
     school.receipt(rating_parcel(1))
     school.send_parcels(rating_parcel(1, event_id="another"))
     school.install()
-    round_ = test_rounds._open(base=release)
-    test_rounds._take_in(test_rounds._update(school, round_), disk)
-    school.post("leases", b'{"plan_id": "%s"}' % round_.plan_id.encode())
+    season = season_small(base=release)
+    take_in(update_of(school, season), disk)
+    plan, round_ = season.plans.get(), collecting(season)
+    school.post("leases", b'{"plan_id": "%s"}' % plan.plan_id.encode())
+    FlowerRun.objects.create(round=round_, flwr_run_id="7")
+    PrivacyCharge.objects.create(
+        school=round_.updates.get().node.school,
+        round=round_,
+        noise_multiplier=1.0,
+        clip_norm=2.0,
+        sigma=128.0,
+        rounds=1,
+        epsilon=4.4,
+        delta=1e-5,
+        charged_at=timezone.now(),
+    )
+    OptOut.objects.create(school=Node.objects.get(pk=other_school.node_id).school, actor="t", at=timezone.now())
     test_identity.rotate(other_school, new=test_identity.new_key())
     assert CloneAlarm.objects.exists()
     problem = {"sender": "a" * 64, "school": "Мактаби №1", "kind": "parcels", "code": "letter_unreadable"}
@@ -108,7 +124,7 @@ def test_every_admin_page_opens(client, full_centre, language):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("place", ["releases/release", "rollouts/rollout", "training/round", "schools/school"])
+@pytest.mark.parametrize("place", ["releases/release", "rollouts/rollout", "training/season", "schools/school"])
 def test_the_pages_to_add_something_open(client, place):
     client.force_login(get_user_model().objects.create_superuser("admin", password="x"))
     assert client.get(f"/admin/{place}/add/").status_code == 200
@@ -148,13 +164,16 @@ def test_a_person_invites_a_school_and_sees_the_code_once(client, full_centre):
     assert len(shown) == 1
 
 
-def test_a_person_makes_a_draft_and_opens_a_round(client, keys, db):
+def test_a_person_makes_a_draft_and_opens_a_season(client, keys, db):
     client.force_login(get_user_model().objects.create_superuser("admin", password="x"))
     client.post("/admin/releases/release/add/", {"title": "Soro 1", "checkpoint": ""}, follow=True)
     assert Release.objects.get().status == "draft"
     base = test_rollouts.release_make(2, card={"slots": [{"name": "layers.0.o", "d_in": 4, "d_out": 4}]})
-    client.post("/admin/training/round/add/", {"base": base.pk, "wanted": 3}, follow=True)
-    assert (Round.objects.get().wanted, Round.objects.get().slot_columns) == (3, {"layers.0.o": 4})
+    chosen = {"mode": "plain", "scheme": "ffa-lora", "fusion": "least-squares", "mode_settings": "{}"}
+    page = client.post("/admin/training/season/add/", {"base": base.pk, "wanted": 3, **chosen}, follow=True)
+    season = Season.objects.get()
+    assert (season.wanted, season.slot_sizes, season.rounds.get().wanted) == (3, [["layers.0.o", 4, 4]], 3)
+    assert str(season) in page.content.decode()
 
 
 def _all_errors(kind=FederationError):

@@ -6,11 +6,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from django.utils import timezone
 
+from central.disk import centre_disk
 from central.schools.invitations import school_invite
 from central.schools.models import AuditEvent, ClaimCode, Node, NodeStatus, SessionToken
 from central.schools.models_audit import AppendOnlyViolation
 from central.schools.services import node_activate, node_revoke, node_suspend
 from central.schools.transitions import StatusConflict, StatusMoveIllegal
+from central.trust_root import root_fingerprint
+from federation.trust.tuf_roles import key_rotate, roles_read
+from federation.wire.canonical import parse, sha256_hex
+from federation.wire.enrolment import EnrolmentAnswer
 from tests.central.school import SimulatedSchool
 
 pytestmark = pytest.mark.django_db
@@ -58,6 +63,25 @@ def test_an_expired_code_changes_nothing(guest):
     answer = guest.enrol()
     assert (answer.status_code, answer.json()["code"]) == (410, "claim_code_expired")
     assert _nothing_changed()
+
+
+def test_a_sheet_that_was_printed_before_keys_changed_is_as_good_as_a_new_one(guest, keys):
+    printed = root_fingerprint()
+    repository = {"root": centre_disk().tuf, "keys": centre_disk().keys}
+    one_of_three = roles_read(**repository)[0].keys[0].key_id
+    key_rotate(**repository, role="timestamp", now=timezone.now())
+    key_rotate(**repository, role="root", old=one_of_three, now=timezone.now())
+    assert root_fingerprint() != printed
+    answer = guest.enrol(root_sha256=printed)
+    assert answer.status_code == 201
+    assert sha256_hex(parse(EnrolmentAnswer, answer.content).root_metadata) == printed
+
+
+def test_a_sheet_of_a_root_that_the_centre_never_had_is_refused_and_its_code_stays_good(guest):
+    answer = guest.enrol(root_sha256="0" * 64)
+    assert (answer.status_code, answer.json()["code"]) == (403, "sheet_root_unknown")
+    assert _nothing_changed()
+    assert guest.enrol().status_code == 201
 
 
 def test_a_code_that_another_key_has_used_is_refused_and_the_first_pc_stays(guest):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,25 +17,32 @@ from django.utils import timezone
 
 from central.schools.models import Node, RetiredKey
 from central.schools.services import node_revoke
+from central.superlinks import SuperLinkSite, superlinks
 from central.training.fleet import fleet_advance, runs_check
-from central.training.models import Round
+from central.training.models import FlowerRun
 from central.training.rounds import round_abandon
 from central.training.superlink import SuperLinkUnreachable, superlink_commands, superlink_is_healthy, superlink_prepare
+from federation.learning.flower.registry import nodes_list
 from node.rounds.supernode import Contact, ContactEnd, contact_hold
+from tests.central.seasons import collecting, season_small
 from tests.central.test_identity import rotate
-from tests.central.test_rounds import _open
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def superlink(disk):
-    """The port of a SuperLink with its SuperExec."""
+def site_at(port):
+    """The centre's only SuperLink, on this port."""
+    return SuperLinkSite(name="", address=f"127.0.0.1:{port}")
+
+
+@contextmanager
+def running(root):
+    """Run a SuperLink with its SuperExec under `root`, and give its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    superlink_prepare(root=disk.superlink, port=port, hosts=["127.0.0.1"], now=datetime.now(UTC))
-    specs = superlink_commands(disk.superlink, port)
+    superlink_prepare(root=root, port=port, hosts=["127.0.0.1"], now=datetime.now(UTC))
+    specs = superlink_commands(root, port)
     processes = []
     try:
         for spec in specs:
@@ -54,32 +62,61 @@ def superlink(disk):
             process.wait(timeout=30)
 
 
+@pytest.fixture
+def superlink(disk):
+    """The port of the centre's only SuperLink."""
+    with running(disk.superlink) as port:
+        yield port
+
+
 def test_the_superlink_follows_the_tables(school, other_school, disk, superlink):
-    round_ = _open()
+    round_ = collecting(season_small())
     for _ in range(2):
-        fleet_advance(disk=disk, port=superlink, now=timezone.now())
+        fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
     ids = list(Node.objects.values_list("flwr_node_id", flat=True))
     assert all(each.isdecimal() for each in ids)
     assert len(set(ids)) == 2
-    run_id = Round.objects.get().flwr_run_id
-    assert run_id.isdecimal()
+    run = FlowerRun.objects.get()
+    assert (run.round, run.superlink, run.flwr_run_id.isdecimal()) == (round_, "", True)
 
     node_revoke(node=Node.objects.get(pk=school.node_id), actor="a", reason="", now=timezone.now())
     round_abandon(round_=round_, reason="test", now=timezone.now())
-    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
     assert Node.objects.get(pk=school.node_id).flwr_node_id == ""
-    assert Round.objects.get().flwr_run_id == run_id
+    assert sorted(FlowerRun.objects.values_list("round__number", flat=True)) == [1, 2]
+    deadline = time.monotonic() + 60
+    while FlowerRun.objects.filter(round=round_).exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+        fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
+
+
+def test_each_of_two_superlinks_has_the_nodes_of_its_regions_and_a_run_of_its_own(school, other_school, disk, settings):
+    far = Node.objects.get(pk=other_school.node_id)
+    far.school.region = "Суғд"
+    far.school.save()
+    round_ = collecting(season_small())
+    with running(disk.superlinks / "north") as north, running(disk.superlinks / "south") as south:
+        settings.FLEET_ADDRESS = f"north=127.0.0.1:{north}/Суғд; south=127.0.0.1:{south}"
+        for site, node in zip(superlinks(), (far, Node.objects.get(pk=school.node_id)), strict=True):
+            fleet_advance(site=site, disk=disk, now=timezone.now())
+            node.refresh_from_db()
+            listed = nodes_list(
+                superlink=f"localhost:{site.port}",
+                root_certificates=(site.root(disk) / "tls" / "ca.pem").read_bytes(),
+            )
+            assert [(each["name"], each["node-id"]) for each in listed] == [(str(node.pk), node.flwr_node_id)]
+    assert sorted(round_.runs.values_list("superlink", flat=True)) == ["north", "south"]
 
 
 def test_a_superlink_that_is_away_is_tried_again_later(school, disk):
     superlink_prepare(root=disk.superlink, port=9, hosts=["127.0.0.1"], now=datetime.now(UTC))
-    _open()
-    Round.objects.update(flwr_run_id="1")
-    fleet_advance(disk=disk, port=9, now=timezone.now())
+    FlowerRun.objects.create(round=collecting(season_small()), flwr_run_id="1")
+    fleet_advance(site=site_at(9), disk=disk, now=timezone.now())
     with pytest.raises(SuperLinkUnreachable):
-        runs_check(disk=disk, port=9)
+        runs_check(site=site_at(9), disk=disk)
     assert Node.objects.get().flwr_node_id == ""
-    assert Round.objects.get().flwr_run_id == "1"
+    assert FlowerRun.objects.get().flwr_run_id == "1"
 
 
 def _supernode(school, disk, superlink, tmp_path, *, lease_seconds):
@@ -98,11 +135,11 @@ def _supernode(school, disk, superlink, tmp_path, *, lease_seconds):
 
 
 def test_flower_follows_a_rotation_and_refuses_the_old_key_for_good(school, disk, superlink, tmp_path):
-    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
     first = Node.objects.get().flwr_node_id
     old, new = school.key, ec.generate_private_key(ec.SECP384R1())
     assert rotate(school, new=new).status_code == 200
-    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
     assert RetiredKey.objects.get().flwr_node_id == ""
     assert Node.objects.get().flwr_node_id not in ("", first)
     report = _supernode(school, disk, superlink, tmp_path / "old", lease_seconds=20)
@@ -113,7 +150,7 @@ def test_flower_follows_a_rotation_and_refuses_the_old_key_for_good(school, disk
 
 
 def test_a_supernode_that_is_connected_when_its_node_is_revoked_is_put_out(school, disk, superlink, tmp_path):
-    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
     ended = []
     thread = threading.Thread(
         target=lambda: ended.append(_supernode(school, disk, superlink, tmp_path, lease_seconds=60))
@@ -125,7 +162,7 @@ def test_a_supernode_that_is_connected_when_its_node_is_revoked_is_put_out(schoo
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)
     node_revoke(node=Node.objects.get(), actor="a", reason="stolen", now=timezone.now())
-    fleet_advance(disk=disk, port=superlink, now=timezone.now())
+    fleet_advance(site=site_at(superlink), disk=disk, now=timezone.now())
     unregistered = time.monotonic()
     thread.join(timeout=60)
     assert time.monotonic() - unregistered < 40

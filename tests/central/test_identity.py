@@ -16,9 +16,8 @@ from federation.trust.envelopes import KEY_ROTATION, envelope_cosign, envelope_s
 from federation.trust.keys import public_pem
 from federation.wire.canonical import canonical_bytes
 from federation.wire.enrolment import KeyRotation
-from tests.central import test_rounds
 from tests.central.school import SimulatedSchool, rating_parcel
-from tests.central.test_rollouts import release_make
+from tests.central.seasons import season_small, take_in, update_of
 
 pytestmark = pytest.mark.django_db
 
@@ -110,20 +109,20 @@ def test_a_suspended_or_revoked_node_cannot_change_its_key(school):
 
 
 def test_what_the_old_key_signed_before_a_rotation_is_still_taken(school, disk):
-    round_ = test_rounds._open(base=release_make(1))
-    update = test_rounds._update(school, round_)
+    season = season_small()
+    update = update_of(school, season)
     old = school.key
     school.key = new_key()
     rotate(school, old=old, new=school.key)
     school.open_session()
     assert school.send_parcels(rating_parcel(1), key=old).status_code == 200
-    test_rounds._take_in(update, disk)
+    take_in(update, disk)
     assert Update.objects.get().status == "accepted"
 
 
 def test_what_a_withdrawn_key_signs_counts_for_nothing(school, disk):
-    round_ = test_rounds._open(base=release_make(1))
-    update = test_rounds._update(school, round_)
+    season = season_small()
+    update = update_of(school, season)
     drawer, old = Drawer(), school.key
     node_reinvite(node=Node.objects.get(), render=drawer, actor="a", reason="stolen", now=timezone.now())
     school.key, (school.code,) = new_key(), drawer.codes
@@ -131,7 +130,7 @@ def test_what_a_withdrawn_key_signs_counts_for_nothing(school, disk):
     assert school.open_session().status_code == 201
     refused = school.send_parcels(rating_parcel(1), key=old)
     assert (refused.status_code, refused.json()["code"]) == (403, "bad_signature")
-    test_rounds._take_in(update, disk)
+    take_in(update, disk)
     assert (Update.objects.get().status, Update.objects.get().code) == ("refused", "bad_signature")
     assert ReceivedParcel.objects.count() == 0
 
@@ -178,16 +177,16 @@ def test_a_ministry_that_approves_by_hand_keeps_every_pc_waiting(client, keys, s
 def test_a_node_that_is_shut_out_loses_its_lease_and_its_updates_are_not_taken(
     school, disk, shut, django_capture_on_commit_callbacks
 ):
-    round_ = test_rounds._open(base=release_make(1))
-    school.post("leases", canonical_bytes({"plan_id": round_.plan_id}))
+    season = season_small()
+    school.post("leases", canonical_bytes({"plan_id": season.plans.get().plan_id}))
     assert Lease.objects.count() == 1
-    update = test_rounds._update(school, round_)
+    update = update_of(school, season)
     with django_capture_on_commit_callbacks(execute=True):
         shut(node=Node.objects.get(), actor="a", reason="", now=timezone.now())
     assert Lease.objects.count() == 0
-    assert school.post("leases", canonical_bytes({"plan_id": round_.plan_id})).status_code == 401
+    assert school.post("leases", canonical_bytes({"plan_id": season.plans.get().plan_id})).status_code == 401
     with pytest.raises(NodeNotActive):
-        test_rounds._take_in(update, disk)
+        take_in(update, disk)
     assert Update.objects.count() == 0
 
 

@@ -22,8 +22,8 @@ from federation.trust.keys import key_id
 from federation.trust.tuf_publisher import ROOT_KEYS, targets_read, timestamp_issued_at, timestamp_refresh
 from federation.wire.canonical import parse
 from federation.wire.releases import Assignment
+from tests.central.seasons import season_small
 from tests.central.test_releases import _built
-from tests.central.test_rounds import _open
 
 PASSPHRASE = "чор дарёи калон ва ду кӯл"
 
@@ -231,7 +231,7 @@ def test_after_a_change_of_the_directors_key_every_word_and_plan_is_signed_anew(
 
 @pytest.mark.django_db
 def test_an_open_round_is_offered_under_the_new_directors_key_with_the_same_plan(school, disk):
-    _open()
+    school.running = season_small().base.digest
     before, old = school.check_in().round_plan, director_key().public_key()
     keys("rotate", "director")
     after, new = school.check_in().round_plan, director_key().public_key()

@@ -105,6 +105,9 @@ def test_two_parcels_under_one_number_raise_one_alarm_and_the_first_stays(school
     for _ in range(2):
         receipt = school.receipt(rating_parcel(1, event_id="another"))
         assert [entry.code for entry in receipt.quarantined] == ["clone_suspected"]
+    # The receipt may be lost: who has not heard of the number is told again, by link as by stick.
+    assert school.check_in().quarantined == receipt.quarantined
+    assert school.check_in(acknowledged_seq=1).quarantined == ()
     assert _rows() == before
     assert CloneAlarm.objects.get().other_event_id == "another"
     assert AuditEvent.objects.count() == audit + 1

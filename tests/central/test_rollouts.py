@@ -217,6 +217,61 @@ def test_a_revoked_release_pauses_its_rollout_and_is_offered_to_nobody(school, r
         rollout_resume(rollout=rollout, actor="a", now=timezone.now())
 
 
+def test_a_node_that_runs_a_withdrawn_release_is_sent_back_to_what_it_ran_before(school, release):
+    _running(release)
+    first = school.install()
+    newer = release_make(2)
+    rollout = _running(newer)
+    school.install()
+    Release.objects.filter(pk=newer.pk).update(status="revoked")
+    _tick(rollout)
+
+    word = school.word()
+    assert (word.release, word.waiting_reason) == (release.digest, "release_revoked")
+    assert word.sequence > first.sequence
+    assert school.word() == word
+    school.running = release.digest
+    school.check_in(school.report(word, "committed"))
+
+    assert school.word().release is None
+    assert [(each.status, each.error_code) for each in Assignment.objects.filter(rollout=rollout)] == [
+        ("reverted", "rolled_back")
+    ]
+    assert (rollout.status, rollout.pause_reason) == ("paused", "revoked")
+
+
+def test_where_all_that_a_node_ran_before_is_withdrawn_the_base_of_its_adapter_is_left(school, release):
+    adapters = [release_make(number, kind=ReleaseKindChoice.ADAPTER, base=release) for number in (2, 3)]
+    for adapter in adapters:
+        _running(adapter)
+        school.install()
+    Release.objects.filter(base=release).update(status="revoked")
+    assert (school.word().release, school.word().waiting_reason) == (release.digest, "release_revoked")
+    Release.objects.update(status="revoked")
+    assert (school.word().release, school.word().waiting_reason) == (None, "release_revoked")
+
+
+def test_a_withdrawn_release_that_a_node_does_not_run_sends_it_nowhere(school, release):
+    _running(release)
+    school.install()
+    newer = release_make(2)
+    _running(newer)
+    school.word()
+    Release.objects.filter(pk=newer.pk).update(status="revoked")
+    assert (school.word().release, school.word().waiting_reason) == (None, "release_revoked")
+
+
+def test_a_newer_release_goes_before_the_way_back(school, release):
+    _running(release)
+    school.install()
+    withdrawn, newest = release_make(2), release_make(3)
+    _running(withdrawn)
+    school.install()
+    Release.objects.filter(pk=withdrawn.pk).update(status="revoked")
+    _running(newest)
+    assert school.word().release == newest.digest
+
+
 def test_a_node_that_comes_late_joins_the_wave_that_is_open_to_it(school, release, client):
     from tests.central.school import SimulatedSchool  # noqa: PLC0415 - only this test needs a third school
 

@@ -29,18 +29,19 @@ from central.rollouts.models import Assignment
 from central.rollouts.services import rollout_roll_back
 from central.schools.models import Node
 from central.training.models import Round
+from central.training.plans import plan_of
 from central.training.rounds import round_advance
-from central.training.services import plan_of
 from federation.inference.suite_run import Outcome
 from federation.inference.variants import memory_need_bytes
 from federation.learning.update import update_write
 from federation.trust.release_bytes import index_digest, index_parse
 from federation.wire.canonical import parse
+from federation.wire.rounds import Factor
 from federation.wire.verdicts import ReleaseVerdict
 from tests.central.school import HARDWARE
+from tests.central.seasons import SIZES, collecting, season_small, take_in, update_of
 from tests.central.test_candidate import Gate, _aggregate
 from tests.central.test_rollouts import _running
-from tests.central.test_rounds import COLUMNS, _open, _take_in, _update
 
 pytestmark = pytest.mark.django_db
 FLAT = {language: PerplexityPair(reference=50.0, shipped=50.0) for language in ("tg", "en")}
@@ -208,12 +209,12 @@ def test_a_release_rolled_back_to_is_named_in_the_variant_that_the_node_has(disk
     assert (word.release, word.variant, word.waiting_reason) == (first.digest, "int8", "rolling_back")
 
 
-def _learnt(school, round_, *, variant, scale):
-    plan = plan_of(round_)
-    b = {slot: np.full((plan.rank, columns), scale, np.float32) for slot, columns in COLUMNS.items()}
-    figures = {"counter": 1, "labels": 2, "steps": 5, "loss_before": 3.0, "loss_after": 0.1}
+def _learnt(school, season, *, variant, scale):
+    plan = plan_of(season.plans.get())
+    arrays = {(slot, Factor.B): np.full((plan.rank, size.d_out), scale, np.float32) for slot, size in SIZES.items()}
+    figures = {"counter": 1, "labels": 2, "steps": 5, "loss_before": 3.0, "loss_after": 0.1, "variant": variant}
     return update_write(
-        plan=plan, node_id=school.node_id, b=b, variant=variant, made_at=timezone.now(), key=school.key, **figures
+        plan=plan, node_id=school.node_id, arrays=arrays, made_at=timezone.now(), key=school.key, **figures
     )
 
 
@@ -221,9 +222,10 @@ def test_schools_on_different_variants_learn_one_adapter_which_is_judged_on_each
     disk, keys, school, other_school, tmp_path
 ):
     base = signed(disk, tmp_path)
-    round_ = _open(base=base)
-    first = _take_in(_learnt(school, round_, variant="int8", scale=0.1), disk)
-    second = _take_in(_learnt(other_school, round_, variant="fp16", scale=0.3), disk)
+    season = season_small(base=base)
+    round_ = collecting(season)
+    first = take_in(_learnt(school, season, variant="int8", scale=0.1), disk)
+    second = take_in(_learnt(other_school, season, variant="fp16", scale=0.3), disk)
     assert [(each.status, each.variant) for each in (first, second)] == [("accepted", "int8"), ("accepted", "fp16")]
     round_advance(round_=round_, now=timezone.now())
     measured = []
@@ -234,7 +236,7 @@ def test_schools_on_different_variants_learn_one_adapter_which_is_judged_on_each
 
     _aggregate(round_, disk, measure)
     assert measured == [b"int8 1", b"fp16 1"]
-    adapter = Round.objects.get().release
+    adapter = Round.objects.get(number=1).release
     assert adapter.status == ReleaseStatus.REFUSED
     assert adapter.why == "fp16 unrelated_loss: 0.500 > 0.050"
     assert parse(ReleaseVerdict, bytes(adapter.verdict_bytes)).variants.keys() == {"int8", "fp16"}
@@ -243,16 +245,16 @@ def test_schools_on_different_variants_learn_one_adapter_which_is_judged_on_each
 
 @pytest.mark.parametrize("variant", ["", "fp8"])
 def test_an_update_learnt_on_a_form_that_the_base_does_not_have_is_refused(disk, keys, school, tmp_path, variant):
-    round_ = _open(base=signed(disk, tmp_path))
-    refused = _take_in(_learnt(school, round_, variant=variant, scale=0.1), disk)
+    season = season_small(base=signed(disk, tmp_path))
+    refused = take_in(_learnt(school, season, variant=variant, scale=0.1), disk)
     assert (refused.status, refused.code) == ("refused", "update_variant_unknown")
     assert not list(disk.updates.rglob("*.update"))
 
 
 def test_an_update_of_a_base_of_one_form_names_none(disk, keys, school):
-    round_ = _open()
-    assert _take_in(_learnt(school, round_, variant="int8", scale=0.1), disk).code == "update_variant_unknown"
-    assert _take_in(_update(school, round_), disk).status == "accepted"
+    season = season_small()
+    assert take_in(_learnt(school, season, variant="int8", scale=0.1), disk).code == "update_variant_unknown"
+    assert take_in(update_of(school, season), disk).status == "accepted"
 
 
 def test_the_page_of_a_release_shows_each_variant_with_its_own_verdict(client, disk, keys, tmp_path):

@@ -237,6 +237,17 @@ def test_a_base_and_an_adapter_are_measured_on_the_schools_own_engine(packaged, 
     stages = {stage: share for stage, share in told}  # noqa: C416 - the last share of each
     assert stages == {"the base on pairs": 1.0, "the adapter on pairs": 1.0, "question suite": 1.0}
     assert report.suite != base
+    assert (report.corrections_step, report.groups[0].last) == (None, None)
+    followed = adapter_measure(
+        **options,
+        last_file=options["adapter_file"],
+        unrelated=pair,
+        corrections=pair,
+        suites=[],
+        progress=lambda *_part: None,
+    )
+    assert (followed.corrections_step, followed.corrections_gain) == (0.0, report.corrections_gain)
+    assert followed.groups[0].last == followed.groups[0].candidate != followed.groups[0].base
 
 
 @pytest.mark.slow

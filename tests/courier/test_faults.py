@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -36,9 +37,8 @@ from federation.trust.stick_letters import letter_seal
 from federation.trust.stick_returns import SentFile, returns_read, returns_write
 from federation.trust.tuf_publisher import courier_key_path, metadata_read, repository_create, timestamp_refresh
 from federation.wire.canonical import canonical_bytes, parse
-from federation.wire.enrolment import EnrolmentRequest, Hardware
+from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.feedback import ParcelBatch
-from federation.wire.releases import CheckIn
 from node.installed.services import trial_commit
 from node.installed.state import slots_read
 from node.outbox.models import Parcel
@@ -47,10 +47,8 @@ from node.stick.models import StickTrip
 from node.sync.enrol import enrolment_read, node_key
 from node.sync.errors import NotEnrolled
 from node.sync.services import seen_sequence
-from tests.central.school import rating_parcel
+from tests.central.school import HARDWARE, SimulatedSchool, check_in_of, rating_parcel
 from tests.courier.conftest import package_make, rate
-
-HARDWARE = Hardware(cores=2, memory_bytes=4 * 2**30, disk_free_bytes=50 * 2**30, machine="x86_64", gpu_memory_bytes=0)
 
 
 class PulledStick(StickDisk):
@@ -88,7 +86,13 @@ class OtherSchool:
         self.code = school_invite(name=name, region="Суғд", actor="test", now=centre.clock()).code
 
     def request(self):
-        document = EnrolmentRequest(code=self.code, public_key=public_pem(self.key), hostname="pc", hardware=HARDWARE)
+        document = EnrolmentRequest(
+            code=self.code,
+            root_sha256=self.centre.fingerprint,
+            public_key=public_pem(self.key),
+            hostname="pc",
+            hardware=HARDWARE,
+        )
         return self.signed(ENROLMENT, document)
 
     def signed(self, kind, document):
@@ -496,25 +500,9 @@ def test_a_parcel_in_another_nodes_name_is_refused(centre, other, enrolled, stic
 
 def test_a_check_in_in_another_nodes_name_is_refused(centre, other, enrolled, stick):
     before = list(Node.objects.order_by("pk").values())
-    checkin = CheckIn(
-        node_id=enrolment_read(enrolled.root).node_id,
-        epoch="e",
-        sent_at=centre.clock(),
-        running="f" * 64,
-        installs=(),
-        disk_free_bytes=1,
-        outbox_depth=0,
-        capabilities=(),
-        hardware=HARDWARE,
-        variants={},
-        problems=(),
-        assignment_sequence=0,
-        assignment_sha256="",
-        plan_id="",
-        updates_waiting=(),
-        acknowledged_seq=0,
-        number=99,
-    )
+    said = check_in_of(SimulatedSchool(None, ""))
+    node_id = enrolment_read(enrolled.root).node_id
+    checkin = replace(said, node_id=node_id, epoch="e", running="f" * 64, number=99)
     other.write(stick, other.signed(CHECK_IN, checkin))
     assert problem_codes(centre.take_in(stick)) == [("check-in", "bad_signature")]
     assert list(Node.objects.order_by("pk").values()) == before

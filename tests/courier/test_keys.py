@@ -1,5 +1,7 @@
 """Keys change while sticks are under way: what was written before still counts, and what is written next is new."""
 
+import json
+
 import pytest
 
 from central import trust_root
@@ -18,8 +20,8 @@ from node.sync.enrol import enrolment_read, node_key
 from tests.courier.conftest import School, rate
 
 
-def rotate(centre, role):
-    change = key_rotate(root=centre.disk.tuf, keys=centre.disk.keys, role=role, now=centre.clock())
+def rotate(centre, role, old=""):
+    change = key_rotate(root=centre.disk.tuf, keys=centre.disk.keys, role=role, old=old, now=centre.clock())
     assert change.waiting == ()
     return change.key_id
 
@@ -75,6 +77,21 @@ def test_a_letter_by_a_new_director_is_believed_once_the_stick_brings_who_that_i
     assert key_id(trust_root.director_key()) == new
     assert enrolled.bring_in(stick).failures == ()
     assert Directive.objects.get().sequence == before + 1
+
+
+def test_keys_that_change_while_the_request_is_under_way_hold_no_enrolment_up(centre, school, stick):
+    claim = centre.invite("Мактаби №1")
+    rotate(centre, "timestamp")
+    centre.export(stick)
+    school.write_out(stick, claim)
+    assert centre.take_in(stick).problems == []
+    one_of_three = roles_read(root=centre.disk.tuf, keys=centre.disk.keys)[0].keys[0].key_id
+    rotate(centre, "root", old=one_of_three)
+    rotate(centre, "director")
+    centre.export(stick)
+    outcome = school.bring_in(stick)
+    assert (outcome.school, outcome.failures) == ("Мактаби №1", ())
+    assert json.loads((school.root / "tuf" / "metadata" / "root.json").read_bytes())["signed"]["version"] == 3
 
 
 def test_a_pc_that_takes_anothers_place_enrols_by_stick(centre, enrolled, stick, tmp_path):

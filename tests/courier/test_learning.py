@@ -6,24 +6,31 @@ import pytest
 from central import trust_root
 from central.training.models import Update, UpdateStatus
 from central.training.plan_settings import PlanSettings
-from central.training.rounds import round_abandon
-from central.training.services import round_open, update_take_in
+from central.training.seasons import season_close, season_open
+from central.training.services import update_take_in
+from federation.basis import SlotSize
 from federation.learning.update import update_write
 from federation.wire.canonical import sha256_hex
+from federation.wire.rounds import Factor
+from node.installed.services import trial_commit
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.services import plan_document, update_path
 from node.sync.enrol import enrolment_read, node_key
 
-COLUMNS = {"layers.0.qkv": 6, "layers.0.o": 4}
+SIZES = {"layers.0.qkv": SlotSize(4, 6), "layers.0.o": SlotSize(4, 4)}
 
 
 @pytest.fixture
-def round_(centre, enrolled, stick, package):
-    """A round whose plan has come by stick."""
+def season(centre, enrolled, stick, package):
+    """A season whose plan has come by stick, to a school that runs its base and has said so."""
     release = centre.publish(package)
-    opened = round_open(
+    centre.roll_out(release)
+    centre.export(stick)
+    enrolled.bring_in(stick)
+    trial_commit(root=enrolled.root, now=enrolled.clock())
+    opened = season_open(
         base=release,
-        slot_columns=COLUMNS,
+        slot_sizes=SIZES,
         wanted=2,
         key=trust_root.director_key(),
         actor="test",
@@ -40,7 +47,7 @@ def round_(centre, enrolled, stick, package):
 def learnt(school):
     """Leave a finished update as the trainer does, and return its bytes."""
     plan = Plan.objects.get()
-    b = {slot: np.full((2, columns), 0.1, np.float32) for slot, columns in COLUMNS.items()}
+    arrays = {(slot, Factor.B): np.full((2, size.d_out), 0.1, np.float32) for slot, size in SIZES.items()}
     content = update_write(
         plan=plan_document(plan),
         node_id=enrolment_read(school.root).node_id,
@@ -49,12 +56,11 @@ def learnt(school):
         steps=5,
         loss_before=3.0,
         loss_after=0.1,
-        b=b,
-        grams={slot: np.eye(2, dtype=np.float32) for slot in COLUMNS},
+        arrays=arrays,
         made_at=school.clock(),
         key=node_key(school.root),
     )
-    path = update_path(root=school.root, plan_id=plan.plan_id)
+    path = update_path(root=school.root, update=LocalUpdate(plan=plan, counter=1))
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
     LocalUpdate.objects.create(
@@ -64,10 +70,10 @@ def learnt(school):
 
 
 def test_an_update_goes_by_stick_and_only_its_receipt_lets_the_school_drop_it(
-    centre, enrolled, stick, round_, django_capture_on_commit_callbacks
+    centre, enrolled, stick, season, django_capture_on_commit_callbacks
 ):
     content = learnt(enrolled)
-    path = update_path(root=enrolled.root, plan_id=round_.plan_id)
+    path = update_path(root=enrolled.root, update=LocalUpdate.objects.get())
     assert enrolled.write_out(stick).updates == 1
     assert centre.take_in(stick).problems == []
     assert Update.objects.get().status == UpdateStatus.ACCEPTED
@@ -83,7 +89,7 @@ def test_an_update_goes_by_stick_and_only_its_receipt_lets_the_school_drop_it(
     assert enrolled.write_out(stick).updates == 0
 
 
-def test_an_update_that_also_came_by_link_is_one_update(centre, enrolled, stick, round_):
+def test_an_update_that_also_came_by_link_is_one_update(centre, enrolled, stick, season):
     update_take_in(content=learnt(enrolled), disk=centre.disk, now=centre.clock())
     enrolled.write_out(stick)
     assert centre.take_in(stick).problems == []
@@ -91,20 +97,20 @@ def test_an_update_that_also_came_by_link_is_one_update(centre, enrolled, stick,
     assert Update.objects.count() == 1
 
 
-def test_an_update_that_comes_after_the_round_is_refused_by_a_receipt(centre, enrolled, stick, round_):
+def test_an_update_that_comes_after_the_season_is_refused_by_a_receipt(centre, enrolled, stick, season):
     learnt(enrolled)
     enrolled.write_out(stick)
-    round_abandon(round_=round_, reason="test", actor="test", now=centre.clock())
+    season_close(season=season, reason="test", actor="test", now=centre.clock())
     assert centre.take_in(stick).problems == []
     centre.export(stick)
     assert enrolled.bring_in(stick).updates_settled == 1
     held = LocalUpdate.objects.get()
-    assert (held.status, held.error_code) == (LocalUpdate.Status.REFUSED, "round_closed")
+    assert (held.status, held.error_code) == (LocalUpdate.Status.REFUSED, "season_closed")
 
 
-def test_an_update_whose_file_was_damaged_stays_at_the_school(centre, enrolled, stick, round_):
+def test_an_update_whose_file_was_damaged_stays_at_the_school(centre, enrolled, stick, season):
     learnt(enrolled)
-    path = update_path(root=enrolled.root, plan_id=round_.plan_id)
+    path = update_path(root=enrolled.root, update=LocalUpdate.objects.get())
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert enrolled.write_out(stick).updates == 0
     centre.take_in(stick)

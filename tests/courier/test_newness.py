@@ -14,29 +14,10 @@ from central.feedback.models import CloneAlarm
 from central.schools.invitations import school_invite
 from central.schools.models import Node
 from central.schools.services import node_touch
-from federation.wire.enrolment import Hardware
-from federation.wire.releases import CheckIn
+from tests.central.school import SimulatedSchool, check_in_of
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
-CHECK_IN = CheckIn(
-    node_id="",
-    epoch="e1",
-    sent_at=NOW,
-    running=None,
-    installs=(),
-    disk_free_bytes=1,
-    outbox_depth=0,
-    capabilities=(),
-    hardware=Hardware(cores=4, memory_bytes=8, disk_free_bytes=9, machine="x86_64", gpu_memory_bytes=0),
-    variants={},
-    problems=(),
-    assignment_sequence=0,
-    assignment_sha256="",
-    plan_id="",
-    updates_waiting=(),
-    acknowledged_seq=0,
-    number=5,
-)
+CHECK_IN = replace(check_in_of(SimulatedSchool(None, "")), epoch="e1", number=5)
 
 
 @pytest.mark.parametrize(("number", "newer"), [(4, False), (5, False), (6, True)])

@@ -1,6 +1,5 @@
 """One release of two variants, from a checkpoint to two schools: real build, gate, TUF, HTTP, engine and trainer."""
 
-import json
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +10,7 @@ from central import trust_root
 from central.disk import CentreDisk
 from central.releases.build import base_build
 from central.releases.models import Release, ReleaseStatus
-from central.releases.package_slots import slot_columns
+from central.releases.package_slots import slot_sizes
 from central.releases.recipe import Recipe
 from central.releases.services import release_draft_create, release_folder, release_sign
 from central.rollouts.models import Assignment
@@ -22,8 +21,10 @@ from central.schools.invitations import school_invite
 from central.schools.models import Node
 from central.training.candidate import candidate_make
 from central.training.plan_settings import PlanSettings
+from central.training.plans import plan_of
 from central.training.rounds import round_advance, round_aggregate
-from central.training.services import plan_of, round_open, update_take_in
+from central.training.seasons import season_open
+from central.training.services import update_take_in
 from federation.inference.adapter import adapter_expand, adapter_read
 from federation.inference.engine import Engine
 from federation.inference.package import package_open
@@ -32,6 +33,7 @@ from federation.learning.school_update import TrainingTask, update_learn
 from federation.trust.fetch import files_size_bytes
 from federation.trust.release_bytes import index_files, index_parse, variant_read
 from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.labels import LabelKind, TeacherLabel
 from federation.wire.sheet import Sheet
 from federation.wire.verdicts import ReleaseVerdict
 from node.chat.serving import Serving
@@ -80,13 +82,17 @@ class Pc:
 
     def learn(self, plan, tmp_path):
         """Return the update that the real trainer makes on the installed package."""
-        examples, document, out = (tmp_path / f"{self.root.name}.{name}" for name in ("jsonl", "plan", "update"))
-        examples.write_text(json.dumps({"prompt": QUESTION, "answer": CORRECTION}) + "\n")
+        labels, document, out = (tmp_path / f"{self.root.name}.{name}" for name in ("jsonl", "plan", "update"))
+        label = TeacherLabel(
+            kind=LabelKind.CORRECTION, prompt=QUESTION, answer="", correction=CORRECTION, is_held_out=False
+        )
+        labels.write_bytes(canonical_bytes(label))
         document.write_bytes(canonical_bytes(plan))
         task = TrainingTask(
             package=release_path(self.root, plan.base),
             plan=document,
-            examples=examples,
+            labels=labels,
+            start=None,
             key=self.root / "keys" / "node.pem",
             node_id=str(self.node.pk),
             counter=1,
@@ -168,9 +174,9 @@ def test_each_school_gets_the_variant_that_fits_its_pc_and_both_learn_one_adapte
         assert (assigned.status, assigned.variant) == ("committed", variant)
 
     settings = PlanSettings(max_steps=20, learning_rate=0.01, max_norm=20.0, minimum=2)
-    round_ = round_open(
+    season = season_open(
         base=release,
-        slot_columns=slot_columns(release),
+        slot_sizes=slot_sizes(release),
         wanted=2,
         key=trust_root.director_key(),
         actor="t",
@@ -178,8 +184,9 @@ def test_each_school_gets_the_variant_that_fits_its_pc_and_both_learn_one_adapte
         settings=settings,
     )
     for variant, pc in pcs.items():
-        update = update_take_in(content=pc.learn(plan_of(round_), tmp_path), disk=disk, now=timezone.now())
+        update = update_take_in(content=pc.learn(plan_of(season.plans.get()), tmp_path), disk=disk, now=timezone.now())
         assert (update.status, update.code, update.variant) == ("accepted", "", variant)
+    round_ = season.rounds.get()
     round_advance(round_=round_, now=timezone.now())
     round_aggregate(round_=round_, clock=timezone.now, make=partial(made, disk))
     candidate = Release.objects.get(kind="adapter")

@@ -2,11 +2,12 @@
 
 from datetime import UTC, datetime
 
+from federation.basis import SlotSize
 from federation.wire.rounds import Example, Objective, Precision, RoundPlan, SchemeName
 
 NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 SLOTS = ("layers.0.qkv", "layers.0.down", "layers.1.up")
-COLUMNS = {"layers.0.qkv": 12, "layers.0.down": 6, "layers.1.up": 10}
+SIZES = {"layers.0.qkv": SlotSize(8, 12), "layers.0.down": SlotSize(14, 6), "layers.1.up": SlotSize(8, 10)}
 
 
 def small_plan(**fields) -> RoundPlan:

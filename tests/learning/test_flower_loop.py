@@ -10,12 +10,13 @@ from flwr.app import Context, Message, RecordDict
 
 from federation.learning.flower.client import OutboxUnset, app
 from federation.learning.flower.collection import Collection, Ended, Terms
-from federation.learning.flower.inbox import PlanInbox
-from federation.learning.flower.messages import PlanIdRefused, answer_make, question_make
+from federation.learning.flower.inbox import RoundInbox
+from federation.learning.flower.messages import FileIdRefused, answer_make, answer_read, question_make
 from federation.learning.flower.server import run_record
 from tests.simulated_grid import SimulatedGrid, SimulatedNode, SimulatedPool, windows_draw
 
-PLAN = "plan-1"
+SEASON = "season-1"
+ROUND = "season-1-4"
 
 
 def ready(update: bytes):
@@ -32,10 +33,17 @@ def school(number: int, *windows: tuple[float, float], **fields) -> SimulatedNod
 
 
 def collect(grid: SimulatedGrid, inbox: Path, *, wanted: int = 1, duration_seconds: float = 3600, **terms):
-    terms = Terms(plan_id=PLAN, wanted=wanted, duration_seconds=duration_seconds, max_update_bytes=1000, **terms)
+    terms = Terms(
+        season_id=SEASON,
+        round_id=ROUND,
+        wanted=wanted,
+        duration_seconds=duration_seconds,
+        max_update_bytes=1000,
+        **terms,
+    )
     collection = Collection(
         grid=grid,
-        inbox=PlanInbox(inbox=inbox, plan_id=PLAN),
+        inbox=RoundInbox(inbox=inbox, round_id=ROUND),
         terms=terms,
         clock=grid.clock,
         sleep=grid.advance,
@@ -45,12 +53,14 @@ def collect(grid: SimulatedGrid, inbox: Path, *, wanted: int = 1, duration_secon
 
 
 def files(inbox: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (inbox / PLAN).iterdir()}
+    return {path.name: path.read_bytes() for path in (inbox / ROUND).iterdir()}
 
 
 def test_the_simulated_superlink_destroys_an_answer_that_is_pulled_while_its_node_is_away():
     grid = SimulatedGrid([school(1, (0, 7))])
-    (message_id,) = grid.push_messages([question_make(plan_id=PLAN, flower_node_id=1, ttl_seconds=3600)])
+    (message_id,) = grid.push_messages(
+        [question_make(season_id=SEASON, round_id=ROUND, flower_node_id=1, ttl_seconds=3600)]
+    )
     for _ in range(10):
         grid.advance(1)
     assert grid.pull_messages([message_id])[0].error.code == 5
@@ -90,7 +100,30 @@ def test_a_slow_upload_holds_up_no_other_school(tmp_path):
     assert ended is Ended.WANTED
     assert grid.now < 130
     assert "school-1" not in collection.collected_nodes()
+    grid.run_end()
     assert collect(grid, tmp_path, wanted=6)[0] is Ended.WANTED
+
+
+@pytest.mark.parametrize(("silence_seconds", "lost"), [(100, 0), (250, 1)])
+def test_an_upload_that_stalls_too_long_is_asked_for_again(tmp_path, silence_seconds, lost):
+    start, cut = 0, 25
+    stalled = school(1, (start, cut), (cut + silence_seconds, 2000), upload_seconds=60, leaves_cleanly=False)
+    grid = SimulatedGrid([stalled])
+    ended, collection = collect(grid, tmp_path)
+    assert (ended, grid.lost_uploads, len(stalled.asked)) == (Ended.WANTED, lost, 1 + lost)
+    assert collection.counts["error_3"] == lost
+    assert files(tmp_path) == {"school-1-1.update": b"update of 1"}
+
+
+def test_a_killed_supernode_is_refused_until_it_is_seen_to_be_away():
+    grid = SimulatedGrid([school(1)])
+    assert grid.supernode_open(1, until=1000)
+    grid.supernode_end(1, is_clean=False)
+    assert not grid.supernode_open(1, until=1000)
+    grid.advance(61)
+    assert grid.supernode_open(1, until=1000)
+    grid.supernode_end(1, is_clean=True)
+    assert grid.supernode_open(1, until=1000)
 
 
 def test_a_restarted_run_goes_on_and_asks_nobody_twice(tmp_path):
@@ -98,7 +131,7 @@ def test_a_restarted_run_goes_on_and_asks_nobody_twice(tmp_path):
     grid = SimulatedGrid([first, second])
     assert collect(grid, tmp_path, wanted=2, duration_seconds=600)[0] is Ended.DEADLINE
     # The centre has judged the first one meanwhile, and renamed its file.
-    (tmp_path / PLAN / "school-1-1.update").rename(tmp_path / PLAN / "school-1-1.update.accepted")
+    (tmp_path / ROUND / "school-1-1.update").rename(tmp_path / ROUND / "school-1-1.update.accepted")
     ended, collection = collect(grid, tmp_path, wanted=2)
     assert (ended, collection.counts["resumed"]) == (Ended.WANTED, 1)
     assert len(first.asked) == len(second.asked) == 1
@@ -108,15 +141,15 @@ def test_a_restarted_run_goes_on_and_asks_nobody_twice(tmp_path):
 def test_a_run_that_meets_its_deadline_says_so_and_who_is_missing(tmp_path):
     grid = SimulatedGrid([school(1, (0, 900)), school(2, (0, 900), answer=not_ready), school(3)])
     ended, collection = collect(grid, tmp_path, wanted=3, duration_seconds=300)
-    record = run_record(collection, ended=ended, plan_sha256="0" * 64, seconds=300)
+    record = run_record(collection, ended=ended, seconds=300)
     assert (record["ended"], record["wanted"], record["collected"]) == ("deadline", 3, ["school-1"])
     assert collection.counts["nothing_ready"] in range(8, 11)
 
 
 def test_a_run_ends_when_the_centre_asks_for_it(tmp_path):
     grid = SimulatedGrid([school(1, (0, 900), answer=not_ready)])
-    (tmp_path / PLAN).mkdir()
-    (tmp_path / PLAN / "close").touch()
+    (tmp_path / ROUND).mkdir()
+    (tmp_path / ROUND / "close").touch()
     assert collect(grid, tmp_path)[0] is Ended.CLOSED
 
 
@@ -171,8 +204,8 @@ def test_hundreds_of_schools_that_come_and_go_are_collected_without_losing_an_an
     assert len(files(tmp_path)) == len(collection.collected_nodes()) >= 70
 
 
-def client_answer(plan_id: str, node_config) -> Message:
-    question = question_make(plan_id=plan_id, flower_node_id=2, ttl_seconds=60)
+def client_answer(season_id: str, node_config) -> Message:
+    question = question_make(season_id=season_id, round_id=ROUND, flower_node_id=2, ttl_seconds=60)
     question.metadata.__dict__["_message_id"] = "question"
     context = Context(run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config={}, series_id=1)
     return app(message=question, context=context)
@@ -182,7 +215,24 @@ def test_the_client_reads_no_file_outside_its_outbox(tmp_path):
     SimulatedGrid([])
     (tmp_path / "outbox").mkdir()
     (tmp_path / "secret.update").write_bytes(b"secret")
-    with pytest.raises(PlanIdRefused):
+    with pytest.raises(FileIdRefused):
         client_answer("../secret", {"outbox": str(tmp_path / "outbox")})
     with pytest.raises(OutboxUnset):
-        client_answer(PLAN, {})
+        client_answer(SEASON, {})
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        ({"season-1-9.update": b"9", "season-1-10.update": b"10"}, b"9"),
+        ({"season-2-1.update": b"x", "season-1-a.update": b"x", "season-1-.update": b"x", "plan.update": b"x"}, None),
+    ],
+)
+def test_the_client_hands_over_the_oldest_update_of_the_season_that_it_is_asked_for(tmp_path, files, expected):
+    SimulatedGrid([])
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    answer = answer_read(client_answer(SEASON, {"outbox": str(tmp_path)}), max_size_bytes=99)
+    assert answer.update == expected
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files

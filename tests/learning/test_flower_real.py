@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -13,175 +12,54 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from central.training.superlink import (
     FlowerKeyBurnt,
     SuperLinkUnreachable,
-    node_register,
     node_unregister,
-    run_start,
     run_status,
     run_stop,
-    superlink_commands,
     superlink_config,
-    superlink_is_healthy,
     superlink_prepare,
 )
 from federation.learning.flower.processes import CONNECTION, flower_env
-from node.rounds.supernode import Contact, ContactEnd, ContactReport, contact_hold
+from node.rounds.supernode import ContactEnd, ContactReport, FlowerClient, contact_hold
+from tests.real_superlink import School, SuperLink, pids_with, superlink_open, until
 
 pytestmark = pytest.mark.slow
 
-UPDATE_BYTES = 2_000_000
-
-
-@dataclass
-class SuperLink:
-    root: Path
-    port: int
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def register(self, school: School) -> str:
-        return node_register(root=self.root, port=self.port, node_id=school.name, public_pem=school.public_pem)
-
-    def start(self, plan_id: str, inbox: Path, *, wanted: int, duration_seconds: float) -> str:
-        plan = self.root / f"{plan_id}.plan"
-        plan.write_bytes(b"a signed plan")
-        return run_start(
-            root=self.root,
-            port=self.port,
-            plan_id=plan_id,
-            plan_file=plan,
-            inbox=inbox,
-            wanted=wanted,
-            duration_seconds=duration_seconds,
-        )
-
-    def state(self, run_id: str) -> str:
-        return run_status(root=self.root, port=self.port, run_id=run_id).state
-
-
-@dataclass
-class School:
-    name: str
-    folder: Path
-    public_pem: bytes
-
-    @classmethod
-    def make(cls, name: str, folder: Path) -> School:
-        (folder / "outbox").mkdir(parents=True)
-        key = ec.generate_private_key(ec.SECP384R1())
-        (folder / "node.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        public_pem = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        return cls(name, folder, public_pem)
-
-    def finish_update(self, plan_id: str) -> bytes:
-        update = secrets.token_bytes(UPDATE_BYTES)
-        (self.folder / "outbox" / f"{plan_id}.update").write_bytes(update)
-        return update
-
-    def contact(self, superlink: SuperLink) -> Contact:
-        return Contact(
-            superlink=f"localhost:{superlink.port}",
-            authority=superlink.root / "tls" / "ca.pem",
-            node_key=self.folder / "node.pem",
-            outbox=self.folder / "outbox",
-            home=self.folder / "flower",
-            log_path=self.folder / "supernode.log",
-        )
-
-    def meet(self, superlink: SuperLink, landed: Path, *, lease_seconds: float = 60) -> ContactReport:
-        return contact_hold(contact=self.contact(superlink), is_received=landed.exists, lease_seconds=lease_seconds)
-
-    def processes(self) -> list[str]:
-        """Return the command lines of processes that name this school's folder, or live in its environment."""
-        return _processes_with(str(self.folder))
-
-
-def _processes_with(text: str) -> list[str]:
-    return list(_pids_with(text).values())
-
-
-def _pids_with(text: str) -> dict[int, str]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            environ, argv = (entry / "environ").read_bytes(), (entry / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if text.encode() in environ or text.encode() in argv:
-            found[int(entry.name)] = argv.decode(errors="replace")
-    return found
-
-
-def _until(claim, *, seconds: float) -> float:
-    started = time.monotonic()
-    while not claim():
-        assert time.monotonic() - started < seconds, "too slow"
-        time.sleep(0.05)
-    return time.monotonic() - started
-
-
-@contextmanager
-def _running(root: Path, port: int) -> Iterator[None]:
-    processes = []
-    for spec in superlink_commands(root, port):
-        with spec.log_path.open("wb") as log:
-            processes.append(subprocess.Popen(spec.argv, env=spec.env, stdout=log, stderr=log, start_new_session=True))
-        if spec.health:
-            _until(lambda check=spec.health: superlink_is_healthy(check), seconds=40)
-    try:
-        yield
-    finally:
-        for process in reversed(processes):
-            os.killpg(process.pid, signal.SIGINT)
-        for process in processes:
-            process.wait(timeout=15)
-        _until(lambda: not _processes_with(str(root)), seconds=15)
+CLIENTS = pytest.mark.parametrize("client", list(FlowerClient))
 
 
 @pytest.fixture(scope="module")
 def superlink(tmp_path_factory) -> Iterator[SuperLink]:
-    root = tmp_path_factory.mktemp("superlink")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    superlink_prepare(root=root, port=port, hosts=["localhost"], now=datetime.now(UTC))
-    started = time.monotonic()
-    with _running(root, port):
-        link = SuperLink(root, port)
-        link.seconds["superlink ready"] = time.monotonic() - started
+    with superlink_open(tmp_path_factory.mktemp("superlink")) as link:
         yield link
         logging.getLogger(__name__).info("%s", {name: round(seconds, 1) for name, seconds in link.seconds.items()})
 
 
-def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink, tmp_path):
-    schools = [School.make(f"school-{letter}", tmp_path / letter) for letter in "ab"]
+@CLIENTS
+def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink, tmp_path, client):
+    schools = [School.make(f"school-{letter}-{client}", tmp_path / letter, client) for letter in "ab"]
     for school in schools:
         superlink.register(school)
-    updates = {school.name: school.finish_update("plan-1") for school in schools}
+    updates = {school.name: school.finish_update("season-1") for school in schools}
     inbox = tmp_path / "inbox"
 
     started = time.monotonic()
-    run_id = superlink.start("plan-1", inbox, wanted=2, duration_seconds=120)
+    run_id = superlink.start("season-1", inbox, wanted=2, duration_seconds=120)
     superlink.seconds["run submit"] = time.monotonic() - started
-    superlink.seconds["run submit to ServerApp"] = superlink.seconds["run submit"] + _until(
-        (inbox / "plan-1").exists, seconds=30
+    superlink.seconds["run submit to ServerApp"] = superlink.seconds["run submit"] + until(
+        (inbox / "season-1-4").exists, seconds=30
     )
     reports: dict[str, ContactReport] = {}
 
     def meet(school: School) -> None:
-        landed = inbox / "plan-1" / f"{school.name}-1.update"
+        landed = inbox / "season-1-4" / f"{school.name}-1.update"
         reports[school.name] = school.meet(superlink, landed)
 
     threads = [threading.Thread(target=meet, args=(school,)) for school in schools]
@@ -189,25 +67,27 @@ def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink
     for thread in threads:
         thread.start()
     for school in schools:
-        _until((inbox / "plan-1" / f"{school.name}-1.update").exists, seconds=60)
+        until((inbox / "season-1-4" / f"{school.name}-1.update").exists, seconds=60)
     superlink.seconds["supernode start to update in inbox"] = time.monotonic() - started
     for thread in threads:
         thread.join()
     superlink.seconds["supernodes started to ended"] = time.monotonic() - started
 
-    _until((inbox / "plan-1" / "run.json").exists, seconds=10)
-    record = json.loads((inbox / "plan-1" / "run.json").read_text())
-    assert (record["ended"], record["collected"]) == ("wanted", ["school-a", "school-b"])
-    assert record["run_id"] == run_id
+    record_path = inbox / "season-1-4" / f"run-{run_id}.json"
+    until(record_path.exists, seconds=10)
+    record = json.loads(record_path.read_text())
+    assert (record["ended"], record["collected"]) == ("wanted", [school.name for school in schools])
+    assert (record["season_id"], record["round_id"]) == ("season-1", "season-1-4")
     for school in schools:
-        assert (inbox / "plan-1" / f"{school.name}-1.update").read_bytes() == updates[school.name]
+        assert (inbox / "season-1-4" / f"{school.name}-1.update").read_bytes() == updates[school.name]
         assert reports[school.name].end is ContactEnd.RECEIVED
         assert school.processes() == []
-    _until(lambda: superlink.state(run_id) == "finished:completed", seconds=15)
+    until(lambda: superlink.state(run_id) == "finished:completed", seconds=15)
 
 
-def test_an_unregistered_key_is_refused_and_leaves_no_process(superlink, tmp_path):
-    stranger = School.make("stranger", tmp_path)
+@CLIENTS
+def test_an_unregistered_key_is_refused_and_leaves_no_process(superlink, tmp_path, client):
+    stranger = School.make("stranger", tmp_path, client)
     report = stranger.meet(superlink, tmp_path / "never", lease_seconds=30)
     assert (report.end, report.exit_status) == (ContactEnd.TRY_LATER, 1)
     assert stranger.processes() == []
@@ -219,7 +99,7 @@ def test_a_supernode_that_was_killed_may_try_again_later_only(superlink, tmp_pat
 
     def kill() -> bool:
         if b"SuperNode ID" in (tmp_path / "supernode.log").read_bytes():
-            for pid in _pids_with(str(tmp_path)):
+            for pid in pids_with(str(tmp_path)):
                 os.kill(pid, signal.SIGKILL)
         return False
 
@@ -228,40 +108,69 @@ def test_a_supernode_that_was_killed_may_try_again_later_only(superlink, tmp_pat
     assert school.meet(superlink, tmp_path / "never").end is ContactEnd.TRY_LATER
 
 
-def test_a_supernode_ends_when_the_process_that_opened_it_is_killed(superlink, tmp_path):
-    school = School.make("school-g", tmp_path)
+def test_a_durable_client_that_was_killed_is_back_at_once_and_hands_its_update_in(superlink, tmp_path):
+    school = School.make("school-k", tmp_path / "school", FlowerClient.DURABLE)
+    superlink.register(school)
+    update = school.finish_update("season-k")
+    inbox = tmp_path / "inbox"
+    landed = inbox / "season-k-4" / "school-k-1.update"
+    killed = []
+
+    def kill() -> bool:
+        # In the middle of its upload, whose session the SuperLink names only once.
+        if not killed and (tmp_path / "school" / "flower" / "durable" / "letter" / "sending.json").exists():
+            killed.extend(pids_with(str(tmp_path / "school")))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+        return False
+
+    superlink.start("season-k", inbox, wanted=1, duration_seconds=120)
+    until((inbox / "season-k-4").exists, seconds=60)
+    first = contact_hold(contact=school.contact(superlink), is_received=kill, lease_seconds=60, poll_seconds=0.01)
+    assert (first.end, first.exit_status, bool(killed)) == (ContactEnd.FAILED, -signal.SIGKILL, True)
+    second = school.meet(superlink, landed)
+    assert second.end is ContactEnd.RECEIVED
+    assert second.seconds < 50
+    assert landed.read_bytes() == update
+
+
+@CLIENTS
+def test_a_supernode_ends_when_the_process_that_opened_it_is_killed(superlink, tmp_path, client):
+    school = School.make(f"school-g-{client}", tmp_path, client)
     superlink.register(school)
     contact = school.contact(superlink)
+    written = repr(contact).replace(repr(client), f"FlowerClient({client.value!r})")
     code = (
-        "from pathlib import PosixPath; from node.rounds.supernode import Contact, contact_hold\n"
-        f"contact_hold(contact={contact!r}, is_received=lambda: False, lease_seconds=60)"
+        "from pathlib import PosixPath; from node.rounds.supernode import Contact, FlowerClient, contact_hold\n"
+        f"contact_hold(contact={written}, is_received=lambda: False, lease_seconds=60)"
     )
     opener = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-    _until(lambda: (log := contact.log_path).exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
+    until(lambda: (log := contact.log_path).exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
     opener.kill()
     opener.wait()
-    _until(lambda: school.processes() == [], seconds=15)
+    until(lambda: school.processes() == [], seconds=15)
     assert b"terminated gracefully" in contact.log_path.read_bytes()
 
 
 def test_a_key_that_is_unregistered_in_mid_session_hands_nothing_in(superlink, tmp_path):
     school = School.make("school-r", tmp_path / "r")
     flower_node_id = superlink.register(school)
-    school.finish_update("plan-r")
+    school.finish_update("season-r")
     inbox, reports = tmp_path / "inbox", []
-    landed = inbox / "plan-r" / "school-r-1.update"
+    landed = inbox / "season-r-4" / "school-r-1.update"
     meeting = threading.Thread(target=lambda: reports.append(school.meet(superlink, landed, lease_seconds=20)))
     meeting.start()
     log = school.contact(superlink).log_path
-    _until(lambda: log.exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
+    until(lambda: log.exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
     node_unregister(root=superlink.root, port=superlink.port, flower_node_id=flower_node_id)
-    superlink.start("plan-r", inbox, wanted=1, duration_seconds=8)
+    run_id = superlink.start("season-r", inbox, wanted=1, duration_seconds=8)
     meeting.join()
     assert reports[0].end is not ContactEnd.RECEIVED
     assert not landed.exists()
     assert school.processes() == []
-    _until((inbox / "plan-r" / "run.json").exists, seconds=30)
-    record = json.loads((inbox / "plan-r" / "run.json").read_text())
+    record_path = inbox / "season-r-4" / f"run-{run_id}.json"
+    until(record_path.exists, seconds=30)
+    record = json.loads(record_path.read_text())
     assert record["collected"] == []
 
 
@@ -278,7 +187,7 @@ def test_the_same_key_registers_to_the_same_id_until_it_is_unregistered_for_good
 def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_path):
     school = School.make("school-d", tmp_path / "d")
     superlink.register(school)
-    update = school.finish_update("plan-2")
+    update = school.finish_update("season-2")
     bundle, marker = tmp_path / "evil", tmp_path / "ran"
     (bundle / "federation").mkdir(parents=True)
     evil = f"from pathlib import Path\nPath({str(marker)!r}).touch()\napp = None\n"
@@ -288,7 +197,7 @@ def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_
         '[project]\nname = "soro-round"\nversion = "1.0.0"\nlicense = "Apache-2.0"\ndescription = "x"\n'
         'dependencies = ["flwr==1.41.0"]\n[tool.flwr.app]\npublisher = "soro"\n'
         '[tool.flwr.app.components]\nserverapp = "collect:app"\nclientapp = "evil:app"\n'
-        f'[tool.flwr.app.config]\nplan-id = "plan-2"\nplan-file = "{bundle}/pyproject.toml"\n'
+        f'[tool.flwr.app.config]\nseason-id = "season-2"\nround-id = "season-2-4"\n'
         f'inbox = "{tmp_path}/inbox"\nwanted = 1\nduration-s = 60.0\nmax-update-bytes = 16777216\n'
     )
     # The centre itself must still find its own package, so its app is reached from a module of another name.
@@ -298,20 +207,20 @@ def test_code_in_a_bundle_from_the_server_never_runs_at_a_school(superlink, tmp_
     )
     home = superlink_config(root=superlink.root, port=superlink.port).home
     subprocess.run(["flwr", "run", bundle, CONNECTION], check=True, env=flower_env(home=home), capture_output=True)
-    landed = tmp_path / "inbox" / "plan-2" / "school-d-1.update"
+    landed = tmp_path / "inbox" / "season-2-4" / "school-d-1.update"
     assert school.meet(superlink, landed).end is ContactEnd.RECEIVED
     assert landed.read_bytes() == update
     assert not marker.exists()
 
 
 def test_a_run_can_be_stopped_twice_and_keeps_what_was_collected(superlink, tmp_path):
-    run_id = superlink.start("plan-3", tmp_path, wanted=1, duration_seconds=120)
-    _until((tmp_path / "plan-3").exists, seconds=30)
-    (tmp_path / "plan-3" / "school-e-1.update").write_bytes(b"x")
+    run_id = superlink.start("season-3", tmp_path, wanted=1, duration_seconds=120)
+    until((tmp_path / "season-3-4").exists, seconds=30)
+    (tmp_path / "season-3-4" / "school-e-1.update").write_bytes(b"x")
     for _ in range(2):
         run_stop(root=superlink.root, port=superlink.port, run_id=run_id)
     assert superlink.state(run_id) == "finished:stopped"
-    assert (tmp_path / "plan-3" / "school-e-1.update").exists()
+    assert (tmp_path / "season-3-4" / "school-e-1.update").exists()
 
 
 def test_an_absent_superlink_is_named(tmp_path):

@@ -6,17 +6,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from federation.learning.update import update_read, update_verify
+from federation.adapter_file import adapter_write
+from federation.basis import SlotSize
+from federation.learning.update import update_header, update_verify
 from federation.trust.keys import node_key_create, node_key_load
 from federation.wire.canonical import canonical_bytes
+from federation.wire.labels import LabelKind, TeacherLabel
+from federation.wire.rounds import Objective, Precision, SchemeName
 from tests.learning.plans import small_plan
 from tests.learning.tiny_package import tiny_package
 
 SLOTS = tuple(f"layers.{layer}.{part}" for layer in range(2) for part in ("qkv", "o", "gate", "up", "down"))
-COLUMNS = dict(zip(SLOTS, (64, 32, 64, 64, 32) * 2, strict=True))
+SIZES = {
+    slot: SlotSize(64 if slot.endswith("down") else 32, columns)
+    for slot, columns in zip(SLOTS, (64, 32, 64, 64, 32) * 2, strict=True)
+}
 PLAN = small_plan(slots=SLOTS, max_steps=12)
+LABELS = [
+    TeacherLabel(kind=LabelKind.CORRECTION, prompt=prompt, answer="Намедонам.", correction=answer, is_held_out=is_held)
+    for prompt, answer, is_held in (("Чанд?", "Се.", False), ("Кай?", "Имрӯз.", False), ("Ку?", "Ин ҷо.", True))
+]
 
 pytestmark = pytest.mark.slow
 
@@ -29,21 +41,20 @@ def package(tmp_path_factory) -> Path:
 @pytest.fixture
 def school(tmp_path) -> Path:
     (tmp_path / "plan.json").write_bytes(canonical_bytes(PLAN))
-    examples = [{"prompt": "Чанд?", "answer": "Се."}, {"prompt": "Кай?", "answer": "Имрӯз."}]
-    (tmp_path / "examples.jsonl").write_text("\n".join(json.dumps(example) for example in examples))
+    (tmp_path / "labels.jsonl").write_bytes(b"".join(canonical_bytes(label) + b"\n" for label in LABELS))
     node_key_create(tmp_path / "node.pem")
     return tmp_path
 
 
 def arguments(package: Path, school: Path, out: str = "update") -> list[str]:
-    paths = {"package": package, "plan": school / "plan.json", "examples": school / "examples.jsonl"}
+    paths = {"package": package, "plan": school / "plan.json", "labels": school / "labels.jsonl"}
     paths |= {"key": school / "node.pem", "out": school / out, "work": school / f"work-{out}"}
     words = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     return [*words, "--node-id", "school-1", "--counter", "4", "--threads", "1", "--checkpoint-steps", "1"]
 
 
-def start(package: Path, school: Path, out: str = "update") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "federation.learning.train", *arguments(package, school, out)]
+def start(package: Path, school: Path, *more: str, out: str = "update") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "federation.learning.train", *arguments(package, school, out), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -60,7 +71,7 @@ def read_until_step(process: subprocess.Popen[str], step: int) -> None:
 
 
 def test_a_training_killed_and_started_again_writes_the_arrays_of_one_left_alone(package, school):
-    whole = start(package, school, "whole")
+    whole = start(package, school, out="whole")
     text, errors = whole.communicate()
     assert whole.returncode == 0, errors
     seen = events(text)
@@ -68,24 +79,24 @@ def test_a_training_killed_and_started_again_writes_the_arrays_of_one_left_alone
     assert seen[-1]["peak_rss_bytes"] > 0
     assert seen[-1]["loss_after"] < seen[-1]["loss_before"]
 
-    cut = start(package, school, "cut")
+    cut = start(package, school, out="cut")
     read_until_step(cut, 4)
     cut.kill()
     cut.communicate()
     assert not (school / "cut").exists()
-    again = start(package, school, "cut")
+    again = start(package, school, out="cut")
     text, errors = again.communicate()
     assert again.returncode == 0, errors
     assert events(text)[0]["steps"] >= 4
 
     left, right = ((school / name).read_bytes() for name in ("whole", "cut"))
-    assert update_read(left)[0].body_sha256 == update_read(right)[0].body_sha256
+    assert update_header(left).body_sha256 == update_header(right).body_sha256
     update = update_verify(
         right,
         key=node_key_load(school / "node.pem").public_key(),
         node_id="school-1",
         plan=PLAN,
-        columns=COLUMNS,
+        dimensions=SIZES,
     )
     assert (update.header.labels, update.header.steps, update.header.counter) == (2, 12, 4)
     assert not (school / "work-cut" / "checkpoint.pt").exists()
@@ -102,15 +113,15 @@ def test_a_training_told_to_stop_leaves_a_checkpoint_and_no_update(package, scho
     assert (school / "work-update" / "checkpoint.pt").exists()
 
 
-def refusal(package: Path, school: Path) -> tuple[int, str]:
-    process = start(package, school)
+def refusal(package: Path, school: Path, *more: str) -> tuple[int, str]:
+    process = start(package, school, *more)
     text, _ = process.communicate()
     assert not (school / "update").exists()
     return process.returncode, events(text)[-1]["code"]
 
 
-def test_a_school_with_fewer_examples_than_the_plan_wants_is_refused(package, school):
-    (school / "examples.jsonl").write_text("")
+def test_a_school_with_fewer_labels_than_the_plan_wants_is_refused(package, school):
+    (school / "labels.jsonl").write_text("")
     assert refusal(package, school) == (1, "too_few_examples")
 
 
@@ -127,3 +138,34 @@ def test_a_computer_without_the_train_extra_is_told_so(package, school):
     assert events(process.stdout) == [
         {"event": "refused", "code": "training_unavailable", "fields": {"missing": "torch"}}
     ]
+
+
+@pytest.mark.parametrize("scheme", SchemeName)
+def test_an_update_of_each_scheme_starts_from_an_adapter_and_carries_the_schools_scores(package, school, scheme):
+    objective = Objective(preference=0.5, ratings=0.5, beta=0.1)
+    changes = {"scheme": scheme, "precision": Precision.INT8, "start": "a" * 64, "objective": objective}
+    plan = small_plan(slots=SLOTS, max_steps=2, **changes)
+    (school / "plan.json").write_bytes(canonical_bytes(plan))
+    b = {slot: np.full((plan.rank, size.d_out), 0.01, np.float32) for slot, size in SIZES.items()}
+    adapter_write(school / "adapter.bin", base_digest=plan.base, seed=plan.seed, rank=plan.rank, b=b)
+    command = [sys.executable, "-m", "federation.learning.train", *arguments(package, school)]
+    process = subprocess.run([*command, "--start", school / "adapter.bin"], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr + process.stdout
+    key = node_key_load(school / "node.pem").public_key()
+    content = (school / "update").read_bytes()
+    update = update_verify(content, key=key, node_id="school-1", plan=plan, dimensions=SIZES)
+    assert (update.header.labels, update.header.scores.labels) == (2, 1)
+    assert 0 < update.norm <= plan.max_norm * 1.01
+
+
+def test_a_training_without_the_adapter_that_its_plan_starts_from_is_refused(package, school):
+    (school / "plan.json").write_bytes(canonical_bytes(small_plan(slots=SLOTS, start="a" * 64)))
+    assert refusal(package, school) == (1, "start_mismatch")
+
+
+def test_a_start_of_another_seed_is_refused(package, school):
+    plan = small_plan(slots=SLOTS, start="a" * 64)
+    (school / "plan.json").write_bytes(canonical_bytes(plan))
+    b = {slot: np.zeros((plan.rank, size.d_out), np.float32) for slot, size in SIZES.items()}
+    adapter_write(school / "adapter.bin", base_digest=plan.base, seed="spring", rank=plan.rank, b=b)
+    assert refusal(package, school, "--start", str(school / "adapter.bin")) == (1, "start_mismatch")

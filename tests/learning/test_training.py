@@ -6,28 +6,49 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
-from federation.basis import frozen_a
+from federation.basis import AdapterFactors, frozen_a, frozen_b
 from federation.errors import WireError
-from federation.learning import objective
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
-from federation.learning.objective import Target, answer_states, loss_accumulate
+from federation.learning.answers import answer_totals
+from federation.learning.lessons import CorrectionLesson, Lessons, RatedLesson
 from federation.learning.torch_trainer import Training
-from federation.wire.rounds import RoundPlan
+from federation.wire.rounds import Factor, Objective, RoundPlan, SchemeName
 from tests.learning.plans import small_plan
 from tests.learning.tiny_gemma import conversations, tiny_gemma
 
 PLAN = small_plan(slots=tuple(slot_columns(tiny_gemma())), max_steps=7)
+ALL = Objective(preference=0.5, ratings=0.5, beta=0.1)
 
 
-def training(folder: Path, *, plan: RoundPlan = PLAN, own: int = 3, identity: str = "same") -> Training:
+def taught(count: int) -> Lessons:
+    return Lessons(tuple(CorrectionLesson(each, None) for each in conversations(count=count, seed=1)), (), ())
+
+
+def every_kind() -> Lessons:
+    """Corrections of given answers, good and bad ratings, and two corrections held out."""
+    wanted, given, rated = (conversations(count=11, seed=seed) for seed in (1, 3, 4))
+    pairs = [CorrectionLesson(more, less) for more, less in zip(wanted, given, strict=True)]
+    other = tuple(RatedLesson(each, place % 2 == 0, rated[place - 1]) for place, each in enumerate(rated[:5]))
+    return Lessons((*pairs[:9], CorrectionLesson(wanted[0], None)), other, tuple(pairs[9:]))
+
+
+def training(
+    folder: Path,
+    *,
+    plan: RoundPlan = PLAN,
+    own: int = 3,
+    lessons: Lessons | None = None,
+    identity: str = "same",
+    start: AdapterFactors | None = None,
+) -> Training:
     model = tiny_gemma()
+    adapters = adapter_attach(model, seed=plan.seed, rank=plan.rank, slots=plan.slots, scheme=plan.scheme, start=start)
     return Training(
         model=model,
-        factors=adapter_attach(model, seed=plan.seed, rank=plan.rank, slots=plan.slots),
+        adapters=adapters,
         plan=plan,
-        own=conversations(count=own, seed=1),
+        lessons=lessons or taught(own),
         anchors=conversations(count=2, seed=2),
         identity=identity,
         checkpoint=folder / "checkpoint.pt",
@@ -41,8 +62,8 @@ def run(learner: Training, *, stop_after: int = 10**6):
 
 
 def assert_same_bytes(left: Training, right: Training) -> None:
-    for slot, array in left.factors_numpy().items():
-        assert array.tobytes() == right.factors_numpy()[slot].tobytes(), slot
+    for name, array in left.arrays().items():
+        assert array.tobytes() == right.arrays()[name].tobytes(), name
 
 
 def test_the_slots_are_those_of_the_serving_graph():
@@ -60,10 +81,10 @@ def test_an_unknown_slot_is_refused():
 def test_an_adapted_model_computes_w_x_plus_x_a_b_and_packs_q_k_and_v():
     model = tiny_gemma()
     base = copy.deepcopy(model.model.layers[0].self_attn)
-    factors = adapter_attach(model, seed="autumn", rank=4, slots=["layers.0.qkv"])
+    adapters = adapter_attach(model, seed="autumn", rank=4, slots=["layers.0.qkv"])
     b = torch.randn(4, 64, generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        factors["layers.0.qkv"].copy_(b)
+        adapters["layers.0.qkv"].deltas["b"].copy_(b)
     x = torch.randn(5, 32)
     product = (x @ torch.from_numpy(frozen_a(seed="autumn", slot="layers.0.qkv", d_in=32, rank=4))) @ b
     adapted = model.model.layers[0].self_attn
@@ -73,39 +94,71 @@ def test_an_adapted_model_computes_w_x_plus_x_a_b_and_packs_q_k_and_v():
     torch.testing.assert_close(adapted.v_proj(x), base.v_proj(x) + product[:, 48:])
 
 
-def test_the_loss_in_pieces_has_the_gradient_of_the_plain_loss(monkeypatch):
-    monkeypatch.setattr(objective, "HEAD_POSITIONS", 3)
-    monkeypatch.setattr(objective, "BATCH_TOKENS", 20)
+SLOT = "layers.1.down"
+START_B = 0.1 * np.random.default_rng(1).normal(size=(4, 32)).astype(np.float32)
+START_A = 0.1 * np.random.default_rng(2).normal(size=(64, 4)).astype(np.float32)
+NAMED = AdapterFactors(a=None, b={SLOT: START_B})
+BROUGHT = AdapterFactors(a={SLOT: START_A}, b={SLOT: START_B})
+A = frozen_a(seed="autumn", slot=SLOT, d_in=64, rank=4)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "start", "product"),
+    [
+        (SchemeName.FFA_LORA, None, lambda d: A @ d["b"]),
+        (SchemeName.FFA_LORA, NAMED, lambda d: A @ (START_B + d["b"])),
+        (SchemeName.FED_SB, None, lambda d: A @ d["core"] @ frozen_b(seed="autumn", slot=SLOT, rank=4, d_out=32)),
+        (
+            SchemeName.FED_SB,
+            NAMED,
+            lambda d: A @ (START_B + d["core"] @ frozen_b(seed="autumn", slot=SLOT, rank=4, d_out=32)),
+        ),
+        (SchemeName.FEDIT, None, lambda d: (A + d["a"]) @ d["b"]),
+        (SchemeName.FEDIT, BROUGHT, lambda d: (START_A + d["a"]) @ (START_B + d["b"])),
+        (SchemeName.FLORA, None, lambda d: (A + d["a"]) @ d["b"]),
+        (SchemeName.FLORA, BROUGHT, lambda d: START_A @ START_B + (A + d["a"]) @ d["b"]),
+    ],
+)
+def test_each_scheme_learns_its_own_factors_on_top_of_the_start(scheme, start, product):
     model = tiny_gemma()
-    factors = adapter_attach(model, seed="autumn", rank=4, slots=PLAN.slots)
-    own, anchors = conversations(count=2, seed=1), conversations(count=2, seed=2)
+    before = copy.deepcopy(model.model.layers[1].mlp.down_proj)
+    adapter = adapter_attach(model, seed="autumn", rank=4, slots=[SLOT], scheme=scheme, start=start)[SLOT]
+    x = torch.randn(5, 64, generator=torch.Generator().manual_seed(9))
+    zero = {name: np.zeros(delta.shape, np.float32) for name, delta in adapter.deltas.items()}
+    projection = model.model.layers[1].mlp.down_proj
+    torch.testing.assert_close(projection(x), before(x) + x @ torch.from_numpy(product(zero)))
+    moved = {
+        name: torch.randn(delta.shape, generator=torch.Generator().manual_seed(4))
+        for name, delta in adapter.deltas.items()
+    }
     with torch.no_grad():
-        base = [answer_states(model, [anchor])[0].clone() for anchor in anchors]
-        for factor in factors.values():
-            factor.normal_(0, 0.02)
-    targets = [Target(c, 0.5) for c in own]
-    targets += [Target(c, 0.25, 2.0, states) for c, states in zip(anchors, base, strict=True)]
+        for name, delta in adapter.deltas.items():
+            delta.copy_(moved[name])
+    wanted = x @ torch.from_numpy(product({name: each.numpy() for name, each in moved.items()}))
+    torch.testing.assert_close(projection(x), before(x) + wanted, rtol=1e-4, atol=1e-4)
+    assert {name for name, weight in model.named_parameters() if weight.requires_grad} == {
+        f"model.layers.1.mlp.down_proj.adapter.deltas.{name}" for name in moved
+    }
 
-    nats = loss_accumulate(model, targets)
-    pieces = {slot: factor.grad.clone() for slot, factor in factors.items()}
-    for factor in factors.values():
-        factor.grad = None
-    plain = []
-    for target in targets:
-        ids, start = torch.tensor([target.conversation.ids]), target.conversation.answer_start
-        logits = model(input_ids=ids).logits[0, start - 1 : -1]
-        plain.append(functional.cross_entropy(logits, ids[0, start:]))
-        loss = target.pull * plain[-1]
-        if target.base_states is not None:
-            before = functional.softmax(target.base_states @ model.lm_head.weight.T, dim=-1)
-            ratio = before.log() - functional.log_softmax(logits, dim=-1)
-            loss = loss + target.hold * (before * ratio).sum(dim=-1).mean()
-        loss.backward()
 
-    # Both are float32 sums in another order.
-    np.testing.assert_allclose(nats, [float(loss.detach()) for loss in plain], rtol=1e-5)
-    for slot, factor in factors.items():
-        torch.testing.assert_close(pieces[slot], factor.grad, rtol=1e-3, atol=1e-6)
+def test_a_start_of_other_slots_or_shapes_is_refused():
+    other_slot = AdapterFactors(a=None, b={"layers.0.down": START_B})
+    other_rank = AdapterFactors(a=None, b={SLOT: START_B[:2]})
+    other_a = AdapterFactors(a={SLOT: START_A[:3]}, b={SLOT: START_B})
+    for start in (other_slot, other_rank, other_a):
+        with pytest.raises(WireError, match="start_mismatch"):
+            adapter_attach(tiny_gemma(), seed="autumn", rank=4, slots=[SLOT], start=start)
+
+
+@pytest.mark.parametrize("scheme", SchemeName)
+def test_a_school_learns_under_each_scheme(tmp_path, scheme):
+    plan = small_plan(slots=PLAN.slots, scheme=scheme, max_steps=12, learning_rate=3e-2, max_norm=50.0)
+    learner = training(tmp_path, plan=plan)
+    outcome, _ = run(learner)
+    assert outcome.nats_after < 0.97 * outcome.nats_before
+    wanted = {"ffa-lora": {"b"}, "fed-sb": {"core"}}.get(scheme.value, {"a", "b"})
+    assert {factor.value for _, factor in learner.arrays()} == wanted
+    assert {slot for slot, _ in learner.arrays()} == set(PLAN.slots)
 
 
 def test_training_lowers_the_loss_of_the_schools_own_examples(tmp_path):
@@ -123,20 +176,23 @@ def test_training_ends_when_the_loss_is_low_enough(tmp_path):
     assert outcome.steps == len(seen) - 1 < 100
 
 
-def test_a_training_that_was_stopped_ends_with_the_very_bytes_of_one_that_was_not(tmp_path):
-    whole = training(tmp_path / "whole")
+@pytest.mark.parametrize("scheme", SchemeName)
+def test_a_training_that_was_stopped_ends_with_the_very_bytes_of_one_that_was_not(tmp_path, scheme):
+    plan = small_plan(slots=PLAN.slots, max_steps=7, objective=ALL, scheme=scheme)
+    whole = training(tmp_path / "whole", plan=plan, lessons=every_kind())
     (tmp_path / "whole").mkdir()
     outcome, seen = run(whole)
 
-    stopped, _ = run(training(tmp_path), stop_after=3)
+    stopped, _ = run(training(tmp_path, plan=plan, lessons=every_kind()), stop_after=3)
     assert not stopped.is_finished
-    again = training(tmp_path)
+    again = training(tmp_path, plan=plan, lessons=every_kind())
     assert again.steps == 3
     resumed, rest = run(again)
 
     assert rest == seen[3:]
     assert resumed == outcome
     assert_same_bytes(again, whole)
+    assert again.scores() == whole.scores()
 
 
 def test_a_checkpoint_of_other_examples_or_with_damage_is_not_continued(tmp_path):
@@ -147,7 +203,7 @@ def test_a_checkpoint_of_other_examples_or_with_damage_is_not_continued(tmp_path
     assert training(tmp_path).steps == 0
 
 
-def test_b_never_leaves_the_ball_of_the_plans_norm(tmp_path):
+def test_what_is_learnt_never_leaves_the_ball_of_the_plans_norm(tmp_path):
     learner = training(tmp_path, plan=small_plan(slots=PLAN.slots, max_norm=0.3, learning_rate=0.1))
     _, seen = run(learner)
     assert max(step.norm for step in seen) <= 0.3 * (1 + 1e-6)
@@ -169,9 +225,41 @@ def test_the_gram_matrices_are_those_of_the_inner_features_of_the_schools_own_to
     layers[1].mlp.down_proj.base.register_forward_pre_hook(lambda _, x: seen["layers.1.down"].append(x[0][0]))
     layers[0].self_attn.q_proj.base.register_forward_pre_hook(lambda _, x: seen["layers.0.qkv"].append(x[0][0]))
     grams = learner.grams()
-    assert list(grams) == list(PLAN.slots)
+    assert list(grams) == [(slot, Factor.GRAM) for slot in PLAN.slots]
     for slot, inputs in seen.items():
         x = torch.cat(inputs).detach().numpy()
         z = x @ frozen_a(seed=PLAN.seed, slot=slot, d_in=x.shape[1], rank=PLAN.rank)
-        np.testing.assert_allclose(grams[slot], z.T @ z, rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(grams[slot], grams[slot].T)
+        gram = grams[slot, Factor.GRAM]
+        np.testing.assert_allclose(gram, z.T @ z, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(gram, gram.T)
+
+
+def test_held_out_corrections_are_scored_and_never_learnt(tmp_path):
+    plan = small_plan(slots=PLAN.slots, objective=ALL)
+    learner = training(tmp_path, plan=plan, lessons=every_kind())
+    without = Lessons(every_kind().corrections, every_kind().rated, ())
+    (tmp_path / "without").mkdir()
+    other = training(tmp_path / "without", plan=plan, lessons=without)
+    assert learner.scores().nats_after == learner.scores().nats_before
+    run(learner)
+    run(other)
+    assert_same_bytes(learner, other)
+    assert other.scores() is None
+    scores = learner.scores()
+    assert scores.labels == 2
+    assert scores.nats_after != scores.nats_before
+    assert {scores.preferred_before, scores.preferred_after} <= {0.0, 0.5, 1.0}
+
+
+def test_a_school_that_only_rates_learns_too(tmp_path):
+    objective = Objective(preference=0.0, ratings=10.0, beta=0.5)
+    plan = small_plan(slots=PLAN.slots, objective=objective, max_steps=10, stop_loss=100.0)
+    rated = every_kind().rated
+    learner = training(tmp_path, plan=plan, lessons=Lessons((), rated, ()))
+    before = answer_totals(learner._model, [lesson.conversation for lesson in rated])
+    outcome, seen = run(learner)
+    # No correction says when enough is learnt, so the plan's steps do.
+    assert (outcome.steps, len(seen)) == (10, 10)
+    after = answer_totals(learner._model, [lesson.conversation for lesson in rated])
+    gains = [more - less for more, less in zip(after, before, strict=True)]
+    assert min(gains[0::2]) > max(gains[1::2])

@@ -11,6 +11,7 @@ from federation.wire.canonical import canonical_bytes, sha256_hex
 from federation.wire.enrolment import Fleet
 from federation.wire.sheet import Sheet, sheet_text
 from node.rounds.models import LocalUpdate, Plan
+from node.rounds.services import update_path
 from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.errors import AuthorityMismatch, AuthorityOutOfDate, CentreNotTrusted, NotEnrolled
 from node.sync.loop import contact_once
@@ -176,18 +177,22 @@ def test_the_claim_code_is_not_said_to_a_server_that_the_sheet_does_not_name(roo
 @pytest.mark.parametrize(
     ("off_seconds", "is_asked"), [(0, True), (2, True), (6, False), (-250, True), (-310, False), (600, False)]
 )
-def test_no_supernode_starts_on_a_clock_that_flower_would_refuse(root, centre, off_seconds, is_asked):
+def test_on_a_clock_that_flower_would_refuse_an_update_goes_by_https(root, centre, off_seconds, is_asked):
     centre.claim_codes["CODE123456"] = "Мактаби №1"
     sheet_enrol(root=root, sheet=sheet_of(centre))
     fleet = Fleet(address="127.0.0.1:1", ca_certificate="")
     (root / "node.json").write_bytes(canonical_bytes(replace(enrolment_read(root), fleet=fleet)))
     centre.plan(round_plan())
     contact(root)
-    LocalUpdate.objects.create(plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=NOW)
-    report = contact(root, timedelta(seconds=off_seconds))
+    plan = Plan.objects.get()
+    update = LocalUpdate.objects.create(plan=plan, counter=1, status="ready", sha256="a" * 64, started_at=NOW)
+    path = update_path(root=root, update=update)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"update")
+    assert dict(contact(root, timedelta(seconds=off_seconds)).failures) == {}
     assert ("POST /api/v1/leases" in centre.requests) is is_asked
-    assert [error.code for error in report.failures.values()] == ([] if is_asked else ["clock_wrong"])
-    assert LocalUpdate.objects.waiting().count() == 1
+    assert (f"PUT /api/v1/updates/{'a' * 64}" in centre.requests) is not is_asked
+    assert LocalUpdate.objects.waiting().count() == int(is_asked)
 
 
 def test_a_sheets_text_enrols_by_the_command_and_by_the_page(root, secure, client, django_user_model):

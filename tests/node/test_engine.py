@@ -262,3 +262,21 @@ def test_an_answer_ends_before_a_stop_text_and_says_how_long_it_was(school):
     cut = school.ask(EngineOp.GENERATE, max_tokens=12, stop=(whole.text[2:4],))
     assert cut.is_complete
     assert cut.text == whole.text.partition(whole.text[2:4])[0].strip()
+
+
+def test_the_engine_tells_how_many_it_answers_and_since_when_nobody_was(school):
+    school.trial(school.lay(school.package))
+    asking = threading.Thread(
+        target=school.ask, args=(EngineOp.GENERATE,), kwargs={"generation": "g", "max_tokens": 400}
+    )
+
+    def status():
+        return engine_status(socket_path=school.socket_path)
+
+    asking.start()
+    school.await_true(lambda: status().answering == 1)
+    assert status().idle_seconds < 5
+    school.ask(EngineOp.STOP, generation="g")
+    asking.join(60)
+    school.await_true(lambda: status().idle_seconds > 0.2)
+    assert (status().answering, status().waiting) == (0, 0)

@@ -31,7 +31,7 @@ LINKS = {
     "503 now and then": Link(busy_share=0.3, retry_after_seconds=7),
     "truncated bodies": Link(truncate_share=0.3),
     "swapped bodies": Link(swap_share=0.3),
-    "stale caches": Link(stale_share=0.5),
+    "stale caches": Link(stale_share=0.8),
     "all at once": Link(
         cut_every_bytes=60_013, request_loss=0.1, answer_loss=0.1, busy_share=0.1, truncate_share=0.1, swap_share=0.1,
         stale_share=0.1,
@@ -76,7 +76,7 @@ def test_over_a_bad_link_no_rating_is_lost_or_doubled_and_a_whole_release_always
     assert centre.ratings(enrolment_read(root).node_id) == school.said()
     assert school_expect_sound(root) == release
     if name != "perfect":
-        assert name in ("600 ms", "64 kbit/s") or sum(proxy.tally.faults.values()) >= 2
+        assert name in ("600 ms", "64 kbit/s") or sum(proxy.tally.faults.values()) > 2
 
 
 def test_5000_events_through_30_and_30_percent_loss_are_exactly_5000_rows(centre, root):

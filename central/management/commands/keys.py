@@ -215,9 +215,6 @@ class Command(CentreCommand):
     def _settled(self, waiting: Sequence[Waiting], roles: set[str]) -> None:
         in_force = sorted(roles - {each.role for each in waiting})
         lines = [f"In force now: {', '.join(in_force)}."] if in_force else []
-        states = roles_read(root=self.disk.tuf, keys=self.disk.keys) if in_force else ()
-        if "root" in in_force and states[0].version > 1:
-            lines.append("Claim sheets that were printed before carry the old root: print the open ones again.")
         self._answer({"in_force": in_force, "waiting": waiting}, [*lines, *waiting_lines(waiting)])
 
     def _sightings_take_over(self, request: Path, waiting: Sequence[Waiting]) -> None:

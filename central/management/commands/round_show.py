@@ -8,7 +8,7 @@ from typing import Any
 from central.command_line import ShowCommand
 from central.training.describe import round_describe
 from central.training.models import Round
-from central.training.services import round_get
+from central.training.rounds import round_get
 
 
 class Command(ShowCommand):
@@ -17,12 +17,12 @@ class Command(ShowCommand):
     help = __doc__ or ""
 
     def add_row(self, parser: ArgumentParser) -> None:
-        """Take the plan."""
-        parser.add_argument("--plan", required=True)
+        """Take the round."""
+        parser.add_argument("--round", required=True)
 
     def row(self, options: dict[str, Any]) -> Round:
         """Return the round."""
-        return round_get(options["plan"])
+        return round_get(options["round"])
 
     def describe(self, row: Round) -> dict[str, Any]:
         """Return all of it."""
@@ -31,8 +31,9 @@ class Command(ShowCommand):
     def line(self, description: dict[str, Any]) -> str:
         """Return the round's status, its updates, and how its release gets on."""
         words = f"{description['status']}: {description['accepted']} of {description['wanted']} updates"
-        if description["refused"]:
-            words += f", {description['refused']} refused"
+        for status in ("refused", "quarantined", "withdrawn"):
+            if description[status]:
+                words += f", {description[status]} {status}"
         if description["release_status"]:
             words += f"; release {description['release_version']} {description['release_status']}"
         if description["release_stage"]:

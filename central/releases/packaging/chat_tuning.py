@@ -38,6 +38,7 @@ from central.releases.packaging.text_names import EMBEDDING
 from federation.inference.prompt import ChatTokenizer, Role, Turn
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
 from federation.learning.precision import dtype_fastest
+from federation.wire.rounds import Factor
 
 PAIRS = Path(__file__).with_name("chat_tuning.jsonl")
 _log = logging.getLogger(__name__)
@@ -104,7 +105,9 @@ class _Student:
 
     def __init__(self, folder: Path, tokenizer: ChatTokenizer, *, rank: int) -> None:
         self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_fastest())
-        self.factors = adapter_attach(self._model, seed="chat tuning", rank=rank, slots=list(slot_columns(self._model)))
+        slots = list(slot_columns(self._model))
+        adapters = adapter_attach(self._model, seed="chat tuning", rank=rank, slots=slots)
+        self.factors = {slot: adapter.deltas[Factor.B.value] for slot, adapter in adapters.items()}
         self.turn_end = tokenizer.turn_end
         self.turn_end_change = torch.zeros(self._model.config.hidden_size)
 
@@ -136,7 +139,8 @@ class _Student:
         changes = {EMBEDDING: table}
         for name, module in self._model.named_modules():
             if isinstance(module, AdaptedLinear):
-                changes[f"{name}.weight"] = (module.a.float() @ module.b[:, module.start : module.stop]).T
+                b = module.adapter.deltas[Factor.B.value]
+                changes[f"{name}.weight"] = (module.adapter.a @ b[:, module.start : module.stop]).T
         return changes
 
 

@@ -25,24 +25,35 @@ class OutboxUnset(CapacityError):
 
 @app.train()
 def update_hand_over(message: Message, context: Context) -> Message:
-    """Answer with the bytes of `<outbox>/<plan_id>.update`, or with "nothing ready" when that file is not there.
+    """Answer with the oldest update to the question's season in the outbox, or with "nothing ready" if there is none.
 
-    The same question always gets the same answer, for the file is only removed on the centre's receipt.
+    The same question gets the same answer until the centre's receipt, on which the file is removed.
 
     Raises:
-        PlanIdRefused: the question's plan id could name another file.
+        FileIdRefused: the question's ids could name another file.
         OutboxUnset: this node's config names no outbox.
     """
-    plan_id = question_read(message)
+    question = question_read(message)
     outbox = context.node_config.get("outbox")
     if not isinstance(outbox, str) or not outbox:
         raise OutboxUnset
-    return answer_make(update=update_read(outbox=Path(outbox), plan_id=plan_id), question=message)
+    return answer_make(update=update_read(outbox=Path(outbox), season_id=question.season_id), question=message)
 
 
-def update_read(*, outbox: Path, plan_id: str) -> bytes | None:
-    """Return the finished update for a plan, or None when there is none; it appears by a rename, so it is whole."""
-    try:
-        return (outbox / f"{plan_id}.update").read_bytes()
-    except FileNotFoundError:
-        return None
+def update_read(*, outbox: Path, season_id: str) -> bytes | None:
+    """Return the oldest of the files `<season_id>-<counter>.update`, or None; each appears by a rename, so it is whole.
+
+    One that a receipt removes at this very moment is passed by.
+    """
+    found = [path for path in outbox.glob(f"{season_id}-*.update") if _counter(path, season_id) is not None]
+    for path in sorted(found, key=lambda each: _counter(each, season_id) or 0):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _counter(path: Path, season_id: str) -> int | None:
+    counter = path.stem.removeprefix(f"{season_id}-")
+    return int(counter) if counter.isdecimal() else None

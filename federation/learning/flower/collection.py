@@ -23,7 +23,7 @@ from typing import Protocol
 from flwr.app import Message
 from flwr.proto.node_pb2 import NodeInfo
 
-from federation.learning.flower.inbox import PlanInbox, node_name_safe
+from federation.learning.flower.inbox import RoundInbox, node_name_safe
 from federation.learning.flower.messages import AnswerRefused, answer_read, question_make
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,8 @@ class Mailbox(Protocol):
 class Terms:
     """What one run is to collect, and its clockwork (seconds)."""
 
-    plan_id: str
+    season_id: str
+    round_id: str
     wanted: int
     duration_seconds: float
     max_update_bytes: int
@@ -82,7 +83,7 @@ class Collection:
     """One run of the loop. `clock` returns Unix seconds, `sleep` waits, `pool` runs the pulls."""
 
     grid: Mailbox
-    inbox: PlanInbox
+    inbox: RoundInbox
     terms: Terms
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -135,9 +136,8 @@ class Collection:
         if not to_ask:
             return
         ttl = max(deadline - now, self.terms.lease_seconds)
-        messages = [
-            question_make(plan_id=self.terms.plan_id, flower_node_id=node_id, ttl_seconds=ttl) for node_id in to_ask
-        ]
+        ids = {"season_id": self.terms.season_id, "round_id": self.terms.round_id}
+        messages = [question_make(**ids, flower_node_id=node_id, ttl_seconds=ttl) for node_id in to_ask]
         for node_id, message_id in zip(to_ask, self.grid.push_messages(messages), strict=True):
             self._question_open(node_id, online[node_id], message_id)
 
@@ -174,7 +174,7 @@ class Collection:
     def _is_settled(self, question: _Question, pull: Future[list[Message]]) -> bool:
         if (error := pull.exception()) is not None:
             # A reply is a stranger's bytes: one that Flower cannot decode must not end the round for the others.
-            _log.warning("plan=%s node=%s reply unreadable: %r", self.terms.plan_id, question.name, error)
+            _log.warning("round=%s node=%s reply unreadable: %r", self.terms.round_id, question.name, error)
             self._put_off(question, "unreadable")
             return True
         replies = pull.result()
@@ -188,13 +188,13 @@ class Collection:
 
     def _take_in(self, question: _Question, reply: Message) -> None:
         if reply.has_error():
-            _log.info("plan=%s node=%s answered error %s", self.terms.plan_id, question.name, reply.error.code)
+            _log.info("round=%s node=%s answered error %s", self.terms.round_id, question.name, reply.error.code)
             self._put_off(question, f"error_{reply.error.code}")
             return
         try:
             answer = answer_read(reply, max_size_bytes=self.terms.max_update_bytes)
         except AnswerRefused as refusal:
-            _log.warning("plan=%s node=%s %s", self.terms.plan_id, question.name, refusal)
+            _log.warning("round=%s node=%s %s", self.terms.round_id, question.name, refusal)
             self._put_off(question, "refused")
             return
         if answer.update is None:

@@ -1,6 +1,6 @@
-"""The inbox of one plan: update files and the record of why a run ended.
+"""The inbox of one round: update files and the records of why its runs ended.
 
-Files are named `<node>-<n>.update`, where n counts what this node handed in by Flower for this plan. A name begins to
+Files are named `<node>-<n>.update`, where n counts what this node handed in by Flower for this round. A name begins to
 exist only when its bytes are on the disk. The centre may rename a judged file by adding a suffix, but as long as a name
 begins with `<node>-<n>.` the node counts as collected and is not asked again.
 """
@@ -15,14 +15,13 @@ from pathlib import Path
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FILE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})-([0-9]{1,9})\..+")
 _CLOSE = "close"
-_RUN = "run.json"
 
 
-class PlanInbox:
-    """The folder `<inbox>/<plan_id>`; it exists once this object does."""
+class RoundInbox:
+    """The folder `<inbox>/<round_id>`; it exists once this object does."""
 
-    def __init__(self, *, inbox: Path, plan_id: str) -> None:
-        self.folder = inbox / plan_id
+    def __init__(self, *, inbox: Path, round_id: str) -> None:
+        self.folder = inbox / round_id
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def collected_nodes(self) -> set[str]:
@@ -37,12 +36,12 @@ class PlanInbox:
         return path
 
     def is_close_asked(self) -> bool:
-        """Return whether the centre has asked this plan's run to end, by a file called `close`."""
+        """Return whether the centre has asked this round's runs to end, by a file called `close`."""
         return (self.folder / _CLOSE).exists()
 
-    def run_write(self, record: dict[str, object]) -> None:
-        """Leave `run.json` with why and how the run ended."""
-        _write_durably(self.folder / _RUN, json.dumps(record, indent=1, sort_keys=True).encode())
+    def run_write(self, record: dict[str, object], *, run_id: int) -> None:
+        """Leave `run-<run id>.json` with why and how the run ended; several SuperLinks may collect for one round."""
+        _write_durably(self.folder / f"run-{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
 
     def _files(self) -> list[re.Match[str]]:
         return [found for path in self.folder.iterdir() if (found := _FILE.fullmatch(path.name))]

@@ -1,4 +1,4 @@
-"""The two messages of a round: the centre's question and the node's answer.
+"""The two messages of a round: the centre's question, which names season and round, and the node's answer.
 
 Refuses to know what an update means. An update travels as one uint8 `Array` in an `ArrayRecord`, because Flower
 cuts arrays, and only arrays, into content-addressed chunks that are sent again one by one after a broken link; bytes in
@@ -15,17 +15,20 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 
 from federation.errors import WireError
 
-_PLAN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_FILE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _QUESTION = "question"
 _ANSWER = "answer"
 _UPDATE = "update"
 _RAW = "raw"
 
 
-class PlanIdRefused(WireError):
-    """A plan id is not 1 to 64 letters, digits, `-` or `_`, so it may not name a file. Fields: plan_id (cut to 80)."""
+class FileIdRefused(WireError):
+    """The id of a season or round is not 1 to 64 letters, digits, `-` or `_`, so it may not name a file.
 
-    code = "plan_id_refused"
+    Fields: id (cut to 80).
+    """
+
+    code = "file_id_refused"
 
 
 class AnswerRefused(WireError):
@@ -36,36 +39,45 @@ class AnswerRefused(WireError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a node said: the bytes of its finished update, or None when it has none for this plan."""
+    """What a node said: the bytes of a finished update, or None when it has none to this season."""
 
     update: bytes | None
 
 
-def plan_id_checked(plan_id: object) -> str:
-    """Return `plan_id` unchanged, which is then safe as a file name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the centre asks for: a finished update to any plan of the season, for the round that collects now."""
+
+    season_id: str
+    round_id: str
+
+
+def file_id_checked(name: object) -> str:
+    """Return `name` unchanged, which is then safe as a file name or the beginning of one.
 
     Raises:
-        PlanIdRefused: it is anything but 1 to 64 letters, digits, `-` or `_`.
+        FileIdRefused: it is anything but 1 to 64 letters, digits, `-` or `_`.
     """
-    if not isinstance(plan_id, str) or _PLAN_ID.fullmatch(plan_id) is None:
-        raise PlanIdRefused(plan_id=repr(plan_id)[:80])
-    return plan_id
+    if not isinstance(name, str) or _FILE_ID.fullmatch(name) is None:
+        raise FileIdRefused(id=repr(name)[:80])
+    return name
 
 
-def question_make(*, plan_id: str, flower_node_id: int, ttl_seconds: float) -> Message:
-    """Return the message that asks one node for its update to a plan."""
-    content = RecordDict({_QUESTION: ConfigRecord({"plan-id": plan_id})})
+def question_make(*, season_id: str, round_id: str, flower_node_id: int, ttl_seconds: float) -> Message:
+    """Return the message that asks one node for an update to a season."""
+    content = RecordDict({_QUESTION: ConfigRecord({"season-id": season_id, "round-id": round_id})})
     return Message(content, flower_node_id, MessageType.TRAIN, ttl=ttl_seconds)
 
 
-def question_read(message: Message) -> str:
-    """Return the plan id that a question names.
+def question_read(message: Message) -> Question:
+    """Return what a question names.
 
     Raises:
-        PlanIdRefused: it names none that is safe as a file name.
+        FileIdRefused: it names no season or round that is safe as a file name.
     """
     record = message.content.get(_QUESTION)
-    return plan_id_checked(record.get("plan-id") if isinstance(record, ConfigRecord) else None)
+    asked = record if isinstance(record, ConfigRecord) else ConfigRecord()
+    return Question(season_id=file_id_checked(asked.get("season-id")), round_id=file_id_checked(asked.get("round-id")))
 
 
 def answer_make(*, update: bytes | None, question: Message) -> Message:

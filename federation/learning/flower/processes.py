@@ -23,6 +23,7 @@ CONNECTION = "centre"
 _PROGRAMS = Path(sys.executable).parent
 _TREE = Path(federation.__file__).parent.parent
 _POLL_SECONDS = "0.1"
+_PIECE_BYTES = str(256 * 1024)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,8 @@ def flower_env(*, home: Path, base: Mapping[str, str] | None = None) -> dict[str
         "FLWR_DISABLE_UPDATE_CHECK": "1",
         # The SuperExec asks once a second by default; a round of seconds is worth ten small loopback requests instead.
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": _POLL_SECONDS,
+        # An upload's session ends 180 s after its last piece. 5 MB, the default, take 11 minutes at 64 kbit/s.
+        "FLWR_PRIVATE_MAX_ARRAY_CHUNK_SIZE": _PIECE_BYTES,
         "PATH": os.pathsep.join([str(_PROGRAMS), inherited.get("PATH", os.defpath)]),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_TREE), inherited.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",

@@ -1,12 +1,11 @@
-"""The ServerApp: runs one bounded collection for one plan and leaves `run.json` beside the updates.
+"""The ServerApp: runs one bounded collection for one round and leaves a record beside the updates.
 
-Its run config says all: `plan-id`, `plan-file` (the signed plan, only to record which bytes it was), `inbox`, `wanted`,
-`duration-s`, `max-update-bytes`. What an update is worth is judged by the centre, from the inbox.
+Its run config says all: `season-id`, `round-id`, `inbox`, `wanted`, `duration-s`, `max-update-bytes`. What an update is
+worth is judged by the centre, from the inbox.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,8 +15,8 @@ from flwr.serverapp import Grid, ServerApp
 
 from federation.errors import CapacityError
 from federation.learning.flower.collection import Collection, Ended, Terms
-from federation.learning.flower.inbox import PlanInbox
-from federation.learning.flower.messages import plan_id_checked
+from federation.learning.flower.inbox import RoundInbox
+from federation.learning.flower.messages import file_id_checked
 
 _PULL_THREADS = 32
 
@@ -32,16 +31,15 @@ class RunConfigRefused(CapacityError):
 
 @app.main()
 def updates_collect(grid: Grid, context: Context) -> None:
-    """Return once the run has ended for a reason that stands in `run.json`.
+    """Return once the run has ended for a reason that stands in its record.
 
     Raises:
-        PlanIdRefused: `plan-id` may not name a folder.
+        FileIdRefused: `season-id` or `round-id` may not name a file or folder.
         RunConfigRefused: another setting of the run config is missing or impossible.
     """
     config = context.run_config
     terms = terms_read(config)
-    inbox = PlanInbox(inbox=_path(config, "inbox"), plan_id=terms.plan_id)
-    plan_sha256 = hashlib.sha256(_path(config, "plan-file").read_bytes()).hexdigest()
+    inbox = RoundInbox(inbox=_path(config, "inbox"), round_id=terms.round_id)
     started_at = time.time()
     pool = ThreadPoolExecutor(max_workers=_PULL_THREADS, thread_name_prefix="pull")
     collection = Collection(grid=grid, inbox=inbox, terms=terms, clock=time.time, sleep=time.sleep, pool=pool)
@@ -50,17 +48,15 @@ def updates_collect(grid: Grid, context: Context) -> None:
     finally:
         # A pull that waits for a slow upload must not hold the run open: the school keeps its update.
         pool.shutdown(wait=False, cancel_futures=True)
-    inbox.run_write(
-        run_record(collection, ended=ended, plan_sha256=plan_sha256, seconds=round(time.time() - started_at, 3))
-        | {"run_id": str(context.run_id)}
-    )
+    record = run_record(collection, ended=ended, seconds=round(time.time() - started_at, 3))
+    inbox.run_write(record, run_id=context.run_id)
 
 
-def run_record(collection: Collection, *, ended: Ended, plan_sha256: str, seconds: float) -> dict[str, object]:
-    """Return what `run.json` says: why the run ended, which nodes handed in, and how often each thing happened."""
+def run_record(collection: Collection, *, ended: Ended, seconds: float) -> dict[str, object]:
+    """Return what a run leaves behind: why it ended, which nodes handed in, and how often each thing happened."""
     return {
-        "plan_id": collection.terms.plan_id,
-        "plan_sha256": plan_sha256,
+        "season_id": collection.terms.season_id,
+        "round_id": collection.terms.round_id,
         "ended": ended.value,
         "wanted": collection.terms.wanted,
         "collected": collection.collected_nodes(),
@@ -73,11 +69,12 @@ def terms_read(config: UserConfig) -> Terms:
     """Return the run's terms.
 
     Raises:
-        PlanIdRefused: `plan-id` may not name a folder.
+        FileIdRefused: `season-id` or `round-id` may not name a file or folder.
         RunConfigRefused: a number is missing or not above zero.
     """
     return Terms(
-        plan_id=plan_id_checked(config.get("plan-id")),
+        season_id=file_id_checked(config.get("season-id")),
+        round_id=file_id_checked(config.get("round-id")),
         wanted=int(_positive(config, "wanted")),
         duration_seconds=_positive(config, "duration-s"),
         max_update_bytes=int(_positive(config, "max-update-bytes")),

@@ -42,7 +42,7 @@ def main() -> None:
     )
     env = flower_env(home=config.home)
     os.environ.update(env | {"PATH": str(config.home / "bin")})
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     sys.argv = list(supernode_argv(config))
     # Imported only now, because Flower reads its environment while it is being imported.
     from flwr.supernode.cli import flower_supernode  # noqa: PLC0415
@@ -86,7 +86,8 @@ def _programs_write(folder: Path) -> None:
         program.chmod(0o700)
 
 
-def _end_with_parent(parent: int) -> None:
+def end_with_parent(parent: int) -> None:
+    """Interrupt this process group, and 10 seconds later kill it, once the process `parent` is gone."""
     while os.getppid() == parent:
         time.sleep(1.0)
     if os.getpgrp() != os.getpid():
@@ -102,7 +103,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--superlink", required=True, help="host:port of the SuperLink's Fleet API")
     parser.add_argument("--root-certificates", required=True, type=Path)
     parser.add_argument("--node-key", required=True, type=Path, help="the node's P-384 key, PKCS8 PEM")
-    parser.add_argument("--outbox", required=True, type=Path, help="folder with <plan_id>.update")
+    parser.add_argument("--outbox", required=True, type=Path, help="folder with <season_id>-<counter>.update")
     parser.add_argument("--home", required=True, type=Path, help="Flower's folder for this node")
     parser.add_argument("--port", required=True, type=int, help="a free port on loopback")
     return parser.parse_args()

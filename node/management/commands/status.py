@@ -32,7 +32,7 @@ class Command(NodeCommand):
 def _words(status: NodeStatus) -> str:
     lines = [
         (_("School"), status.school or _("not enrolled")),
-        (_("Release"), f"{status.version} ({status.running[:12]})" if status.running else _("none")),
+        (_("Release"), _release_words(status)),
         (_("Phase"), status.phase),
         (_("Engine"), _("answers") if status.engine is EngineState.ANSWERS else _("does not answer")),
         (_("Waiting parcels"), str(status.outbox_depth)),
@@ -41,6 +41,13 @@ def _words(status: NodeStatus) -> str:
         (_("Can learn"), _("yes") if status.can_train else _("no")),
     ]
     return "\n".join(f"{name}: {value}" for name, value in lines)
+
+
+def _release_words(status: NodeStatus) -> str:
+    if not status.running:
+        return _("none")
+    named = f"{status.version} ({status.running[:12]})"
+    return f"{named} · {_('withdrawn by the ministry')}" if status.is_withdrawn else named
 
 
 def _metadata_words(status: NodeStatus) -> str:

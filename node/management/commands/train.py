@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from node.doors import NodeCommand
-from node.rounds.services import train_start
+from node.rounds.services import Learner, train_start
 from node.sync.enrol import enrolment_read
 
 
@@ -22,7 +22,8 @@ class Command(NodeCommand):
 
     def arguments(self, parser: CommandParser) -> None:
         """Declare which plan."""
-        parser.add_argument("--plan", help="the plan's id (default: the newest open one)")
+        parser.add_argument("--plan", help="the plan's id (default: the newest that starts from what runs here)")
+        parser.add_argument("--unasked", action="store_true", help="only while the school's hours let this PC learn")
         parser.add_argument("--json", action="store_true")
 
     def act(self, options: dict[str, Any]) -> None:
@@ -30,8 +31,9 @@ class Command(NodeCommand):
         signal.signal(signal.SIGTERM, _end)
         self.tables_make()
         node_id = enrolment_read(self.root).node_id
-        update = train_start(root=self.root, node_id=node_id, clock=timezone.now, plan_id=options["plan"])
-        words = _("Learnt from %(labels)d corrections in %(seconds).0f seconds; the update has %(size)d bytes.") % {
+        learner = Learner(root=self.root, node_id=node_id, clock=timezone.now, is_asked=not options["unasked"])
+        update = train_start(learner=learner, plan_id=options["plan"])
+        words = _("Learnt from %(labels)d ratings in %(seconds).0f seconds; the update has %(size)d bytes.") % {
             "labels": update.labels,
             "seconds": update.seconds,
             "size": update.size_bytes,

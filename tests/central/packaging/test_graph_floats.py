@@ -61,13 +61,15 @@ def test_answers_side_by_side_are_torchs_own(made, engine):
         assert ids[10:] == likeliest[9:-1].tolist()
 
 
-def test_an_adapter_adds_the_product_of_its_factors_and_goes_without_a_trace(made, engine, tmp_path):
+@pytest.mark.parametrize("has_a", [False, True], ids=["seed's A", "own A"])
+def test_an_adapter_adds_the_product_of_its_factors_and_goes_without_a_trace(made, engine, tmp_path, has_a):
     folder, model = made
     card = package_open(folder / "package")
     assert [slot.name for slot in card.slots] == [f"layers.{i}.{part}" for i in (0, 1) for part in LAYER_PARTS]
     slot = next(slot for slot in card.slots if slot.name == "layers.1.gate")
     b = {slot.name: np.random.default_rng(9).normal(0, 0.5, (4, slot.d_out)).astype(np.float32)}
-    adapter_write(tmp_path / "adapter.bin", base_digest="b", seed="s", rank=4, b=b)
+    own = {slot.name: np.random.default_rng(8).normal(0, 0.5, (slot.d_in, 4)).astype(np.float32)} if has_a else None
+    adapter_write(tmp_path / "adapter.bin", base_digest="b", seed="s", rank=4, b=b, a=own)
     adapter = adapter_read(tmp_path / "adapter.bin", base_digest="b")
     adapter_expand(adapter, card=card, into=tmp_path / "adapter.onnx_adapter")
     before = engine.logits(IDS, 20)
@@ -75,7 +77,7 @@ def test_an_adapter_adds_the_product_of_its_factors_and_goes_without_a_trace(mad
     changed = engine.logits(IDS, 20)
     engine.swap_adapter(None)
     assert np.array_equal(engine.logits(IDS, 20), before)
-    a = frozen_a(seed="s", slot=slot.name, d_in=slot.d_in, rank=4)
+    a = adapter.a[slot.name] if has_a else frozen_a(seed="s", slot=slot.name, d_in=slot.d_in, rank=4)
     weight = model.model.layers[1].mlp.gate_proj.weight
     with torch.no_grad():
         added = torch.from_numpy((a @ adapter.b[slot.name]).T)

@@ -1,0 +1,69 @@
+"""The form that opens a season: it refuses what the service would refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from central.releases.models import Release, ReleaseKindChoice
+from central.releases.package_slots import slot_sizes
+from central.training.mode_settings import mode_expect
+from central.training.models import Season, SeasonMode, SeasonStatus
+from central.training.plan_settings import DEFAULT_PLAN
+from central.trust_root import director_key
+from central.words import sentence
+from federation.errors import FederationError
+from federation.learning.schemes.scheme import Fusion
+from federation.wire.rounds import SchemeName
+
+FUSIONS = ((Fusion.LEAST_SQUARES.value, _("least squares")), (Fusion.MEAN.value, _("weighted mean")))
+
+
+class SeasonForm(forms.ModelForm):
+    """Asks which base to learn on, how many schools make a round, and how their updates are combined."""
+
+    fusion = forms.ChoiceField(
+        label=_("how updates are added up"),
+        choices=FUSIONS,
+        initial=DEFAULT_PLAN.fusion.value,
+        widget=UnfoldAdminSelectWidget,
+        help_text=_("The private mode needs the weighted mean."),
+    )
+
+    class Meta:
+        model = Season
+        fields = ("base", "wanted", "mode", "scheme", "mode_settings")
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+        super().__init__(*arguments, **options)
+        base = self.fields.get("base")
+        if isinstance(base, forms.ModelChoiceField):
+            base.queryset = Release.objects.in_force().filter(kind=ReleaseKindChoice.BASE)
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse what the service would refuse, and keep the season's settings as `settings`."""
+        cleaned = super().clean() or self.cleaned_data
+        base = cleaned.get("base")
+        cleaned["settings"] = replace(DEFAULT_PLAN, fusion=Fusion(cleaned.get("fusion", DEFAULT_PLAN.fusion)))
+        if base is None or not {"mode", "scheme"} <= cleaned.keys():
+            return cleaned
+        try:
+            slot_sizes(base)
+            director_key()
+            mode_expect(
+                mode=SeasonMode(cleaned["mode"]),
+                settings=cleaned.get("mode_settings") or {},
+                scheme=SchemeName(cleaned["scheme"]),
+                fusion=cleaned["settings"].fusion,
+                wanted=cleaned.get("wanted") or 0,
+            )
+        except FederationError as error:
+            raise ValidationError(sentence(error.code, error.fields)) from error
+        if Season.objects.filter(base=base, status=SeasonStatus.OPEN).exists():
+            raise ValidationError(sentence("season_under_way", {}))
+        return cleaned

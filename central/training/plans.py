@@ -1,0 +1,150 @@
+"""Plans: what is asked of schools that run one start of a season, signed once and given out until a newer one."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from django.db.models import Max, Q
+
+from central.releases.models import Release, ReleaseStatus
+from central.training.anchors import anchors_read
+from central.training.errors import PlanUnknown
+from central.training.models import Plan, Round, RoundStatus, Season
+from central.training.plan_settings import PlanSettings
+from federation.basis import SlotSize
+from federation.trust.envelopes import ROUND_PLAN, envelope_key_ids, envelope_payload_unverified, envelope_seal
+from federation.trust.keys import DirectorKey, key_id
+from federation.wire.canonical import canonical_bytes, from_plain, parse
+from federation.wire.rounds import RoundPlan, SchemeName
+
+PASSED_OVER = "passed_over"
+"""Why a candidate that nobody signed in time is refused; its updates go on to the next round."""
+
+
+def plan_get(plan_id: str) -> Plan:
+    """Return the plan of this id.
+
+    Raises:
+        PlanUnknown: there is none.
+    """
+    plan = Plan.objects.select_related("season__base", "start").filter(plan_id=plan_id).first()
+    if plan is None:
+        raise PlanUnknown(plan_id=plan_id[:64])
+    return plan
+
+
+def plan_of(plan: Plan) -> RoundPlan:
+    """Return the plan as it was signed."""
+    return _plan_read(bytes(plan.envelope))
+
+
+def settings_of(season: Season) -> PlanSettings:
+    """Return the season's terms; one that was opened before a setting existed has its usual value."""
+    return from_plain(PlanSettings, season.settings)
+
+
+def sizes_of(season: Season) -> Mapping[str, SlotSize]:
+    """Return the sizes of all slots of the season's base, in the order of its card."""
+    return {name: SlotSize(d_in, d_out) for name, d_in, d_out in season.slot_sizes}
+
+
+def season_version(season: Season) -> int:
+    """Return how many adapters the season has adopted."""
+    return Round.objects.filter(season=season).aggregate(newest=Max("version"))["newest"] or 0
+
+
+def plan_issue(*, season: Season, start: Release | None, version: int, key: DirectorKey, now: datetime) -> Plan:
+    """Return a new plan for schools that run `start`, the season's adapter number `version`, or its base alone.
+
+    Raises:
+        AnchorsUnreadable: the anchors are damaged.
+    """
+    document = _document(season, start, version, now)
+    return Plan.objects.create(
+        plan_id=document.plan_id,
+        season=season,
+        start=start,
+        version=version,
+        envelope=envelope_seal(payload=canonical_bytes(document), kind=ROUND_PLAN, key=key),
+        issued_at=now,
+        closes_at=document.closes_at,
+    )
+
+
+def plans_renew(*, season: Season, key: DirectorKey, now: datetime) -> int:
+    """Issue a plan for each start of the season that lacks one in force; return how many.
+
+    Beside new adapters and plans whose time is over, all are issued anew after a round that led to nothing: its schools
+    have answered the old ones, and would have to be silent until the next adapter.
+    """
+    fruitless = _last_fruitless(season)
+    issued = 0
+    for start, version in _starts(season):
+        newest = season.plans.filter(start=start).first()
+        is_spent = newest is None or newest.closes_at <= now or (fruitless is not None and newest.issued_at < fruitless)
+        if is_spent:
+            plan_issue(season=season, start=start, version=version, key=key, now=now)
+            issued += 1
+    return issued
+
+
+def plan_envelope(*, plan: Plan, key: DirectorKey) -> bytes:
+    """Return the plan as `key` has signed it; after a change of the director's key it is signed anew."""
+    held = bytes(plan.envelope)
+    if key_id(key) in envelope_key_ids(held):
+        return held
+    sealed = envelope_seal(payload=envelope_payload_unverified(held, kind=ROUND_PLAN), kind=ROUND_PLAN, key=key)
+    Plan.objects.filter(pk=plan.pk).update(envelope=sealed)
+    return sealed
+
+
+@lru_cache(maxsize=32)
+def _plan_read(envelope: bytes) -> RoundPlan:
+    # Every update of a round is judged by the same few plans, and each has its anchors with it.
+    return parse(RoundPlan, envelope_payload_unverified(envelope, kind=ROUND_PLAN))
+
+
+def _starts(season: Season) -> Iterator[tuple[Release | None, int]]:
+    """Yield the starts, with their versions, from which an update would not be too stale."""
+    oldest = season_version(season) - settings_of(season).max_staleness
+    if oldest <= 0:
+        yield None, 0
+    for round_ in season.rounds.filter(version__gte=max(oldest, 1)).select_related("release").order_by("version"):
+        if round_.release is not None and round_.release.is_in_force and round_.version is not None:
+            yield round_.release, round_.version
+
+
+def _last_fruitless(season: Season) -> datetime | None:
+    refused = Q(release__status=ReleaseStatus.REFUSED) & ~Q(release__why=PASSED_OVER)
+    ended = season.rounds.filter(Q(status=RoundStatus.ABANDONED) | refused)
+    newest: datetime | None = ended.aggregate(newest=Max("ended_at"))["newest"]
+    return newest
+
+
+def _document(season: Season, start: Release | None, version: int, now: datetime) -> RoundPlan:
+    settings = settings_of(season)
+    return RoundPlan(
+        plan_id=uuid.uuid4().hex,
+        season_id=season.season_id,
+        version=version,
+        base=season.base.digest,
+        start=start.digest if start else "",
+        scheme=SchemeName(season.scheme),
+        precision=settings.precision,
+        objective=settings.objective,
+        seed=season.season_id,
+        rank=settings.rank,
+        slots=tuple(slot for slot in sizes_of(season) if slot.rpartition(".")[2] in settings.parts),
+        learning_rate=settings.learning_rate,
+        max_steps=settings.max_steps,
+        stop_loss=settings.stop_loss,
+        anchors=anchors_read(),
+        min_labels=settings.min_labels,
+        max_labels=settings.max_labels,
+        max_norm=settings.max_norm,
+        issued_at=now,
+        closes_at=now + timedelta(days=settings.plan_days),
+    )

@@ -1,0 +1,39 @@
+"""Words for people that stand in no single page: what a round that collects waits for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.utils.translation import gettext_noop as _
+
+WAITS: Mapping[str, str] = {
+    "collecting": _("more updates, or its deadline"),
+    "enough_updates": _("nothing: it is combined with the next look"),
+    "deadline": _("nothing: it is combined with the next look"),
+    "season_closed": _("nothing: it is combined with the next look"),
+    "not_enough_updates": _("more updates: its deadline is put off"),
+    "another_round_combined": _("another round of the season, which is being combined"),
+    "candidate_waiting": _("the signature of the last candidate; meanwhile it goes on collecting"),
+}
+
+REASONS: Mapping[str, str] = {
+    "far_longer": _("far longer than the others"),
+    "against_the_others": _("points against the others"),
+    "twin": _("nearly the same as another school's"),
+    "odd_loss": _("claims losses unlike the others'"),
+    "worse_on_own_labels": _("made the school's own held-out labels worse"),
+}
+"""`federation.learning.modes.outliers.OutlierReason` in words."""
+
+FIGURES: Mapping[str, str] = {
+    "norm": _("length"),
+    "norm_ratio": _("length, in median lengths"),
+    "cosine": _("cosine with the others' direction"),
+    "cosine_deviation": _("that, in deviations from the usual"),
+    "nearest": _("cosine with the nearest update"),
+    "loss_gain": _("gain that it claims, nats a token"),
+    "loss_gain_deviation": _("that, in deviations from the usual"),
+    "held_out_gain": _("gain on held-out labels, nats a token"),
+    "released_by": _("let count by"),
+}
+"""`federation.learning.modes.outliers.OutlierFigures` in words."""

@@ -1,0 +1,179 @@
+"""What one run compares: seasons of the same schools, each school alone, and one training on all data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from federation.basis import AdapterFactors
+from federation.learning.modes.accounting import epsilon_spent
+from federation.learning.modes.mode import PrivateTerms
+from federation.learning.modes.private import private_delta
+from federation.learning.modes.robust import robust_delta
+from federation.learning.schemes.catalogue import scheme_of
+from federation.learning.schemes.contribution import Contribution, Delta, contribution_clip, contribution_weight
+from federation.learning.schemes.scheme import Fusion, Terms, terms_of
+from federation.learning.schemes.server import server_step
+from federation.wire.rounds import Factor, RoundPlan, SchemeName
+from tests.benchmarks.labels.label_set import Label, Split
+from tests.benchmarks.learning.arms import SHARE_POISONED, Arm, PrivateArm, Settings
+from tests.benchmarks.learning.base import Base, Scores
+from tests.benchmarks.learning.kept import Kept, digest_of, trainer_digest
+from tests.benchmarks.learning.plans import adapter_digest
+from tests.benchmarks.learning.schools import School
+from tests.benchmarks.learning.shipping import adapter_ship
+from tests.benchmarks.learning.trainings import Trainings, labels_bytes
+
+POISON = -100.0
+DELTA = 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """How both held-out parts fare under one adapter."""
+
+    reworded: Scores
+    untaught: Scores
+
+
+class Trial:
+    """One run of the benchmark over one base and one deal of the labels."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        base: Base,
+        kept: Kept,
+        schools: Sequence[School],
+        held_out: Mapping[Split, Sequence[Label]],
+        say: Callable[[str], None],
+    ) -> None:
+        """Nothing is trained yet; `say` gets a line about whatever takes time."""
+        self.settings, self.schools, self.say = settings, schools, say
+        self.trainings = Trainings(settings=settings, base=base, kept=kept, schools=schools, say=say)
+        self._base, self._kept, self._held_out = base, kept, held_out
+        self._examiner = trainer_digest()
+
+    def season(self, arm: Arm) -> list[AdapterFactors]:
+        """Return the season's adapters, one a round."""
+        adapters: list[AdapterFactors] = []
+        velocity: Delta | None = None
+        for version in range(arm.rounds):
+            start = adapters[-1] if adapters else None
+            plan = self.trainings.plan(arm.scheme, version, start)
+            terms = terms_of(plan, self._base.sizes, arm.fusion)
+            step = server_step(
+                scheme=scheme_of(arm.scheme),
+                terms=terms,
+                start=start,
+                velocity=velocity,
+                delta=self._combined(arm, plan, terms, start),
+                size=arm.size,
+                decay=self.settings.plan.momentum,
+            )
+            adapters.append(adapter_ship(plan, step.adapter).factors)
+            velocity = step.velocity
+        return adapters
+
+    def private(self, arm: PrivateArm) -> tuple[AdapterFactors, float]:
+        """Return the adapter of one round under noise, and the ε that it costs each school.
+
+        A country in which `crowd` schools taught what each one here teaches would have `crowd` times the sum under the
+        same noise; that is this sum under noise so many times weaker.
+        """
+        settings, scheme = self.settings, scheme_of(arm.scheme)
+        plan = self.trainings.plan(arm.scheme, 0, None)
+        terms = terms_of(plan, self._base.sizes, Fusion.MEAN)
+        contributions = [trained.contribution for trained in self.trainings.every(plan, None)]
+        weights = [contribution_weight(each, max_labels=settings.private_labels) for each in contributions]
+        outcome = private_delta(
+            contributions,
+            school_by_node={school.name: school.name for school in self.schools},
+            shapes=scheme.shapes_under(terms),
+            terms=PrivateTerms(
+                noise_multiplier=arm.noise_multiplier / arm.crowd, labels_expected=sum(weights), delta=DELTA
+            ),
+            max_norm=settings.private_norm,
+            max_labels=settings.private_labels,
+            rng=np.random.default_rng(settings.seed),
+        )
+        adapter = scheme.step(terms, None, outcome.delta, settings.private_size)
+        return adapter_ship(plan, adapter).factors, epsilon_spent((arm.noise_multiplier,), delta=DELTA)
+
+    def alone(self) -> Iterator[AdapterFactors]:
+        """Yield for each school the adapter of its own first update and nobody else's."""
+        plan = self.trainings.plan(SchemeName.FFA_LORA, 0, None)
+        for trained in self.trainings.every(plan, None):
+            yield self._applied(plan, trained.contribution)
+
+    def central(self) -> AdapterFactors:
+        """Return the adapter of one training on all data."""
+        plan, trained = self.trainings.central()
+        return self._applied(plan, trained.contribution)
+
+    def examine(self, adapter: AdapterFactors | None) -> Examined:
+        """Return how the held-out labels fare under `adapter`, or under the base alone."""
+        return Examined(
+            reworded=self._scores(adapter, self._held_out[Split.REWORDED]),
+            untaught=self._scores(adapter, self._held_out[Split.UNTAUGHT]),
+        )
+
+    def _scores(self, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
+        plan = self.trainings.plan(SchemeName.FFA_LORA, 0, None)
+        name = "" if adapter is None else adapter_digest(adapter)
+        key = digest_of(self._examiner, self._base.digest.encode(), name.encode(), labels_bytes(labels))
+
+        def examine() -> dict[str, float]:
+            return asdict(self._base.examine(plan=plan, adapter=adapter, labels=labels))
+
+        return Scores(**self._kept.figures("examinations", key, examine))
+
+    def _combined(self, arm: Arm, plan: RoundPlan, terms: Terms, start: AdapterFactors | None) -> Delta:
+        accumulator = scheme_of(arm.scheme).accumulator(terms)
+        contributions = self._contributions(arm, plan, start)
+        if arm.robust is not None:
+            return robust_delta(
+                list(contributions),
+                region_by_node={school.name: school.region for school in self.schools},
+                terms=arm.robust,
+                max_norm=plan.max_norm,
+                max_labels=plan.max_labels,
+                accumulator=accumulator,
+            ).delta
+        for contribution in contributions:
+            weight = contribution_weight(contribution, max_labels=plan.max_labels)
+            accumulator.add(contribution_clip(contribution, max_norm=plan.max_norm), weight)
+        return accumulator.result()
+
+    def _contributions(self, arm: Arm, plan: RoundPlan, start: AdapterFactors | None) -> Iterator[Contribution]:
+        poisoned = poisoned_names(self.schools) if arm.is_poisoned else frozenset()
+        for trained in self.trainings.every(plan, start):
+            own = trained.contribution
+            yield poison(own) if own.node_id in poisoned else own
+
+    def _applied(self, plan: RoundPlan, contribution: Contribution) -> AdapterFactors:
+        terms = terms_of(plan, self._base.sizes)
+        delta = {name: array.astype(np.float64) for name, array in contribution.arrays.items()}
+        return adapter_ship(plan, scheme_of(plan.scheme).step(terms, None, delta, 1.0)).factors
+
+
+def poisoned_names(schools: Sequence[School]) -> frozenset[str]:
+    """Return which schools send poison: the last of each region's, as many as the robust mode foresees."""
+    names: set[str] = set()
+    for region in {school.region for school in schools}:
+        own = [school.name for school in schools if school.region == region]
+        names |= set(own[len(own) - math.floor(SHARE_POISONED * len(own)) :])
+    return frozenset(names)
+
+
+def poison(contribution: Contribution) -> Contribution:
+    """Return `contribution` back to front and a hundred times as long; what it says of its questions stays."""
+    arrays = {
+        (slot, factor): array if factor is Factor.GRAM else array * np.float32(POISON)
+        for (slot, factor), array in contribution.arrays.items()
+    }
+    return replace(contribution, arrays=arrays)

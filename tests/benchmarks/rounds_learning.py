@@ -1,0 +1,127 @@
+"""The part `learning` of bench-rounds: what schools that never share a label gain together.
+
+Schools with different subjects learn on one real base (the stand-in, as the demo packages it), their updates are added
+up in every way that the centre knows, and each adapter is examined on the held-out labels of the label set. What comes
+out is compared with one training on all data, with each school alone, with poisoned schools and with noise. All gains
+are on questions asked in other words than any school has seen. Everything trained is kept in the part's folder under a
+digest of what decides it, so that a run which was cut goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from statistics import mean
+
+import django
+import torch
+from rich.console import Console
+
+from federation.learning.precision import dtype_fastest
+from federation.trust.keys import NodeKey, node_key_create, node_key_load
+from tests.benchmarks.labels.label_set import Split, labels_read, labels_split
+from tests.benchmarks.learning.arms import Settings
+from tests.benchmarks.learning.base import Base
+from tests.benchmarks.learning.findings import Findings, findings_make
+from tests.benchmarks.learning.kept import Kept
+from tests.benchmarks.learning.schools import schools_deal
+from tests.benchmarks.learning.trial import Trial
+from tests.benchmarks.report import BENCH_ROOT, Row, row
+
+THREADS = min(2, os.cpu_count() or 1)
+BAR_DEFAULT, BAR_ROBUST = 0.9, 0.8
+_console = Console(stderr=True, highlight=False)
+
+
+def measure(*, work: Path) -> list[Row]:
+    """Return the part's rows; leave its plots beside the other benchmarks'."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "central.settings")
+    django.setup()
+    settings = Settings()
+    torch.set_num_threads(THREADS)
+    findings = trial_run(settings, _package(work), work, dtype=dtype_fastest())
+    findings.plot(BENCH_ROOT)
+    return rows(findings)
+
+
+def trial_run(settings: Settings, package: Path, work: Path, *, dtype: torch.dtype) -> Findings:
+    """Return what `settings` find out on the base of `package`."""
+    labels = labels_split(labels_read())
+    base = Base(package, dtype=dtype, key=_key(work / "node.pem"), work=work)
+    trained = labels[Split.TRAINED]
+    schools = schools_deal(trained, count=settings.schools, concentration=settings.concentration, seed=settings.seed)
+    trial = Trial(
+        settings=settings,
+        base=base,
+        kept=Kept(work / "kept"),
+        schools=schools,
+        held_out={split: labels[split] for split in (Split.REWORDED, Split.UNTAUGHT)},
+        say=_console.print,
+    )
+    return findings_make(trial)
+
+
+def rows(findings: Findings) -> list[Row]:
+    """Return the figures with their bars."""
+    default, central = findings.default, findings.central
+    robust_share = findings.robust_best.gain / findings.default_first.gain
+    figures = [
+        row("gain_share_default", default.gain / central.gain, "of central training's", at_least=BAR_DEFAULT),
+        row("gain_share_robust", robust_share, "of one default round's", at_least=BAR_ROBUST),
+        row("gain_over_best_school", default.gain / max(findings.alone_gains), "times", at_least=1.0),
+        row("gain_over_mean_school", default.gain / mean(findings.alone_gains), "times"),
+        row("preferred_base", findings.base.reworded.preferred, "of held-out pairs"),
+        row("preferred_central", central.examined.reworded.preferred, "of held-out pairs"),
+        row("nats_base", findings.base.reworded.nats, "nats a token"),
+        row("gain_central", central.gain, "nats a token"),
+        row("gain_untaught_central", central.gain_untaught, "nats a token"),
+    ]
+    for each in findings.versions:
+        figures.append(row(f"gain_{each.name}", each.gain, "nats a token"))
+        figures.append(row(f"gain_untaught_{each.name}", each.gain_untaught, "nats a token"))
+        figures.append(row(f"preferred_{each.name}", each.examined.reworded.preferred, "of held-out pairs"))
+    for point in findings.private:
+        name = f"gain_private_{point.schools}_schools_epsilon_{point.epsilon:.2g}"
+        figures.append(row(name, point.version.gain, "nats a token"))
+    return [*figures, *_costs(findings)]
+
+
+def _costs(findings: Findings) -> list[Row]:
+    figures = []
+    for scheme, cost in findings.costs.items():
+        figures.append(row(f"bytes_up_{scheme}", mean(cost.up_bytes) / 1e6, "MB a school and round"))
+        figures.append(row(f"bytes_down_{scheme}", cost.down_bytes / 1e6, "MB a school and round"))
+        figures.append(row(f"training_seconds_{scheme}", mean(cost.seconds), "s a school and round"))
+    return figures
+
+
+def _key(path: Path) -> NodeKey:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return node_key_load(path) if path.exists() else node_key_create(path)
+
+
+def _package(work: Path) -> Path:
+    """Return the stand-in's package as the demo makes it; what an earlier run made is taken again."""
+    # Torch and the exporter load for seconds, and need Django's settings first.
+    from central.releases.evaluation_set import texts_read  # noqa: PLC0415
+    from central.releases.packaging.build import package_build  # noqa: PLC0415
+    from central.releases.packaging.checkpoint import checkpoint_cached  # noqa: PLC0415
+    from central.releases.recipe import Recipe  # noqa: PLC0415
+
+    package, steps = work / "package", work / "steps"
+    if not package.exists():
+        _console.print("Building a package of the stand-in (some minutes, once)")
+        package_build(
+            checkpoint=checkpoint_cached(source=None, work=steps, progress=_show),
+            texts=texts_read(),
+            into=package,
+            work=steps,
+            progress=_show,
+            recipe=Recipe(),
+            threads=THREADS,
+        )
+    return package
+
+
+def _show(stage: str, share: float) -> None:
+    _console.print(f"  {stage} {share:.0%}", end="\r")

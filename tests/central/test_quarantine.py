@@ -1,0 +1,199 @@
+"""Quarantine: what stands apart waits for a person with the figures that say why, and a person decides."""
+
+import dataclasses
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.utils import timezone, translation
+
+from central.releases.models import Release
+from central.schools.models import AuditEvent
+from central.schools.transitions import StatusMoveIllegal
+from central.training.buffer import Due
+from central.training.combine import round_combine
+from central.training.errors import SeasonClosed
+from central.training.models import Round, Season, SeasonMode, Update, UpdateStatus
+from central.training.offers import receipts_for
+from central.training.quarantine import round_screen, update_reject, update_release
+from central.training.rounds import round_advance
+from central.training.seasons import season_close
+from central.training.tasks import round_tick
+from central.training.words import FIGURES, REASONS
+from federation.learning.modes.mode import ModeTermsInvalid
+from federation.learning.modes.outliers import OutlierFigures, OutlierReason
+from federation.wire.rounds import LocalScores
+from tests.central.modes import hand_in, schools_many, season_private, season_robust
+from tests.central.seasons import collecting, season_small
+
+HONEST = 6
+
+
+@pytest.fixture
+def schools(db, client, keys):
+    return schools_many(client, HONEST + 1)
+
+
+@pytest.fixture
+def season(schools):
+    return season_robust(wanted=HONEST)
+
+
+@pytest.fixture
+def poisoned(season, schools, disk):
+    """The update of the last school, which sends the opposite of what it learnt, five times as long."""
+    for number, school in enumerate(schools[:-1]):
+        hand_in(school, season, disk, number)
+    return hand_in(schools[-1], season, disk, HONEST, factor=-5.0)
+
+
+def screened(season, disk):
+    return round_screen(round_=collecting(season), disk=disk, now=timezone.now())
+
+
+def test_a_poisoned_update_waits_with_its_reasons_and_figures_and_the_rest_counts(season, poisoned, disk):
+    looked_at = screened(season, disk)
+
+    assert looked_at == set(Update.objects.values_list("pk", flat=True))
+    poisoned.refresh_from_db()
+    assert (poisoned.status, poisoned.code) == (UpdateStatus.QUARANTINED, "update_outlier")
+    assert poisoned.figures["reasons"] == ["far_longer", "against_the_others"]
+    assert poisoned.figures["norm_ratio"] > 3
+    assert poisoned.figures["cosine"] < -0.1
+    honest = Update.objects.accepted()
+    assert honest.count() == HONEST
+    assert all(update.figures["reasons"] == [] for update in honest)
+    assert AuditEvent.objects.get(entity=f"training.update {poisoned.pk}").reason == "far_longer, against_the_others"
+    receipt = receipts_for(node=poisoned.node, digests=[poisoned.digest])[0]
+    assert (receipt.accepted, receipt.code) == (True, "")
+
+
+def test_looking_again_sets_nothing_else_aside(season, poisoned, disk):
+    screened(season, disk)
+    before = list(Update.objects.values("pk", "status", "code", "round"))
+    screened(season, disk)
+    assert list(Update.objects.values("pk", "status", "code", "round")) == before
+
+
+def test_a_released_update_counts_and_is_not_set_aside_again(season, poisoned, disk):
+    screened(season, disk)
+    poisoned.refresh_from_db()
+    update_release(update=poisoned, actor="Гулнора", reason="checked by telephone", now=timezone.now())
+    screened(season, disk)
+    poisoned.refresh_from_db()
+    assert (poisoned.status, poisoned.code) == (UpdateStatus.ACCEPTED, "")
+    assert poisoned.figures["released_by"] == "Гулнора"
+    assert poisoned.figures["reasons"]
+    row = AuditEvent.objects.filter(entity=f"training.update {poisoned.pk}").latest("pk")
+    assert (row.actor, row.old, row.new, row.reason) == ("Гулнора", "quarantined", "accepted", "checked by telephone")
+
+
+def test_an_update_released_after_its_round_counts_in_the_one_that_collects(season, poisoned, disk):
+    round_ = collecting(season)
+    round_advance(round_=round_, now=timezone.now(), screened=screened(season, disk))
+    assert round_.status == "aggregating"
+    poisoned.refresh_from_db()
+    assert poisoned.round == round_
+    update_release(update=poisoned, actor="Гулнора", reason="", now=timezone.now())
+    poisoned.refresh_from_db()
+    assert poisoned.round == collecting(season) != round_
+
+
+def test_a_rejected_update_stays_refused_and_says_for_what_it_was_set_aside(season, poisoned, disk):
+    screened(season, disk)
+    poisoned.refresh_from_db()
+    update_reject(update=poisoned, actor="Гулнора", reason="poison", now=timezone.now())
+    poisoned.refresh_from_db()
+    assert (poisoned.status, poisoned.code) == (UpdateStatus.REFUSED, "update_outlier")
+    with pytest.raises(StatusMoveIllegal):
+        update_release(update=poisoned, actor="Гулнора", reason="", now=timezone.now())
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.REFUSED
+
+
+def test_an_update_of_a_season_that_no_longer_collects_cannot_be_released(season, poisoned, disk):
+    screened(season, disk)
+    poisoned.refresh_from_db()
+    season_close(season=season, actor="test", reason="test", now=timezone.now())
+    round_advance(round_=collecting(season), now=timezone.now())
+    with pytest.raises(SeasonClosed):
+        update_release(update=poisoned, actor="Гулнора", reason="", now=timezone.now())
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+
+
+def test_a_school_whose_own_held_out_labels_got_worse_waits(season, schools, disk):
+    worse = LocalScores(labels=6, nats_before=1.0, nats_after=2.0, preferred_before=0.8, preferred_after=0.2)
+    update = hand_in(schools[0], season, disk, 0, scores=worse)
+    screened(season, disk)
+    update.refresh_from_db()
+    assert update.figures["reasons"] == ["worse_on_own_labels"]
+
+
+def test_a_person_sees_the_reasons_in_words_and_decides_by_two_buttons(season, poisoned, disk, admin_client):
+    page = "/admin/training/update/"
+    assert "reject" not in admin_client.get(page).content.decode()
+    screened(season, disk)
+    shown = admin_client.get(f"{page}{poisoned.pk}/change/").content.decode()
+    with translation.override("tg"):
+        assert all(translation.gettext(REASONS[reason]) in shown for reason in ("far_longer", "against_the_others"))
+    for action, status in (("release", "accepted"), ("release", "accepted")):
+        admin_client.post(page, {"action": action, "_selected_action": [poisoned.pk]})
+        poisoned.refresh_from_db()
+        assert poisoned.status == status
+    assert AuditEvent.objects.filter(entity=f"training.update {poisoned.pk}", actor="admin").count() == 1
+
+
+def test_a_person_who_may_only_look_gets_no_button(season, poisoned, disk, client, django_user_model):
+    screened(season, disk)
+    looker = django_user_model.objects.create_user("looker", password="long enough", is_staff=True)
+    looker.user_permissions.add(Permission.objects.get(codename="view_update"))
+    client.force_login(looker)
+    client.post("/admin/training/update/", {"action": "release", "_selected_action": [poisoned.pk]})
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+
+
+def test_a_robust_season_waits_for_as_many_updates_as_its_rule_needs(schools, disk):
+    with pytest.raises(ModeTermsInvalid) as refused:
+        season_robust(wanted=4)
+    assert refused.value.fields == {"field": "fewest", "value": 5}
+    assert not Season.objects.exists()
+    season = season_robust(wanted=HONEST, base=Release.objects.get())
+    for number, school in enumerate(schools[:4]):
+        hand_in(school, season, disk, number)
+    round_ = collecting(season)
+    progress = round_advance(round_=round_, now=round_.closes_at)
+    assert (progress.due, round_.minimum) == (Due.EXTEND, 5)
+
+
+def test_every_reason_and_figure_has_words():
+    assert set(REASONS) == set(OutlierReason)
+    assert set(FIGURES) == {field.name for field in dataclasses.fields(OutlierFigures)} - {"node_id"} | {"released_by"}
+
+
+def test_the_tick_sets_aside_before_it_combines(season, schools, poisoned, disk):
+    """Six honest updates and a poisoned one: seven would be enough, and six are."""
+    Round.objects.filter(season=season).update(wanted=HONEST + 1)
+    round_tick()
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+    assert collecting(season).updates.accepted().count() == HONEST
+
+
+@pytest.mark.parametrize("mode", [SeasonMode.PLAIN, SeasonMode.PRIVATE])
+def test_only_a_robust_season_compares_updates_with_one_another(schools, disk, mode):
+    season = season_small(wanted=HONEST) if mode == SeasonMode.PLAIN else season_private(wanted=HONEST)
+    for number, school in enumerate(schools):
+        hand_in(school, season, disk, number, factor=-5.0 if number == HONEST else 1.0)
+    screened(season, disk)
+    assert Update.objects.accepted().count() == HONEST + 1
+    assert not Update.objects.exclude(figures={}).exists()
+
+
+def test_a_robust_rounds_card_explains_its_regions_and_names_no_school(season, schools, poisoned, disk):
+    round_ = collecting(season)
+    round_advance(round_=round_, now=timezone.now(), screened=screened(season, disk))
+    figures = round_combine(round_=round_, disk=disk).figures
+    (pool,) = figures["regions"]
+    assert (pool["schools"], pool["trimmed"], pool["weight"], pool["clipped"]) == (HONEST, 2, 1.0, 0)
+    assert not [school.node_id for school in schools if school.node_id in str(figures)]

@@ -1,0 +1,48 @@
+"""The virtual clock of the country: what happens when, and how the ServerApp's loop waits in it."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from tests.simulated_grid import SimulatedGrid
+
+
+class World:
+    """Events in the order of their time; the grid's clock is the only one."""
+
+    def __init__(self, grid: SimulatedGrid, *, began_at: datetime, until: float) -> None:
+        self.grid = grid
+        self.began_at = began_at
+        self.until = until
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+
+    @property
+    def now(self) -> float:
+        return self.grid.now
+
+    @property
+    def is_over(self) -> bool:
+        return self.now >= self.until
+
+    def moment(self) -> datetime:
+        """Return the time as the centre's tables know it."""
+        return self.began_at + timedelta(seconds=self.now)
+
+    def at(self, seconds: float, call: Callable[[], None]) -> None:
+        """Let `call` happen at a time, which may not lie in the past."""
+        heapq.heappush(self._events, (max(seconds, self.now), next(self._numbers), call))
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass: what is due happens in its turn; while nobody is connected, until the next thing happens."""
+        until = self.now + seconds
+        if self.grid.is_quiet():
+            until = max(until, min(self._events[0][0] if self._events else self.until, self.until))
+        while self._events and self._events[0][0] <= until:
+            due, _, call = heapq.heappop(self._events)
+            self.grid.advance(max(due - self.now, 0.0))
+            call()
+        self.grid.advance(max(until - self.now, 0.0))
