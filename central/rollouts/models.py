@@ -166,6 +166,11 @@ class Rollout(HasStatus):
         return from_plain(Target, self.marks)
 
     @property
+    def is_final(self) -> bool:
+        """Tell whether nothing comes by itself any more; a completed rollout may still be taken back."""
+        return super().is_final or self.status == RolloutStatus.COMPLETED
+
+    @property
     def is_offerable(self) -> bool:
         """Tell whether the release, and the base that it stands on, are in force."""
         return self.release.is_in_force and (self.release.base is None or self.release.base.is_in_force)

@@ -236,7 +236,7 @@ def test_a_completed_rollout_is_rolled_back_by_one_action(schools, release):
     for each in schools:
         each.install()
     _tick(rollout)
-    assert rollout.status == RolloutStatus.COMPLETED
+    assert (rollout.status, rollout.is_final) == (RolloutStatus.COMPLETED, True)
     rollout_roll_back(rollout=rollout, actor="a", reason="wrong letters", now=timezone.now())
     words = [each.word() for each in schools]
     assert {(word.release, word.is_forced, word.waiting_reason) for word in words} == {

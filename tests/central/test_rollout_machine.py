@@ -346,6 +346,6 @@ def test_in_any_order_of_contacts_ticks_kills_and_actions_a_rollout_keeps_its_pr
     run_state_machine_as_test(
         Rollouts,
         settings=settings(
-            max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

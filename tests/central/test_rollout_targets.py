@@ -1,14 +1,16 @@
 """Who gets a release: targets, counted waves, schools that come late, older rollouts beside newer ones, the preview."""
 
+import json
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import time, timedelta
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from central.releases.models import Release
 from central.rollouts.errors import FilterNameTaken
-from central.rollouts.models import Assignment, RolloutStatus, SchoolFilter
+from central.rollouts.models import Assignment, Rollout, RolloutStatus, SchoolFilter
 from central.rollouts.planning import school_filter_delete, school_filter_save
 from central.rollouts.preview import SkipReason, rollout_preview
 from central.rollouts.services import rollout_approve, rollout_create, rollout_submit
@@ -257,6 +259,37 @@ def test_opening_a_wave_takes_no_more_queries_for_more_schools(release, django_a
     with django_assert_max_num_queries(60):
         rollout = _running(release, ALL)
     assert rollout.assignments.count() == 150
+
+
+# By command.
+
+
+def test_a_rollout_is_planned_with_its_terms_and_previewed_by_command(db, capsys):
+    nodes_make(3)
+    nodes_make(2, region="Суғд")
+    release = release_of_bytes(1, 2_000_000)
+    words = ["--release", release.digest, "--wave", "аввал=+1", "--wave", ALL, "--creator", "a", "--json"]
+    terms = [
+        "--region",
+        "Хатлон",
+        "--hardware",
+        "medium",
+        "--activates-at",
+        "2026-12-01T08:00",
+        "--hours",
+        "18:00-06:00",
+    ]
+    call_command("rollout_create", *words, *terms, "--forced", "--failure-budget", "4")
+    rollout = Rollout.objects.get(pk=json.loads(capsys.readouterr().out)["id"])
+    assert rollout.target() == Target(regions=("Хатлон",), hardware=("medium",))
+    assert timezone.localtime(rollout.activates_at).isoformat(timespec="minutes") == "2026-12-01T08:00+05:00"
+    assert (rollout.window_opens_at, rollout.window_closes_at) == (time(18), time(6))
+    assert (rollout.is_forced, rollout.failure_budget, rollout.status) == (True, 4, "pending_approval")
+    call_command("rollout_preview", "--rollout", str(rollout.pk))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == "1. аввал: 1 PCs, 2.0 MB in all, half of them in 1 days, nine in ten in 1"
+    assert shown[1].startswith("2. ҳама: 2 PCs, 4.0 MB")
+    assert shown[2] == "not at all, not_targeted: 2"
 
 
 # Filters and lists of schools.
