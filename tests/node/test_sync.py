@@ -20,7 +20,7 @@ from node.outbox.models import Parcel
 from node.outbox.services import epoch_name, parcels_waiting
 from node.ratings.services import Opinion, rating_record
 from node.rounds.models import LocalUpdate, Plan
-from node.rounds.services import plan_receive
+from node.rounds.services import plan_receive, update_path
 from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.errors import (
     AlreadyEnrolled,
@@ -298,7 +298,7 @@ def test_a_receipt_for_other_bytes_drops_no_update(school, centre):
     update = LocalUpdate.objects.create(
         plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=NOW
     )
-    file = school / "rounds" / "outbox" / "plan-1.update"
+    file = update_path(root=school, update=update)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"update")
     centre.update_receipts = (UpdateReceipt(plan_id="plan-1", update_sha256="b" * 64, accepted=True, code=""),)
@@ -315,7 +315,7 @@ def test_the_centres_receipt_settles_an_update(school, centre, is_accepted, stat
     update = LocalUpdate.objects.create(
         plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=NOW
     )
-    file = school / "rounds" / "outbox" / "plan-1.update"
+    file = update_path(root=school, update=update)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"update")
     centre.update_receipts = (UpdateReceipt(plan_id="plan-1", update_sha256="a" * 64, accepted=is_accepted, code="x"),)
