@@ -32,6 +32,7 @@ from federation.wire.sheet import Sheet
 from node.installed.services import active_release
 from node.installed.state import Phase, Slots, slots_write
 from node.rounds.models import LocalUpdate, Plan
+from node.rounds.services import update_path
 from node.status import status_read
 from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.errors import CentreRefused
@@ -324,7 +325,7 @@ def test_a_node_that_is_revoked_in_mid_session_closes_its_supernode_at_once(scho
     update = LocalUpdate.objects.create(
         plan=Plan.objects.get(), counter=1, status="ready", sha256="a" * 64, started_at=timezone.now()
     )
-    file = school / "rounds" / "outbox" / "plan-1.update"
+    file = update_path(root=school, update=update)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"update")
     centre.lease_seconds, centre.check_ins_until_revoked = 40, 2
