@@ -1,4 +1,4 @@
-"""Words for people that stand in no single page: what a round that collects waits for."""
+"""Words for people that stand in no single page: what a round waits for, why it ended, what is odd about an update."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ WAITS: Mapping[str, str] = {
     "another_round_combined": _("another round of the season, which is being combined"),
     "candidate_waiting": _("the signature of the last candidate; meanwhile it goes on collecting"),
 }
+
+ENDS: Mapping[str, str] = {
+    "enough_updates": _("as many updates as wanted"),
+    "deadline": _("its deadline"),
+    "season_closed": _("its season was closed"),
+}
+"""Why the centre ended a round by itself; other reasons are a person's or an error's own words."""
 
 REASONS: Mapping[str, str] = {
     "far_longer": _("far longer than the others"),
