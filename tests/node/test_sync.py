@@ -20,7 +20,7 @@ from node.outbox.models import Parcel
 from node.outbox.services import epoch_name, parcels_waiting
 from node.ratings.services import Opinion, rating_record
 from node.rounds.models import LocalUpdate, Plan
-from node.rounds.services import plan_receive, update_path
+from node.rounds.services import plan_receive, update_path, update_receive_receipt
 from node.sync.enrol import enrolment_read, sheet_enrol
 from node.sync.errors import (
     AlreadyEnrolled,
@@ -301,8 +301,8 @@ def test_a_receipt_for_other_bytes_drops_no_update(school, centre):
     file = update_path(root=school, update=update)
     file.parent.mkdir(parents=True)
     file.write_bytes(b"update")
-    centre.update_receipts = (UpdateReceipt(plan_id="plan-1", update_sha256="b" * 64, accepted=True, code=""),)
-    contact(school)
+    receipt = UpdateReceipt(plan_id="plan-1", update_sha256="b" * 64, accepted=True, code="")
+    assert not update_receive_receipt(receipt=receipt, root=school)
     update.refresh_from_db()
     assert (update.status, file.exists()) == ("ready", True)
 
