@@ -57,7 +57,13 @@ def test_a_heads_pages_fit_the_screen_and_are_in_the_schools_language(chromium, 
     page.click("form.card button[type=submit]")
     page.wait_for_load_state("networkidle")
 
-    for path, heading in (("/link/", "Алоқа"), ("/stick/", "Флешка"), ("/enrol/", "Пайваст кардани ин компютер")):
+    headings = {
+        "/link/": "Алоқа",
+        "/learning/": "Омӯзиш",
+        "/stick/": "Флешка",
+        "/enrol/": "Пайваст кардани ин компютер",
+    }
+    for path, heading in headings.items():
         assert visit.open(path).locator("h1").inner_text() == heading
         assert visit.overflow_pixels <= 0, path
     assert page.locator(":text('Сканер надоред')").is_visible()
