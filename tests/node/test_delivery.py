@@ -120,6 +120,7 @@ def test_a_link_that_takes_no_piece_at_all_leaves_the_update_to_the_next_contact
 
 
 def test_after_three_refused_leases_the_update_goes_by_https(root, centre, waiting):
+    pytest.importorskip("flwr", reason="only a PC that learns has Flower")
     fleet = Fleet(address="127.0.0.1:1", ca_certificate="")
     (root / "node.json").write_bytes(canonical_bytes(replace(enrolment_read(root), fleet=fleet)))
     for _ in range(TRIES):
