@@ -42,9 +42,17 @@ def main() -> None:
             home=arguments.home,
         ) as fleet:
             sys.stderr.write(f"SuperNode ID: {fleet.node_id}\n")
-            exchange = Exchange(fleet=fleet, letter=Letter(arguments.home / "letter"), sleep=time.sleep)
-            while True:
-                exchange.step()
+            _serve(Exchange(fleet=fleet, letter=Letter(arguments.home / "letter"), sleep=time.sleep))
+    except KeyboardInterrupt:
+        # Interrupted while it came or took leave: no exchange was under way.
+        sys.stderr.write("interrupted\n")
+
+
+def _serve(exchange: Exchange) -> None:
+    """Return when interrupted; taking leave of a slow SuperLink may then last longer than this process is given."""
+    try:
+        while True:
+            exchange.step()
     except KeyboardInterrupt:
         sys.stderr.write("terminated gracefully\n")
 
