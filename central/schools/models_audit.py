@@ -1,4 +1,4 @@
-"""The append-only audit trail."""
+"""Rows that may only be added, and the first of them: the audit trail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class AppendOnlyViolation(RuntimeError):
     """The program tried to change or delete a row that may only be added."""
 
 
-class AppendOnlyQuerySet(models.QuerySet["AuditEvent"]):
+class AppendOnlyQuerySet(models.QuerySet[Any]):
     """Rows that are added and read."""
 
     def update(self, **_changes: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
@@ -24,25 +24,13 @@ class AppendOnlyQuerySet(models.QuerySet["AuditEvent"]):
         raise AppendOnlyViolation
 
 
-class AuditEvent(models.Model):
-    """One change of one status, or one alarm."""
-
-    actor = models.CharField(_("who"), max_length=150)
-    entity = models.CharField(_("what"), max_length=120, db_index=True)
-    old = models.CharField(_("from"), max_length=32, blank=True)
-    new = models.CharField(_("to"), max_length=32)
-    reason = models.CharField(_("why"), max_length=500, blank=True)
-    at = models.DateTimeField(_("when"), db_index=True)
+class AppendOnly(models.Model):
+    """A row that is never changed and never taken back."""
 
     objects = AppendOnlyQuerySet.as_manager()
 
     class Meta:
-        ordering = ("-id",)
-        verbose_name = _("audit row")
-        verbose_name_plural = _("audit")
-
-    def __str__(self) -> str:
-        return f"{self.entity}: {self.old} → {self.new}"
+        abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
         """Add the row; a second save is refused."""
@@ -53,3 +41,22 @@ class AuditEvent(models.Model):
     def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
         """Refuse."""
         raise AppendOnlyViolation
+
+
+class AuditEvent(AppendOnly):
+    """One change of one status, or one alarm."""
+
+    actor = models.CharField(_("who"), max_length=150)
+    entity = models.CharField(_("what"), max_length=120, db_index=True)
+    old = models.CharField(_("from"), max_length=32, blank=True)
+    new = models.CharField(_("to"), max_length=32)
+    reason = models.CharField(_("why"), max_length=500, blank=True)
+    at = models.DateTimeField(_("when"), db_index=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = _("audit row")
+        verbose_name_plural = _("audit")
+
+    def __str__(self) -> str:
+        return f"{self.entity}: {self.old} → {self.new}"

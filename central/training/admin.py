@@ -50,6 +50,36 @@ from central.training.words import ENDS, WAITS
 from central.trust_root import director_key
 from federation.wire.rounds import SchemeName
 
+
+@admin.display(description=_("why it ended"), ordering="why_ended")
+def why_ended(round_: Round) -> str:
+    """Return why the round ended in the reader's words; empty while it goes on."""
+    reason = round_.why_ended
+    return gettext(ENDS[reason]) if reason in ENDS else reason
+
+
+@admin.display(description=_("norm"))
+def norm_rounded(update: Update) -> str:
+    """Return the update's norm as a reader wants it."""
+    return _rounded(update.norm)
+
+
+@admin.display(description=_("loss before"))
+def loss_before_rounded(update: Update) -> str:
+    """Return the update's loss before training as a reader wants it."""
+    return _rounded(update.loss_before)
+
+
+@admin.display(description=_("loss after"))
+def loss_after_rounded(update: Update) -> str:
+    """Return the update's loss after training as a reader wants it."""
+    return _rounded(update.loss_after)
+
+
+def _rounded(figure: float | None) -> str:
+    return "" if figure is None else number_format(figure, decimal_pos=3)
+
+
 SEASON_FIELDS = (
     "season_id",
     "base",
@@ -69,7 +99,7 @@ ROUND_FIELDS = (
     "round_id",
     "season",
     "status",
-    "shown_why_ended",
+    why_ended,
     "release",
     "version",
     "wanted",
@@ -98,12 +128,7 @@ class RoundInline(FixedInline):
     """The rounds of a season."""
 
     model = Round
-    fields = readonly_fields = ("number", "status", "shown_why_ended", "closes_at", "version", "release")
-
-    @admin.display(description=_("why it ended"))
-    def shown_why_ended(self, round_: Round) -> str:
-        """The reason in words."""
-        return why_ended(round_)
+    fields = readonly_fields = ("number", "status", why_ended, "closes_at", "version", "release")
 
 
 class PlanInline(FixedInline):
@@ -124,26 +149,11 @@ class UpdateInline(FixedInline):
         "code",
         "labels",
         "staleness",
-        "shown_norm",
-        "shown_loss_before",
-        "shown_loss_after",
+        norm_rounded,
+        loss_before_rounded,
+        loss_after_rounded,
         "received_at",
     )
-
-    @admin.display(description=_("norm"))
-    def shown_norm(self, update: Update) -> str:
-        """Rounded."""
-        return _rounded(update.norm)
-
-    @admin.display(description=_("loss before"))
-    def shown_loss_before(self, update: Update) -> str:
-        """Rounded."""
-        return _rounded(update.loss_before)
-
-    @admin.display(description=_("loss after"))
-    def shown_loss_after(self, update: Update) -> str:
-        """Rounded."""
-        return _rounded(update.loss_after)
 
 
 @admin.register(Season)
@@ -232,10 +242,10 @@ class SeasonAdmin(ReadOnlyAdmin):
 class RoundAdmin(ReadOnlyAdmin):
     """Rounds, newest first."""
 
-    list_display = ("__str__", "shown_mode", "shown_status", "shown_updates", "closes_at", "shown_why_ended", "release")
+    list_display = ("__str__", "shown_mode", "shown_status", "shown_updates", "closes_at", why_ended, "release")
     list_filter = ("status", "season__mode")
     list_select_related = ("season__base", "release")
-    readonly_fields = ("shown_why_ended", "shown_watch")
+    readonly_fields = (why_ended, "shown_watch")
     inlines = (UpdateInline,)
     fields = ROUND_FIELDS
     actions = ("combine_now", "abandon", "retry", "pass_over")
@@ -270,11 +280,6 @@ class RoundAdmin(ReadOnlyAdmin):
     def shown_status(self, round_: Round) -> str:
         """The status in words."""
         return round_.get_status_display()
-
-    @admin.display(description=_("why it ended"), ordering="why_ended")
-    def shown_why_ended(self, round_: Round) -> str:
-        """The reason in words."""
-        return why_ended(round_)
 
     @admin.display(description=_("updates"))
     def shown_updates(self, round_: Round) -> str:
@@ -353,16 +358,6 @@ class LeaseAdmin(ReadOnlyAdmin):
 
     list_display = ("node", "round", "superlink", "expires_at")
     list_select_related = ("node__school", "round__season")
-
-
-def why_ended(round_: Round) -> str:
-    """Return why the round ended in the reader's words; empty while it goes on."""
-    reason = round_.why_ended
-    return gettext(ENDS[reason]) if reason in ENDS else reason
-
-
-def _rounded(figure: float | None) -> str:
-    return "" if figure is None else number_format(figure, decimal_pos=3)
 
 
 def _legal(actions: Mapping[str, Any], is_legal: Mapping[str, bool]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ buffer: it counts the updates that were accepted while it collected, whichever p
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import F, Q
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from central.releases.models import Release
 from central.schools.models import Node, School
-from central.schools.models_audit import AppendOnlyViolation
+from central.schools.models_audit import AppendOnly
 from central.schools.transitions import HasStatus, Moves, moves
 from federation.wire.rounds import SchemeName
 
@@ -322,19 +322,7 @@ class Lease(models.Model):
         return str(self.node)
 
 
-class PrivacyChargeQuerySet(models.QuerySet["PrivacyCharge"]):
-    """Rows that are added and read."""
-
-    def update(self, **_changes: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        raise AppendOnlyViolation
-
-    def delete(self) -> NoReturn:
-        """Refuse."""
-        raise AppendOnlyViolation
-
-
-class PrivacyCharge(models.Model):
+class PrivacyCharge(AppendOnly):
     """What one private round has cost one school; never changed, and never taken back."""
 
     school = models.ForeignKey(
@@ -348,8 +336,6 @@ class PrivacyCharge(models.Model):
     epsilon = models.FloatField(_("ε so far"))
     delta = models.FloatField(_("at δ"))
     charged_at = models.DateTimeField(_("charged"))
-
-    objects = PrivacyChargeQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)
@@ -365,16 +351,6 @@ class PrivacyCharge(models.Model):
 
     def __str__(self) -> str:
         return f"{self.school}: ε {self.epsilon:.2f}"
-
-    def save(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - Django's signature
-        """Add the row; a second save is refused."""
-        if not self._state.adding:
-            raise AppendOnlyViolation
-        super().save(*args, **kwargs)
-
-    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        raise AppendOnlyViolation
 
 
 class NoiseSeed(models.Model):

@@ -140,7 +140,7 @@ def candidate_pass_over(*, round_: Round, actor: str, now: datetime) -> None:
     In a closed season, in which none does, they stay where they are.
 
     Raises:
-        StatusMoveIllegal: its release does not await its signature.
+        RoundBlocked: its release does not await its signature.
     """
     with transaction.atomic():
         season = _lock(round_)
