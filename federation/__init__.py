@@ -1,7 +1,7 @@
 """The floor that centre and school both stand on: documents, trust, inference and learning.
 
 Knows neither Django project. Its inner layers, each importing only those before it: `wire`, `trust`,
-then `inference` and `learning` side by side.
+then `inference` and `learning` side by side, over `basis` and `adapter_file`, which both read.
 """
 
 import os

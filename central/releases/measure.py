@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from central.releases.correction_figures import Pair, corrections_figures
 from central.releases.gate import AdapterReport, PerplexityPair
 from central.releases.suite_comparison import SuiteReport
-from federation.inference.adapter import adapter_expand, adapter_read
+from federation.adapter_file import adapter_read
+from federation.inference.adapter import adapter_expand
 from federation.inference.engine import Engine
 from federation.inference.prompt import Role, Turn
 from federation.inference.suite import Suite

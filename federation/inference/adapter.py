@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from federation.adapter_file import Adapter, AdapterShapeMismatch, adapter_read, adapter_write
+from federation.adapter_file import Adapter, AdapterShapeMismatch
 from federation.basis import frozen_a
 from federation.inference.errors import AdapterRankTooLarge
 from federation.inference.package import PackageCard
-
-__all__ = ["Adapter", "adapter_expand", "adapter_read", "adapter_write", "frozen_a"]
 
 MAX_RANK = 64
 """The largest rank that the packages made now allow; each says its own in its card."""

@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from federation.adapter_file import adapter_read
 from federation.errors import FederationError, TrustError
-from federation.inference.adapter import adapter_expand, adapter_read
+from federation.inference.adapter import adapter_expand
 from federation.inference.engine import Engine
 from federation.inference.package import PackageCard
 from federation.inference.prompt import Role, Turn

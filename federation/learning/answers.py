@@ -76,13 +76,11 @@ def answers_read(
 
 
 @torch.no_grad()
-def answers_judge(model: Any, conversations: Sequence[Conversation]) -> list[AnswerRead]:  # noqa: ANN401 - transformers is untyped
-    """Return what `model` makes of each answer; no graph is kept."""
-    reads: list[AnswerRead] = []
+def answers_judge(model: Any, conversations: Sequence[Conversation]) -> Iterator[AnswerRead]:  # noqa: ANN401 - transformers is untyped
+    """Yield what `model` makes of each answer; no graph is kept, and no more than one batch's rows."""
     for batch in batches([_Alone((each,)) for each in conversations]):
         together = [item.conversations[0] for item in batch]
-        reads += answers_read(model, together, answer_states(model, together))
-    return reads
+        yield from answers_read(model, together, answer_states(model, together))
 
 
 def answer_nats(model: Any, conversations: Sequence[Conversation]) -> list[float]:  # noqa: ANN401 - transformers is untyped

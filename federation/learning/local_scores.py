@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from federation.learning.answers import answer_nats, answer_totals
+from federation.learning.answers import answer_totals, answers_judge
 from federation.learning.lessons import CorrectionLesson
 from federation.wire.rounds import LocalScores
 
@@ -23,12 +23,13 @@ def fare_measure(model: Any, held_out: Sequence[CorrectionLesson]) -> Fare | Non
     """Return how `held_out` fares under `model`; None without any. Where no answer was given, none is preferred."""
     if not held_out:
         return None
-    nats = answer_nats(model, [lesson.wanted for lesson in held_out])
-    pairs = [(lesson.wanted, lesson.given) for lesson in held_out if lesson.given is not None]
-    wanted = answer_totals(model, [pair[0] for pair in pairs])
-    given = answer_totals(model, [pair[1] for pair in pairs])
+    logprobs = [read.logprobs for read in answers_judge(model, [lesson.wanted for lesson in held_out])]
+    paired = zip(logprobs, held_out, strict=True)
+    wanted = [float(each.sum()) for each, lesson in paired if lesson.given is not None]
+    given = answer_totals(model, [lesson.given for lesson in held_out if lesson.given is not None])
     preferred = sum(1 for more, less in zip(wanted, given, strict=True) if more > less)
-    return Fare(sum(nats) / len(nats), preferred / max(1, len(pairs)))
+    nats = -sum(float(each.mean()) for each in logprobs) / len(logprobs)
+    return Fare(nats, preferred / max(1, len(given)))
 
 
 def scores_of(*, labels: int, before: Fare | None, after: Fare | None) -> LocalScores | None:

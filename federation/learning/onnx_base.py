@@ -21,7 +21,6 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 from federation.learning.onnx_graph import BaseUnreadable, OnnxGraph
 from federation.learning.packed import MatrixPart, PackedEmbedding, PackedLinear, PackedMatrix, StackedMatrix
 
-_LOCAL_CACHE = "cos_cache_local"
 _MLP = ("gate_proj", "up_proj", "down_proj")
 _NORMS = ("input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm")
 _HEAD = "/lm_head/MatMul"

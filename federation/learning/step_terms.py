@@ -39,9 +39,9 @@ class StepTerms:
     ) -> None:
         """Measure how `model` stands at the start."""
         self._model, self._objective, self._lessons = model, objective, lessons
-        reads = answers_judge(model, anchors)
         self._anchors = [
-            Pulled(each, ANCHOR_PULL, ANCHOR_HOLD, read.mean) for each, read in zip(anchors, reads, strict=True)
+            Pulled(each, ANCHOR_PULL, ANCHOR_HOLD, read.mean)
+            for each, read in zip(anchors, answers_judge(model, anchors), strict=True)
         ]
         self._margins = _margins(model, lessons)
         self._totals = answer_totals(model, [lesson.conversation for lesson in lessons.rated])

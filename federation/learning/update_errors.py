@@ -42,7 +42,7 @@ class UpdateRankMismatch(WireError):
 
 
 class UpdateLabelsOutOfRange(WireError):
-    """The update was made from fewer examples than the plan asks for, or claims an impossible count."""
+    """The update was made from fewer examples than the plan asks for."""
 
     code = "update_labels_out_of_range"
 

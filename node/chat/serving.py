@@ -14,8 +14,9 @@ from pathlib import Path
 
 from django.db import close_old_connections
 
+from federation.adapter_file import adapter_read
 from federation.errors import CapacityError, FederationError
-from federation.inference.adapter import adapter_expand, adapter_read
+from federation.inference.adapter import adapter_expand
 from federation.inference.engine import Engine, adapter_factors
 from federation.inference.graph_session import NO_FACTORS, Factors
 from federation.inference.package import package_open

@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from federation.inference.adapter import adapter_expand, adapter_read, adapter_write
+from federation.adapter_file import adapter_read, adapter_write
+from federation.inference.adapter import adapter_expand
 from federation.inference.batch import Batch
 from federation.inference.engine import Engine, adapter_factors
 from federation.inference.graph_session import NO_FACTORS, Factors, GraphSession

@@ -17,7 +17,7 @@ from central.training.candidate import candidate_make
 from central.training.describe import round_describe
 from central.training.models import Round, RoundStatus
 from central.training.rounds import round_advance, round_aggregate, round_claim, round_hand_back
-from federation.inference.adapter import adapter_read
+from federation.adapter_file import adapter_read
 from federation.inference.suite_run import Outcome
 from tests.central.school import rating_parcel
 from tests.central.seasons import SIZES, collecting, season_small, take_in, update_of

@@ -28,7 +28,7 @@ from central.releases.services import (
 )
 from central.releases.suite_comparison import SuiteReport
 from central.releases.variants import BuiltPackage
-from federation.inference.adapter import adapter_write
+from federation.adapter_file import adapter_write
 from federation.inference.errors import SuiteInvalid
 from federation.inference.package import package_open
 from federation.inference.suite_run import Outcome, SafetyFinding

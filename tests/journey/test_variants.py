@@ -25,7 +25,8 @@ from central.training.plans import plan_of
 from central.training.rounds import round_advance, round_aggregate
 from central.training.seasons import season_open
 from central.training.services import update_take_in
-from federation.inference.adapter import adapter_expand, adapter_read
+from federation.adapter_file import adapter_read
+from federation.inference.adapter import adapter_expand
 from federation.inference.engine import Engine
 from federation.inference.package import package_open
 from federation.inference.prompt import Role, Turn

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from federation.inference.adapter import adapter_write
+from federation.adapter_file import adapter_write
 from federation.inference.package import package_open
 from federation.trust.release_bytes import index_build, index_digest
 from federation.wire.canonical import canonical_bytes

@@ -8,9 +8,10 @@ begins with `<node>-<n>.` the node counts as collected and is not asked again.
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
+
+from federation.trust.durable import durable_write
 
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _FILE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]{0,63})-([0-9]{1,9})\..+")
@@ -32,7 +33,7 @@ class RoundInbox:
         """Return the path under which the update now lies on the disk, safe from a power cut."""
         taken = [int(found[2]) for found in self._files() if found[1] == node]
         path = self.folder / f"{node}-{max(taken, default=0) + 1}.update"
-        _write_durably(path, update)
+        durable_write(path, update)
         return path
 
     def is_close_asked(self) -> bool:
@@ -41,7 +42,7 @@ class RoundInbox:
 
     def run_write(self, record: dict[str, object], *, run_id: int) -> None:
         """Leave `run-<run id>.json` with why and how the run ended; several SuperLinks may collect for one round."""
-        _write_durably(self.folder / f"run-{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
+        durable_write(self.folder / f"run-{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
 
     def _files(self) -> list[re.Match[str]]:
         return [found for path in self.folder.iterdir() if (found := _FILE.fullmatch(path.name))]
@@ -50,18 +51,3 @@ class RoundInbox:
 def node_name_safe(*, name: str, flower_node_id: int) -> str:
     """Return the name a node was registered with if it may be a file name, else the node's id at the SuperLink."""
     return name if _NODE.fullmatch(name) else str(flower_node_id)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    # Without this the new name itself may be gone after a power cut, although the bytes were flushed.
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

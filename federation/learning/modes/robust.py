@@ -113,7 +113,7 @@ def _pool_weight(contributions: Sequence[Contribution], terms: RobustTerms, max_
 def _pool_voices(
     pool: Pool, contributions: Sequence[Contribution], terms: RobustTerms, max_norm: float, weight: float
 ) -> tuple[list[Voice], PoolReport]:
-    norms = [_norm(each) for each in contributions]
+    norms = [learnt_norm(each.arrays) for each in contributions]
     shares = np.array([min(1.0, max_norm / norm) if norm > 0 else 1.0 for norm in norms], dtype=np.float32)
     foreseen = trimmed_at_each_end(len(contributions), share=terms.share)
     counted: Sequence[Contribution] = contributions
@@ -135,11 +135,6 @@ def _pool_voices(
         weight=weight,
     )
     return voices, report
-
-
-def _norm(contribution: Contribution) -> float:
-    # Only what was learnt is read: a Gram matrix is mended at each look.
-    return learnt_norm({name: contribution.arrays[name] for name in learnt_names(contribution)})
 
 
 def _centre(

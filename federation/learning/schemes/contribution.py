@@ -49,7 +49,8 @@ class Contribution:
 
 def learnt_norm(arrays: Arrays | Delta) -> float:
     """Return the L2 norm of all that was learnt, taken as one vector: every array but the Gram matrices."""
-    learnt = (array for (_, factor), array in arrays.items() if factor is not Factor.GRAM)
+    # By name: of an update on the disk each look at an array reads it, and at a Gram matrix mends it too.
+    learnt = (arrays[name] for name in arrays if name[1] is not Factor.GRAM)
     return math.sqrt(sum(float(np.sum(np.square(array, dtype=np.float64))) for array in learnt))
 
 

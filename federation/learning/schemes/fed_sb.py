@@ -24,7 +24,6 @@ class FedSb(Scheme):
     """`(x A) (B + ΔC F)`, F the seed's frozen B: what travels is ΔC and the Gram matrix of x A."""
 
     factors: ClassVar[tuple[Factor, ...]] = (Factor.CORE, Factor.GRAM)
-    is_linear: ClassVar[bool] = True
 
     def accumulator(self, terms: Terms) -> Accumulator:
         """Return an empty sum of the fusion that the terms name."""

@@ -24,7 +24,6 @@ class FedIt(Scheme):
     """`x (A + ΔA) (B + ΔB)`, A at first the seed's: what travels is ΔA and ΔB."""
 
     factors: ClassVar[tuple[Factor, ...]] = (Factor.A, Factor.B)
-    is_linear: ClassVar[bool] = False
 
     def accumulator(self, terms: Terms) -> Accumulator:
         """Return an empty mean of ΔA and of ΔB."""

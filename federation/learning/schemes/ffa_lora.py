@@ -23,7 +23,6 @@ class FfaLora(Scheme):
     """`(x A) (B + ΔB)`: what travels is ΔB and the Gram matrix of x A."""
 
     factors: ClassVar[tuple[Factor, ...]] = (Factor.B, Factor.GRAM)
-    is_linear: ClassVar[bool] = True
 
     def accumulator(self, terms: Terms) -> Accumulator:
         """Return an empty sum of the fusion that the terms name."""

@@ -26,7 +26,6 @@ class Flora(Scheme):
     """`x A B` of the start stands still and `x (F + ΔA) ΔB` is learnt beside it, F the seed's A: ΔA and ΔB travel."""
 
     factors: ClassVar[tuple[Factor, ...]] = (Factor.A, Factor.B)
-    is_linear: ClassVar[bool] = False
 
     def accumulator(self, terms: Terms) -> Accumulator:
         """Return an empty stack."""

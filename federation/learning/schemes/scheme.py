@@ -76,8 +76,6 @@ class Scheme(ABC):
 
     factors: ClassVar[tuple[Factor, ...]]
     """The arrays of an update for each slot, in the body's order."""
-    is_linear: ClassVar[bool]
-    """Whether the served A B changes linearly with what is learnt: then sums, clips and noise mean what they say."""
 
     @property
     def learnt(self) -> tuple[Factor, ...]:

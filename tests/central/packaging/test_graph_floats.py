@@ -10,7 +10,9 @@ from central.releases.packaging.float_weights import e4m3_round, float16_round
 from central.releases.packaging.graph_rewrite import GRAPH
 from central.releases.packaging.graph_weights import weight_read
 from central.releases.packaging.parts import LAYER_PARTS
-from federation.inference.adapter import adapter_expand, adapter_read, adapter_write, frozen_a
+from federation.adapter_file import adapter_read, adapter_write
+from federation.basis import frozen_a
+from federation.inference.adapter import adapter_expand
 from federation.inference.engine import Engine
 from federation.inference.package import package_open
 from tests.tiny_checkpoint import tiny_package

@@ -7,7 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from federation.inference.adapter import adapter_expand, adapter_read, adapter_write
+from federation.adapter_file import adapter_read, adapter_write
+from federation.inference.adapter import adapter_expand
 from federation.inference.engine import Engine
 from federation.inference.errors import EngineFailed, EngineTooOld, PackageCardInvalid, PackageIncomplete, PromptTooLong
 from federation.inference.package import CARD, VocabularyLoss, card_write, package_open
