@@ -58,12 +58,22 @@ def recipe_check(plain: object) -> None:
         raise ValidationError(sentence(error.code, error.fields)) from error
 
 
+IN_FORCE = (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
+"""Statuses of releases that TUF's targets hold, and schools may run."""
+_BULKY = ("index_bytes", "verdict_bytes", "gate_report", "card", "contributions")
+
+
+def bulky(*paths: str) -> list[str]:
+    """Return the names of the large fields of the releases at `paths`, for whoever defers them; an index has 300 kB."""
+    return [f"{path}__{name}" for path in paths for name in _BULKY]
+
+
 class ReleaseQuerySet(models.QuerySet["Release"]):
     """Named choices of releases."""
 
     def in_force(self) -> ReleaseQuerySet:
         """Releases that TUF's targets hold."""
-        return self.filter(status__in=[ReleaseStatus.READY, ReleaseStatus.DEPRECATED])
+        return self.filter(status__in=IN_FORCE)
 
 
 class Release(HasStatus):
@@ -149,7 +159,7 @@ class Release(HasStatus):
     @property
     def is_in_force(self) -> bool:
         """Tell whether schools may run it."""
-        return self.status in (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
+        return self.status in IN_FORCE
 
     @property
     def cards(self) -> dict[str, dict[str, Any]]:

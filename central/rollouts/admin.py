@@ -80,7 +80,7 @@ class WaveInline(TabularInline):
     model = Wave
     extra = 0
     can_delete = False
-    fields = readonly_fields = ("number", "name", "percent", "status", "opened_at", "verdict_reason", "counts")
+    fields = readonly_fields = ("number", "name", "percent", "count", "status", "opened_at", "verdict_reason", "counts")
 
     def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
         """Refuse."""

@@ -8,9 +8,11 @@ from uuid import UUID
 
 from django.db import transaction
 
+from central.releases.models import bulky
 from central.rollouts.membership import wave_of, wave_of_late
 from central.rollouts.models import JOINABLE, Assignment, AssignmentStatus, Rollout, Wave, WaveStatus
 from central.rollouts.placing import facts_of, node_facts, nodes_free_for, planned_wave
+from central.rollouts.targeting import SchoolFacts
 from central.schools.models import Node
 from central.schools.transitions import statuses_move
 
@@ -51,14 +53,21 @@ def late_node_join(*, node: Node, now: datetime) -> None:
     rollouts = Rollout.objects.joinable().order_by("-started_at", "-pk")
     if last is not None:
         rollouts = rollouts.after(last.rollout)
-    for rollout in rollouts.select_related("release__base")[:JOINED_AT_MOST]:
-        number = _number_for(node, rollout) if rollout.is_offerable else None
+    newest = rollouts.select_related("release__base").defer(*bulky("release", "release__base"))[:JOINED_AT_MOST]
+    offerable = [rollout for rollout in newest if rollout.is_offerable]
+    if not offerable:
+        return
+    facts = node_facts(node)
+    for rollout in offerable:
+        number = _number_for(node, facts, rollout)
         if number is not None and _join(node, rollout, number, now):
             return
 
 
-def _number_for(node: Node, rollout: Rollout) -> int | None:
-    planned = planned_wave(rollout, node_facts(node))
+def _number_for(node: Node, facts: SchoolFacts, rollout: Rollout) -> int | None:
+    planned = planned_wave(rollout, facts)
+    if planned is None:
+        return None
     waves = list(rollout.waves.all())
     opened = frozenset(wave.number for wave in waves if wave.status in OPENED)
     if not _is_late(node, rollout):

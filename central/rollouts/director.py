@@ -12,7 +12,7 @@ from datetime import datetime, time
 from django.db import transaction
 from django.db.models import Q
 
-from central.releases.models import Release
+from central.releases.models import Release, bulky
 from central.rollouts.models import (
     GONE,
     ON_THE_WAY,
@@ -135,7 +135,8 @@ def _newest_assignment(node: Node) -> Assignment | None:
     newest = chosen.values_list("pk", flat=True).first()
     if newest is None:
         return None
-    return Assignment.objects.locked().select_related("rollout__release__base", "wave").get(pk=newest)
+    parts = node.assignments.locked().select_related("rollout__release__base", "wave")
+    return parts.defer(*bulky("rollout__release", "rollout__release__base")).get(pk=newest)
 
 
 def _word_for(node: Node, assignment: Assignment | None) -> Word:

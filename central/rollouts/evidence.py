@@ -16,6 +16,7 @@ from central.rollouts.verdict import WaveCounts
 from central.schools.rhythm import Rhythm
 
 CONTACTED = frozenset((*PATH[1:], *FAILURES))
+"""Count in a wave's denominator: offered in a contact and neither skipped nor taken back."""
 GOOD, BAD = Q(stars__gte=4), Q(stars__lte=2)
 
 

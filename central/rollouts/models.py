@@ -327,13 +327,14 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         """Assignments that have not ended."""
         return self.filter(status__in=ON_THE_WAY)
 
-    def contacted(self) -> AssignmentQuerySet:
-        """Assignments that count in a wave's denominator: offered in a contact and neither skipped nor taken back."""
-        return self.filter(status__in=(*PATH[1:], *FAILURES))
-
     def committed(self) -> AssignmentQuerySet:
         """Assignments whose release has run at its school."""
         return self.filter(status=AssignmentStatus.COMMITTED)
+
+    def has_run(self) -> AssignmentQuerySet:
+        """Assignments whose release has run at its school, whatever came after it."""
+        ran = (AssignmentStatus.COMMITTED, AssignmentStatus.SUPERSEDED)
+        return self.filter(status__in=ran, has_reported_commit=True)
 
     def failed(self) -> AssignmentQuerySet:
         """Assignments that ended badly."""

@@ -19,7 +19,6 @@ from central.rollouts.errors import (
 from central.rollouts.models import (
     DAY_SECONDS,
     Assignment,
-    AssignmentStatus,
     Rollout,
     RolloutKind,
     SchoolFilter,
@@ -88,8 +87,7 @@ def rollout_create(
 
 
 def _has_run(release: Release) -> bool:
-    ran = (AssignmentStatus.COMMITTED, AssignmentStatus.SUPERSEDED)
-    return Assignment.objects.filter(rollout__release=release, status__in=ran, has_reported_commit=True).exists()
+    return Assignment.objects.has_run().filter(rollout__release=release).exists()
 
 
 def _draft(release: Release, creator: str, terms: RolloutTerms, starts_at: datetime | None, now: datetime) -> Rollout:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -18,8 +18,9 @@ from django.utils import timezone
 from central.rollouts.bytes_needed import BytesNeeded
 from central.rollouts.expected import PastFetch, expected_days
 from central.rollouts.membership import WaveScope, wave_of
-from central.rollouts.models import Assignment, AssignmentStatus, Rollout
-from central.rollouts.placing import bounds_of, facts_of, node_facts, nodes_bound_elsewhere
+from central.rollouts.models import Assignment, Rollout
+from central.rollouts.placing import bounds_of, node_facts, nodes_bound_elsewhere
+from central.rollouts.targeting import SchoolFacts
 from central.schools.models import Node, NodeStatus, School
 
 PAST_ROLLOUTS = 10
@@ -86,13 +87,16 @@ class Preview:
 def rollout_preview(*, rollout: Rollout, now: datetime) -> Preview:
     """Return what the rollout, which may be a draft, would do if it started at `now`."""
     nodes = {str(node.pk): node for node in Node.objects.select_related("school").prefetch_related("school__tags")}
-    scopes = _scopes(rollout)
+    facts = {node_id: node_facts(node) for node_id, node in nodes.items()}
+    active = [facts[node_id] for node_id, node in nodes.items() if node.status == NodeStatus.ACTIVE]
+    target, scopes = rollout.target(), _scopes(rollout, active)
     bytes_needed, past = BytesNeeded(rollout.release), _past_fetches()
     taken = {str(node) for node in nodes_bound_elsewhere(rollout).values_list("node", flat=True)}
     planned: list[PlannedNode] = []
     skipped = _without_pc(nodes.values())
     for node_id, node in nodes.items():
-        reason, wave = _place(rollout, node, scopes, is_taken=node_id in taken)
+        is_admitted = target.admits(facts[node_id])
+        reason, wave = _place(rollout, node, facts[node_id], scopes, is_admitted=is_admitted, is_taken=node_id in taken)
         if reason is not None:
             skipped.append(_skipped(node, reason))
         elif wave is not None:
@@ -104,10 +108,10 @@ def rollout_preview(*, rollout: Rollout, now: datetime) -> Preview:
     )
 
 
-def _scopes(rollout: Rollout) -> list[WaveScope]:
+def _scopes(rollout: Rollout, active: Sequence[SchoolFacts]) -> list[WaveScope]:
     if rollout.started_at is not None:
         return rollout.scopes()
-    bounds = bounds_of(rollout, facts_of(Node.objects.active()))
+    bounds = bounds_of(rollout, active)
     return [
         WaveScope(number=scope.number, school_ids=scope.school_ids, place_below=bounds[scope.number])
         for scope in rollout.scopes()
@@ -115,12 +119,11 @@ def _scopes(rollout: Rollout) -> list[WaveScope]:
 
 
 def _place(
-    rollout: Rollout, node: Node, scopes: list[WaveScope], *, is_taken: bool
+    rollout: Rollout, node: Node, facts: SchoolFacts, scopes: list[WaveScope], *, is_admitted: bool, is_taken: bool
 ) -> tuple[SkipReason | None, int | None]:
-    facts = node_facts(node)
     if node.status != NodeStatus.ACTIVE:
         return SkipReason.NOT_ACTIVE, None
-    if not rollout.target().admits(facts):
+    if not is_admitted:
         return SkipReason.NOT_TARGETED, None
     if is_taken:
         return SkipReason.IN_NEWER_ROLLOUT, None
@@ -169,12 +172,8 @@ def _wave(number: int, name: str, planned: Iterable[PlannedNode]) -> PlannedWave
 
 def _past_fetches() -> dict[str, list[PastFetch]]:
     last = Rollout.objects.exclude(started_at=None).order_by("-started_at").values_list("pk", flat=True)[:PAST_ROLLOUTS]
-    done = Assignment.objects.filter(
-        rollout__in=list(last),
-        status__in=(AssignmentStatus.COMMITTED, AssignmentStatus.SUPERSEDED),
-        has_reported_commit=True,
-        offered_at__isnull=False,
-        reported_at__isnull=False,
+    done = Assignment.objects.has_run().filter(
+        rollout__in=list(last), offered_at__isnull=False, reported_at__isnull=False
     )
     past: dict[str, list[PastFetch]] = {}
     for node, size_bytes, took in done.annotate(took=F("reported_at") - F("offered_at")).values_list(

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import transaction
 
+from central.releases.models import bulky
 from central.rollouts.models import FAILURES, GONE, ON_THE_WAY, Assignment, AssignmentStatus, RolloutStatus
 from central.rollouts.tick import rollout_halt
 from central.schools.models import Node
@@ -29,7 +30,8 @@ def install_reports_take_in(*, node: Node, reports: Sequence[InstallReport], now
     A failure that is one too many pauses its rollout before the answer goes out.
     """
     with transaction.atomic():
-        held = list(node.assignments.locked().select_related("rollout__release"))
+        parts = node.assignments.locked().select_related("rollout__release")
+        held = list(parts.defer(*bulky("rollout__release")))
         failed_before = _failed(held)
         for report in reports:
             assignment = _assignment_of(held, report)

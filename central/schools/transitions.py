@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from django.db import models, transaction
 
-from central.schools.audit import audit_record, audit_record_all
+from central.schools.audit import audit_record_all
 from central.schools.errors import StatusConflict, StatusMoveIllegal
 
 Moves: TypeAlias = Mapping[str, frozenset[str]]
@@ -56,19 +56,9 @@ def status_move(
         StatusMoveIllegal: the row's model has no such move, or the action is not for this status.
         StatusConflict: the row's status in the database is no longer the one in hand; nothing is changed.
     """
-    old = row.status
-    entity = f"{row._meta.label_lower} {row.pk}"  # noqa: SLF001 - Django documents it
-    if not row.may_become(to) or (only_from and old != only_from):
-        raise StatusMoveIllegal(entity=entity, old=str(old), new=str(to))
-    with transaction.atomic():
-        in_database: models.Manager[Any] = type(row)._base_manager  # noqa: SLF001 - Django documents it
-        moved = in_database.filter(pk=row.pk, status=old).update(status=to, **changes)
-        if moved != 1:
-            raise StatusConflict(entity=entity, old=str(old), new=str(to))
-        audit_record(actor=actor, entity=entity, old=str(old), new=str(to), reason=reason, now=now)
-    row.status = to
-    for name, value in changes.items():
-        setattr(row, name, value)
+    if only_from and row.status != only_from:
+        raise StatusMoveIllegal(entity=_entity(row), old=str(row.status), new=str(to))
+    statuses_move([row], to=to, actor=actor, now=now, reason=reason, **changes)
 
 
 def statuses_move(
@@ -96,7 +86,7 @@ def _group_move(
     rows: list[HasStatus], to: str, actor: str, now: datetime, reason: str, changes: Mapping[str, Any]
 ) -> None:
     old, model = str(rows[0].status), type(rows[0])
-    entities = [f"{row._meta.label_lower} {row.pk}" for row in rows]  # noqa: SLF001 - Django documents it
+    entities = [_entity(row) for row in rows]
     if not rows[0].may_become(to):
         raise StatusMoveIllegal(entity=entities[0], old=old, new=str(to))
     in_database: models.Manager[Any] = model._base_manager  # noqa: SLF001 - Django documents it
@@ -108,3 +98,7 @@ def _group_move(
         row.status = to
         for name, value in changes.items():
             setattr(row, name, value)
+
+
+def _entity(row: HasStatus) -> str:
+    return f"{row._meta.label_lower} {row.pk}"  # noqa: SLF001 - Django documents it
