@@ -35,14 +35,15 @@ def letter_for(*, node: Node, key: DirectorKey, now: datetime) -> CentreLetter:
     # Claimed since it was last heard, for the first time or in the place of another PC.
     heard_at, claimed_at = node.last_contact_at, node.claimed_at
     address = centre_address_if_any()
-    enrolment = enrolment_answer(node=node, root_metadata=root_metadata_read(), now=now)
     is_new = heard_at is None or (claimed_at is not None and heard_at < claimed_at)
     return CentreLetter(
         reader=key_id(public_key_load(node.public_key)),
         node_id=str(node.pk),
         epoch=node.epoch,
         answer=_answer(node, key, now) if is_active else None,
-        enrolment=enrolment if is_new and node.status != NodeStatus.REVOKED else None,
+        enrolment=enrolment_answer(node=node, root_metadata=root_metadata_read(), now=now)
+        if is_new and node.status != NodeStatus.REVOKED
+        else None,
         address=address,
         authority=authority_certificates() if address else "",
         refusal="" if is_active else NodeNotActive.code,

@@ -51,11 +51,11 @@ class QuarantineActions(admin.ModelAdmin):
     @admin.action(description=_("Refuse for good"), permissions=["judge"])
     def reject(self, request: HttpRequest, queryset: QuerySet[Update]) -> None:
         """Refuse quarantined updates."""
-        actor, now = actor_of(request), timezone.now()
+        actor, now, disk = actor_of(request), timezone.now(), centre_disk()
         rows_act(
             request,
             queryset,
-            lambda each: update_reject(update=each, actor=actor, reason="admin", now=now),
+            lambda each: update_reject(update=each, disk=disk, actor=actor, reason="admin", now=now),
             gettext("is refused"),
         )
 

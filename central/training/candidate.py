@@ -31,7 +31,7 @@ from central.releases.services import (
     release_redraft,
 )
 from central.releases.variants import BuiltPackage
-from central.training.combine import round_combine
+from central.training.combine import Combined, round_combine
 from central.training.gate_pairs import corrections_choose
 from central.training.models import Round
 from central.training.plans import settings_of
@@ -90,9 +90,10 @@ def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
     release_build_begin(release=release, actor=ACTOR, now=clock())
     folder = disk.builds / f"adapter-{release.version}"
     try:
-        card = _adapter_folder_write(folder, round_, disk)
-        package = BuiltPackage(folder=folder, card=card)
-        release_built(release=release, packages=[package], contributions=_contributions(round_), disk=disk, now=clock())
+        combined = round_combine(round_=round_, disk=disk)
+        package = BuiltPackage(folder=folder, card=_adapter_folder_write(folder, round_, combined, disk))
+        contributions = _contributions(round_, combined)
+        release_built(release=release, packages=[package], contributions=contributions, disk=disk, now=clock())
     except FederationError as error:
         release_build_fail(release=release, error=error, now=clock())
         raise
@@ -100,16 +101,15 @@ def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _contributions(round_: Round) -> tuple[str, ...]:
+def _contributions(round_: Round, combined: Combined) -> tuple[str, ...]:
     digests = round_.updates.accepted().values_list("digest", flat=True)
-    return tuple(dict.fromkeys((*contributions_before(round_), *digests)))
+    return tuple(dict.fromkeys((*contributions_before(combined.start), *digests)))
 
 
-def _adapter_folder_write(folder: Path, round_: Round, disk: CentreDisk) -> dict[str, Any]:
+def _adapter_folder_write(folder: Path, round_: Round, combined: Combined, disk: CentreDisk) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     season, terms = round_.season, settings_of(round_.season)
-    combined = round_combine(round_=round_, disk=disk)
     if terms.momentum:
         velocity_keep(round_, combined.step.velocity, disk)
     adapter_write(

@@ -24,6 +24,8 @@ from federation.wire.rounds import SchemeName
 class Combined:
     """The adapter that a round leads to, and how it came about."""
 
+    start: Round | None
+    """The round whose adapter it started from; None for the base alone."""
     step: Step
     figures: dict[str, Any]
     """For the release's card, which every school reads: plain JSON values that name no school."""
@@ -51,7 +53,7 @@ def round_combine(*, round_: Round, disk: CentreDisk) -> Combined:
         size=settings.server_scale,
         decay=settings.momentum,
     )
-    return Combined(step=step, figures=figures)
+    return Combined(start=start.round, step=step, figures=figures)
 
 
 def terms_of_season(season: Season) -> Terms:

@@ -191,7 +191,7 @@ class Round(HasStatus):
 
 
 class FlowerRun(models.Model):
-    """The Flower run that collects for a round on one SuperLink; forgotten when it ended without a record."""
+    """The Flower run that collects for a round on one SuperLink; forgotten once it has ended."""
 
     round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="runs", verbose_name=_("round"))
     superlink = models.CharField(_("SuperLink"), max_length=64, blank=True)
@@ -227,7 +227,7 @@ class UpdateQuerySet(models.QuerySet["Update"]):
         return self.filter(status=UpdateStatus.ACCEPTED).order_by("pk")
 
     def kept(self) -> UpdateQuerySet:
-        """Updates that once passed every check: their bytes are on the disk, and their plan is answered."""
+        """Updates that once passed every check, so their plan is answered; only withdrawn ones' bytes are gone."""
         return self.filter(status__in=KEPT)
 
 

@@ -37,12 +37,15 @@ def plan_for(*, node: Node, now: datetime) -> Plan | None:
     if running is None:
         return None
     season = Season.objects.filter(base=running.base or running, status=SeasonStatus.OPEN).first()
-    if season is None or not participation_allows(school=node.school, season=season):
+    if season is None:
         return None
     plan = season.plans.filter(start=_start(running, season)).first()
     if plan is None or plan.closes_at <= now or _is_too_stale(plan, season):
         return None
-    return None if Update.objects.kept().filter(plan=plan, node=node).exists() else plan
+    if Update.objects.kept().filter(plan=plan, node=node).exists():
+        return None
+    # Last, because a private season adds up all that the school has spent.
+    return plan if participation_allows(school=node.school, season=season) else None
 
 
 def offer_learnt(*, plan: Plan, node: Node, now: datetime) -> None:

@@ -12,12 +12,11 @@ from typing import Any
 from central.training.combine import Combined
 from central.training.models import Round
 from central.training.plans import season_version, settings_of
-from central.training.seasons import season_newest
 
 
 def provenance(*, round_: Round, combined: Combined) -> dict[str, Any]:
     """Return what the card of the round's adapter says."""
-    season, start = round_.season, season_newest(round_.season)
+    season, start = round_.season, combined.start
     updates = list(round_.updates.accepted().select_related("node__school"))
     return {
         "season": season.season_id,
@@ -38,9 +37,8 @@ def provenance(*, round_: Round, combined: Combined) -> dict[str, Any]:
     }
 
 
-def contributions_before(round_: Round) -> tuple[str, ...]:
-    """Return the digests of the updates in the adapter that the round starts from, so that none goes missing."""
-    start = season_newest(round_.season)
+def contributions_before(start: Round | None) -> tuple[str, ...]:
+    """Return the digests of the updates in the adapter of `start`, from which a round went on: none goes missing."""
     return tuple(start.release.contributions) if start and start.release else ()
 
 

@@ -21,6 +21,7 @@ from central.training.kept_updates import contribution_stored
 from central.training.models import Round, RoundStatus, SeasonMode, Update, UpdateStatus
 from central.training.plans import settings_of
 from central.training.seasons import season_lock
+from central.training.services import update_forget
 from federation.learning.modes.inner_products import inner_products
 from federation.learning.modes.outliers import (
     Claims,
@@ -84,13 +85,16 @@ def update_release(*, update: Update, actor: str, reason: str, now: datetime) ->
         )
 
 
-def update_reject(*, update: Update, actor: str, reason: str, now: datetime) -> None:
-    """Refuse a quarantined update for good; what it was set aside for stays in it.
+def update_reject(*, update: Update, disk: CentreDisk, actor: str, reason: str, now: datetime) -> None:
+    """Refuse a quarantined update for good; what it was set aside for stays in its row, and its bytes go.
 
     Raises:
         StatusMoveIllegal, StatusConflict: it is not in quarantine.
     """
-    status_move(update, to=UpdateStatus.REFUSED, actor=actor, reason=reason, now=now)
+    with transaction.atomic():
+        status_move(update, to=UpdateStatus.REFUSED, actor=actor, reason=reason, now=now)
+        # Nothing asks for them again, and a school that withdraws later must find none of its bytes kept.
+        transaction.on_commit(lambda: update_forget(update=update, disk=disk))
 
 
 def _note(update: Update, figures: OutlierFigures, reasons: Sequence[OutlierReason], now: datetime) -> None:

@@ -130,7 +130,15 @@ def round_retry(*, round_: Round, actor: str, now: datetime) -> None:
             raise RoundNotEnough(accepted=0, minimum=round_.minimum)
         if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_undecided(season):
             raise RoundBlocked(round_id=round_.round_id)
-        status_move(round_, to=RoundStatus.AGGREGATING, actor=actor, now=now, ended_at=None, attempt_at=None)
+        status_move(
+            round_,
+            to=RoundStatus.AGGREGATING,
+            only_from=RoundStatus.ABANDONED,
+            actor=actor,
+            now=now,
+            ended_at=None,
+            attempt_at=None,
+        )
         _freeze(round_, now)
 
 

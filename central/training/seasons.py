@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from central.releases.errors import BaseNotReady
-from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.models import IN_FORCE, Release, ReleaseKindChoice, ReleaseStatus
 from central.schools.audit import audit_record
 from central.schools.transitions import status_move
 from central.training.errors import SeasonUnderWay, SeasonUnknown
@@ -133,21 +133,19 @@ def season_follow(*, season: Season, key: DirectorKey, now: datetime) -> None:
 
 def candidate_undecided(season: Season) -> Round | None:
     """Return the round whose candidate has passed the gate and waits for its signature or its adoption."""
-    waiting = (ReleaseStatus.AWAITING_SIGNATURE, ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
+    waiting = (ReleaseStatus.AWAITING_SIGNATURE, *IN_FORCE)
     completed = season.rounds.filter(status=RoundStatus.COMPLETED, version=None, release__status__in=waiting)
     return completed.select_related("release").first()
 
 
 def season_newest(season: Season) -> Round | None:
     """Return the round of the season's newest adapter in force: its next one starts from there."""
-    in_force = (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
-    adopted = season.rounds.exclude(version=None).filter(release__status__in=in_force)
+    adopted = season.rounds.exclude(version=None).filter(release__status__in=IN_FORCE)
     return adopted.select_related("release").order_by("-version").first()
 
 
 def _signed(season: Season) -> list[Round]:
-    in_force = (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
-    signed = season.rounds.filter(status=RoundStatus.COMPLETED, version=None, release__status__in=in_force)
+    signed = season.rounds.filter(status=RoundStatus.COMPLETED, version=None, release__status__in=IN_FORCE)
     return list(signed.order_by("release__version"))
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from central.celery import app
 from central.disk import centre_disk
-from central.releases.models import Release, ReleaseStatus
+from central.releases.models import IN_FORCE, Release
 from central.superlinks import superlinks
 from central.training.buffer import Due
 from central.training.fleet import fleet_advance, runs_check
@@ -39,8 +39,7 @@ def round_tick() -> None:
     """Take updates in, adopt what was signed, end rounds that are due, and aggregate those that have ended."""
     updates_take_in()
     withdrawals_follow(disk=centre_disk(), now=timezone.now())
-    in_force = (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
-    unadopted = Q(rounds__status=RoundStatus.COMPLETED, rounds__version=None, rounds__release__status__in=in_force)
+    unadopted = Q(rounds__status=RoundStatus.COMPLETED, rounds__version=None, rounds__release__status__in=IN_FORCE)
     for season in Season.objects.filter(Q(status=SeasonStatus.OPEN) | unadopted).select_related("base").distinct():
         try:
             season_follow(season=season, key=director_key(), now=timezone.now())

@@ -17,7 +17,7 @@ from datetime import datetime
 from django.db import transaction
 
 from central.disk import CentreDisk
-from central.releases.models import Release, ReleaseStatus
+from central.releases.models import IN_FORCE, Release, ReleaseStatus
 from central.schools.audit import audit_record
 from central.schools.errors import SchoolUnknown
 from central.schools.models import School
@@ -29,7 +29,7 @@ from central.training.seasons import season_lock
 from central.training.services import update_forget
 
 LOGGER = logging.getLogger(__name__)
-SHIPPED = (ReleaseStatus.READY, ReleaseStatus.DEPRECATED, ReleaseStatus.REVOKED)
+SHIPPED = (*IN_FORCE, ReleaseStatus.REVOKED)
 OPEN = (UpdateStatus.ACCEPTED, UpdateStatus.QUARANTINED)
 
 

@@ -20,6 +20,7 @@ ENDS: Mapping[str, str] = {
     "enough_updates": _("as many updates as wanted"),
     "deadline": _("its deadline"),
     "season_closed": _("its season was closed"),
+    "not_enough_updates": _("too few updates"),
 }
 """Why the centre ended a round by itself; other reasons are a person's or an error's own words."""
 

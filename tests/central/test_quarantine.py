@@ -17,6 +17,7 @@ from central.training.offers import receipts_for
 from central.training.quarantine import round_screen, update_reject, update_release
 from central.training.rounds import round_advance
 from central.training.seasons import season_close
+from central.training.services import kept_path
 from central.training.tasks import round_tick
 from central.training.words import FIGURES, REASONS
 from federation.learning.modes.mode import ModeTermsInvalid
@@ -98,10 +99,15 @@ def test_an_update_released_after_its_round_counts_in_the_one_that_collects(seas
     assert poisoned.round == collecting(season) != round_
 
 
-def test_a_rejected_update_stays_refused_and_says_for_what_it_was_set_aside(season, poisoned, disk):
+def test_a_rejected_update_stays_refused_says_for_what_it_was_set_aside_and_leaves_no_bytes(
+    season, poisoned, disk, django_capture_on_commit_callbacks
+):
     screened(season, disk)
+    assert kept_path(update=poisoned, disk=disk).exists()
     poisoned.refresh_from_db()
-    update_reject(update=poisoned, actor="Гулнора", reason="poison", now=timezone.now())
+    with django_capture_on_commit_callbacks(execute=True):
+        update_reject(update=poisoned, disk=disk, actor="Гулнора", reason="poison", now=timezone.now())
+    assert not kept_path(update=poisoned, disk=disk).exists()
     poisoned.refresh_from_db()
     assert (poisoned.status, poisoned.code) == (UpdateStatus.REFUSED, "update_outlier")
     with pytest.raises(StatusMoveIllegal):
@@ -140,6 +146,14 @@ def test_a_person_sees_the_reasons_in_words_and_decides_by_two_buttons(season, p
         admin_client.post(page, {"action": action, "_selected_action": [poisoned.pk]})
         poisoned.refresh_from_db()
         assert poisoned.status == status
+    assert AuditEvent.objects.filter(entity=f"training.update {poisoned.pk}", actor="admin").count() == 1
+
+
+def test_a_person_refuses_by_the_other_button(season, poisoned, disk, admin_client):
+    screened(season, disk)
+    admin_client.post("/admin/training/update/", {"action": "reject", "_selected_action": [poisoned.pk]})
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.REFUSED
     assert AuditEvent.objects.filter(entity=f"training.update {poisoned.pk}", actor="admin").count() == 1
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from central.schools.models import AuditEvent, Node
 from central.schools.services import node_revoke
+from central.schools.transitions import StatusMoveIllegal
 from central.training.buffer import Buffer, Due, round_judge
 from central.training.errors import RoundBlocked, RoundNotEnough
 from central.training.inbox import updates_scan_inbox
@@ -193,6 +194,15 @@ def test_an_abandoned_round_keeps_its_updates_and_may_be_combined_after_all(scho
     assert collecting(season).number == 2
     round_retry(round_=round_, actor="a", now=timezone.now())
     assert (round_.status, round_.ended_at, round_.updates.count()) == (RoundStatus.AGGREGATING, None, 1)
+
+
+def test_a_round_that_still_collects_is_not_combined_as_an_abandoned_one(school, season, disk):
+    take_in(update_of(school, season), disk)
+    round_ = collecting(season)
+    with pytest.raises(StatusMoveIllegal):
+        round_retry(round_=round_, actor="a", now=timezone.now())
+    round_.refresh_from_db()
+    assert round_.status == RoundStatus.COLLECTING
 
 
 def test_a_person_ends_the_collecting_early_but_not_of_an_empty_round(school, season, disk):
