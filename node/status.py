@@ -15,7 +15,7 @@ from federation.trust.release_bytes import variant_read
 from federation.trust.tuf_client import trusted_issued_at
 from node.chat.engine_client import engine_status
 from node.installed.models import InstallRecord
-from node.installed.services import ActiveRelease, active_release, running_is_withdrawn
+from node.installed.services import ActiveRelease, active_release, release_is_withdrawn
 from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_waiting
 from node.root import engine_socket_path
@@ -100,7 +100,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         title=active.index.title if active else "",
         phase=slots.phase.value,
         is_on_trial=slots.phase is Phase.TRIAL,
-        is_withdrawn=running_is_withdrawn(root=root),
+        is_withdrawn=active is not None and release_is_withdrawn(root=root, release=active),
         installed_at=record.at if record else None,
         engine=engine,
         engine_code=engine_code,

@@ -98,7 +98,11 @@ def releases_beside(*, root: Path) -> tuple[ActiveRelease, ...]:
         return ()
     digests = dict.fromkeys(digest for digest in (previous, active.index.base) if digest and _is_present(root, digest))
     found = [release_open(root=root, digest=digest) for digest in digests if digest != active.digest]
-    return tuple(release for release in found if release.package == active.package and not _is_withdrawn(root, release))
+    return tuple(
+        release
+        for release in found
+        if release.package == active.package and not release_is_withdrawn(root=root, release=release)
+    )
 
 
 def running_is_withdrawn(*, root: Path) -> bool:
@@ -110,10 +114,11 @@ def running_is_withdrawn(*, root: Path) -> bool:
         active = active_release(root=root)
     except FederationError:
         return False
-    return active is not None and _is_withdrawn(root, active)
+    return active is not None and release_is_withdrawn(root=root, release=active)
 
 
-def _is_withdrawn(root: Path, release: ActiveRelease) -> bool:
+def release_is_withdrawn(*, root: Path, release: ActiveRelease) -> bool:
+    """Return whether the centre has withdrawn `release` or its base, by the newest metadata that was verified here."""
     return is_withdrawn(digest=release.digest, index=release.index, trusted=trusted_read(root / "tuf"))
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import time
 from enum import StrEnum
 
+from node.hours import is_within
+
 OPENS_AT, CLOSES_AT = time(17), time(7)
 IDLE_MINUTES = 120
 QUIET_SECONDS = 10.0
@@ -112,16 +114,8 @@ def pace_of(hindrance: Hindrance | None) -> Pace:
 def is_open(rule: LearningRule, state: PcState) -> bool:
     """Return whether the school lets the PC learn at this hour."""
     is_idle = rule.idle_minutes is not None and state.idle_seconds >= rule.idle_minutes * 60
-    return is_idle or _is_window(rule, state.clock)
+    return is_idle or is_within(state.clock, opens_at=rule.opens_at, closes_at=rule.closes_at)
 
 
 def _first(claims: Iterable[tuple[bool, Hindrance]]) -> Hindrance | None:
     return next((hindrance for is_so, hindrance in claims if is_so), None)
-
-
-def _is_window(rule: LearningRule, now: time) -> bool:
-    if rule.opens_at == rule.closes_at:
-        return True
-    if rule.opens_at < rule.closes_at:
-        return rule.opens_at <= now < rule.closes_at
-    return now >= rule.opens_at or now < rule.closes_at

@@ -21,7 +21,8 @@ def is_learning(root: Path) -> bool:
     """Return whether a process is learning now; a process that was killed holds nothing any more."""
     try:
         with _path(root).open() as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Shared, so that two pages which look at the same moment do not take each other for a training.
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except BlockingIOError:

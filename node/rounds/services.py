@@ -149,15 +149,18 @@ def labels_for(*, plan: RoundPlan, root: Path) -> tuple[OwnLabel, ...]:
 
 def training_is_due(*, root: Path, now: datetime) -> bool:
     """Return whether there is a plan to learn for, with enough labels, on a PC that can and may at this moment."""
+    if not can_train():
+        return False
     try:
         plan = plan_choose(root=root, now=now)
     except (NoOpenPlan, PlanStartMissing):
         return False
     update = LocalUpdate.objects.filter(plan=plan).first()
-    if not can_train() or not (update is None or update.status == LocalUpdate.Status.TRAINING):
+    is_done = update is not None and update.status != LocalUpdate.Status.TRAINING
+    if is_done or learning_hindrance(root=root, now=now, is_asked=False) is not None:
         return False
-    has_labels = update is not None or _has_labels(plan_document(plan), root)
-    return has_labels and learning_hindrance(root=root, now=now, is_asked=False) is None
+    # Last: it reads every rating of the school.
+    return update is not None or _has_labels(plan_document(plan), root)
 
 
 def learning_hindrance(*, root: Path, now: datetime, is_asked: bool) -> Hindrance | None:

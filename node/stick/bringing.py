@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from federation.errors import FederationError
-from federation.trust.envelopes import ASSIGNMENT, envelope_payload_unverified
 from federation.trust.errors import MetadataExpired, MetadataRolledBack
 from federation.trust.folder_transport import (
     BASE_URL,
@@ -29,9 +28,8 @@ from federation.trust.stick_blobs import StickBlobSource
 from federation.trust.stick_disk import StickDisk
 from federation.trust.stick_letters import letter_open, letter_read
 from federation.trust.tuf_client import TrustedReleases
-from federation.wire.canonical import parse
 from federation.wire.courier import CentreLetter
-from federation.wire.releases import Assignment, CheckInAnswer, InstallState
+from federation.wire.releases import CheckInAnswer, InstallState
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import release_install, running_is_withdrawn, superseded_remove
@@ -42,11 +40,10 @@ from node.stick.address import address_hear
 from node.stick.enrolment import answer_take, own_key
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
-from node.sync.change_over import is_time_to_change_over
+from node.sync.change_over import assignment_seen, is_time_to_change_over
 from node.sync.enrol import Enrolment, enrolment_keep, enrolment_read
 from node.sync.errors import AssignmentRolledBack
 from node.sync.journal import Journal
-from node.sync.models import SeenAssignment
 from node.sync.services import ContactTimes, assignment_keep, seen_sequence, trial_await
 from node.sync.transport import CountingTransport
 
@@ -223,10 +220,9 @@ class BringingIn:
 
     def _install(self, trusted: TrustedReleases | None) -> None:
         """Take the release that the newest accepted word names as far as this stick's bytes go."""
-        seen = SeenAssignment.objects.first()
-        if trusted is None or seen is None:
+        assignment = assignment_seen()
+        if trusted is None or assignment is None:
             return
-        assignment = parse(Assignment, envelope_payload_unverified(bytes(seen.envelope), kind=ASSIGNMENT))
         self.outcome = replace(self.outcome, waiting_reason=assignment.waiting_reason)
         if assignment.release is None:
             return

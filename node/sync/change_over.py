@@ -17,6 +17,7 @@ from django.utils import timezone
 from federation.trust.envelopes import ASSIGNMENT, envelope_payload_unverified
 from federation.wire.canonical import parse
 from federation.wire.releases import Assignment
+from node.hours import is_within
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import candidate_begin_trial, candidate_test, is_staged
 from node.installed.state import slots_read
@@ -28,8 +29,8 @@ def may_change_over(assignment: Assignment, *, has_release: bool, now: datetime,
     """Return whether the PC may change over at `now`, which is `here` by the school's own clock."""
     if assignment.activates_at is not None and now < assignment.activates_at:
         return False
-    hours = LinkRule(opens_at=_time(assignment.opens_minute), closes_at=_time(assignment.closes_minute))
-    return assignment.is_forced or not has_release or hours.is_open(here)
+    opens_at, closes_at = _time(assignment.opens_minute), _time(assignment.closes_minute)
+    return assignment.is_forced or not has_release or is_within(here, opens_at=opens_at, closes_at=closes_at)
 
 
 def is_time_to_change_over(assignment: Assignment, *, root: Path, clock: Callable[[], datetime]) -> bool:
@@ -54,12 +55,10 @@ def staged_change_over(*, root: Path, clock: Callable[[], datetime], self_test: 
         ReleaseDamaged: the staged release's directory is not in order.
     """
     assignment = assignment_seen()
-    if assignment is None or assignment.release is None:
+    digest = _staged_release(assignment)
+    if assignment is None or digest is None or not is_time_to_change_over(assignment, root=root, clock=clock):
         return False
-    is_ready = is_staged(digest=assignment.release, sequence=assignment.sequence)
-    if not is_ready or not is_time_to_change_over(assignment, root=root, clock=clock):
-        return False
-    verdict = candidate_test(root=root, digest=assignment.release, self_test=self_test, now=clock())
+    verdict = candidate_test(root=root, digest=digest, self_test=self_test, now=clock())
     if verdict.has_passed:
         candidate_begin_trial(root=root, now=clock())
     return verdict.has_passed
@@ -68,12 +67,9 @@ def staged_change_over(*, root: Path, clock: Callable[[], datetime], self_test: 
 def is_waiting_for_its_time(*, root: Path, clock: Callable[[], datetime]) -> bool:
     """Tell whether all of the newest assignment is here and only its time has not come."""
     assignment = assignment_seen()
-    return (
-        assignment is not None
-        and assignment.release is not None
-        and is_staged(digest=assignment.release, sequence=assignment.sequence)
-        and not is_time_to_change_over(assignment, root=root, clock=clock)
-    )
+    if assignment is None or _staged_release(assignment) is None:
+        return False
+    return not is_time_to_change_over(assignment, root=root, clock=clock)
 
 
 def assignment_seen() -> Assignment | None:
@@ -82,6 +78,13 @@ def assignment_seen() -> Assignment | None:
     return (
         None if seen is None else parse(Assignment, envelope_payload_unverified(bytes(seen.envelope), kind=ASSIGNMENT))
     )
+
+
+def _staged_release(assignment: Assignment | None) -> str | None:
+    """Return the release that the assignment names if all of it is here and has not been tried yet."""
+    if assignment is None or assignment.release is None:
+        return None
+    return assignment.release if is_staged(digest=assignment.release, sequence=assignment.sequence) else None
 
 
 def _time(minute: int | None) -> time | None:

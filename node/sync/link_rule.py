@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import time
 
+from node.hours import is_within
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkRule:
@@ -16,8 +18,4 @@ class LinkRule:
 
     def is_open(self, now: time) -> bool:
         """Return whether releases may come at `now`, the school's own time; a window may lie across midnight."""
-        if self.opens_at is None or self.closes_at is None or self.opens_at == self.closes_at:
-            return True
-        if self.opens_at < self.closes_at:
-            return self.opens_at <= now < self.closes_at
-        return now >= self.opens_at or now < self.closes_at
+        return is_within(now, opens_at=self.opens_at, closes_at=self.closes_at)

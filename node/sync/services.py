@@ -49,7 +49,7 @@ from node.installed.services import (
     install_reports,
     install_reports_heard,
     release_install,
-    running_is_withdrawn,
+    release_is_withdrawn,
     superseded_remove,
 )
 from node.installed.state import Phase, Slots, slots_read
@@ -381,9 +381,10 @@ class Contact:
 def _is_under_way(root: Path, clock: Callable[[], datetime]) -> bool:
     """Tell whether there is something to do for the newest assignment here."""
     seen = SeenAssignment.objects.first()
-    if seen is None or not seen.release or is_waiting_for_its_time(root=root, clock=clock):
+    if seen is None or not seen.release:
         return False
-    return not install_is_settled(root=root, digest=seen.release, sequence=seen.sequence)
+    is_settled = install_is_settled(root=root, digest=seen.release, sequence=seen.sequence)
+    return not is_settled and not is_waiting_for_its_time(root=root, clock=clock)
 
 
 def check_in_document(*, root: Path, node_id: str, gauges: Gauges, now: datetime) -> CheckIn:
@@ -460,11 +461,12 @@ def problems_find(root: Path) -> tuple[str, ...]:
     if engine is not None and engine.code:
         found.append(engine.code)
     try:
-        active_release(root=root)
+        active = active_release(root=root)
     except FederationError as error:
         found.append(error.code)
-    if running_is_withdrawn(root=root):
-        found.append(ReleaseWithdrawn.code)
+    else:
+        if active is not None and release_is_withdrawn(root=root, release=active):
+            found.append(ReleaseWithdrawn.code)
     if disk_free_bytes(root) < RESERVE_BYTES:
         found.append(DiskFull.code)
     return tuple(dict.fromkeys(found))

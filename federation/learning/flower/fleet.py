@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -131,23 +131,25 @@ def fleet_open(*, superlink: str, authority: Path, node_key: Path, outbox: Path,
     key = cast("EllipticCurvePrivateKey", load_ssh_private_key(private_key_openssh(node_key.read_bytes()), None))
     certificates = authority.read_bytes()
     _predecessor_leave(superlink, certificates, key, home / _NODE_ID)
-    with http_request_response(
-        superlink, insecure=False, root_certificates=certificates, authentication_keys=(key, key.public_key())
-    ) as connection:
+    # Named until the leave is taken: a client that is killed before leaves its name to the next one.
+    with ExitStack() as ending:
+        ending.callback((home / _NODE_ID).unlink, missing_ok=True)
+        connection = ending.enter_context(
+            http_request_response(
+                superlink, insecure=False, root_certificates=certificates, authentication_keys=(key, key.public_key())
+            )
+        )
         node_id, receive, send, _run, _bundle, pull_object, push_object, confirm = connection
         durable_write(home / _NODE_ID, str(node_id).encode())
-        try:
-            yield FlowerFleet(
-                node_id=node_id,
-                outbox=outbox.absolute(),
-                receive=receive,
-                send=send,
-                pull_object=pull_object,
-                push_object=push_object,
-                confirm=confirm,
-            )
-        finally:
-            (home / _NODE_ID).unlink(missing_ok=True)
+        yield FlowerFleet(
+            node_id=node_id,
+            outbox=outbox.absolute(),
+            receive=receive,
+            send=send,
+            pull_object=pull_object,
+            push_object=push_object,
+            confirm=confirm,
+        )
 
 
 def _predecessor_leave(superlink: str, certificates: bytes, key: EllipticCurvePrivateKey, kept: Path) -> None:
