@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from central.training.superlink import (
     superlink_prepare,
 )
 from node.rounds.supernode import Contact, ContactReport, FlowerClient, contact_hold
+from tests.stations import free_port
 
 UPDATE_BYTES = 2_000_000
 
@@ -123,9 +123,7 @@ def until(claim: Callable[[], bool], *, seconds: float) -> float:
 @contextmanager
 def superlink_open(root: Path) -> Iterator[SuperLink]:
     """Run a SuperLink and its SuperExec in `root`; no process of them is left afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     superlink_prepare(root=root, port=port, hosts=["localhost"], now=datetime.now(UTC))
     started = time.monotonic()
     with _running(root, port):

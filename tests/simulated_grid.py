@@ -58,8 +58,6 @@ class SimulatedNode:
 
 @dataclass
 class _Upload:
-    node_id: int
-    reply: Message
     left_seconds: float
     last_at: float
 
@@ -94,6 +92,10 @@ class SimulatedGrid:
     def is_quiet(self) -> bool:
         """Tell whether no node is connected or believed to be, and nobody waits for a pull."""
         return not self._awake and not self._waiting
+
+    def is_unasked(self) -> bool:
+        """Tell whether no question is under way, so that time changes nothing but heartbeats."""
+        return not self._questions and not self._waiting
 
     def supernode_open(self, node_id: int, *, until: float) -> bool:
         """Connect a node's SuperNode for a while; False where the SuperLink still believes in a killed one of it."""
@@ -222,12 +224,12 @@ class SimulatedGrid:
                 # The SuperLink has forgotten the question, and takes no answer to it.
                 self.destroyed_answers += 1
                 node.held.remove(held)
-            elif self._is_sent(node, message_id, reply, seconds):
+            elif self._is_sent(node, message_id, seconds):
                 node.held.remove(held)
                 self._answer_store(node, message_id, reply)
 
-    def _is_sent(self, node: SimulatedNode, message_id: str, reply: Message, seconds: float) -> bool:
-        fresh = _Upload(node.node_id, reply, node.upload_seconds, self.now)
+    def _is_sent(self, node: SimulatedNode, message_id: str, seconds: float) -> bool:
+        fresh = _Upload(node.upload_seconds, self.now)
         upload = self._uploads.setdefault(message_id, fresh)
         if upload is not fresh and self._is_uploading(message_id):
             # What passed while the link was down has carried nothing.

@@ -16,10 +16,10 @@ from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
+from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_become, rows_act
+from central.disk import centre_disk
 from central.releases.models import ReleaseStatus
 from central.releases.package_slots import slot_sizes
 from central.training.admin_schools import QuarantineActions
@@ -48,6 +48,7 @@ from central.training.seasons import season_close, season_open
 from central.training.watch import adapters_compare, round_watch
 from central.training.words import ENDS, WAITS
 from central.trust_root import director_key
+from central.words import sentence
 from federation.wire.rounds import SchemeName
 
 
@@ -74,6 +75,12 @@ def loss_before_rounded(update: Update) -> str:
 def loss_after_rounded(update: Update) -> str:
     """Return the update's loss after training as a reader wants it."""
     return _rounded(update.loss_after)
+
+
+@admin.display(description=_("refused because"), ordering="code")
+def code_in_words(update: Update) -> str:
+    """Return why the update does not count, in the reader's words; a dash where it counts."""
+    return sentence(update.code, {}) if update.code else "–"
 
 
 def _rounded(figure: float | None) -> str:
@@ -112,16 +119,10 @@ ROUND_FIELDS = (
 )
 
 
-class FixedInline(TabularInline):
-    """Rows that belong to the page's row, to be read."""
+class FixedInline(ScopedInline):
+    """Rows that belong to the page's row, to be read, each with a link to its own page."""
 
-    extra = 0
-    can_delete = False
     show_change_link = True
-
-    def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        return False
 
 
 class RoundInline(FixedInline):
@@ -146,7 +147,7 @@ class UpdateInline(FixedInline):
     fields = readonly_fields = (
         "node",
         "status",
-        "code",
+        code_in_words,
         "labels",
         "staleness",
         norm_rounded,
@@ -315,7 +316,10 @@ class RoundAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Combine an abandoned round after all"))
     def retry(self, request: HttpRequest, queryset: QuerySet[Round]) -> None:
         """Have abandoned rounds combined after all."""
-        self._act(request, queryset, lambda each, **by: round_retry(round_=each, **by), gettext("is combined"))
+        disk = centre_disk()
+        self._act(
+            request, queryset, lambda each, **by: round_retry(round_=each, disk=disk, **by), gettext("is combined")
+        )
 
     @admin.action(description=_("Go on without the candidate that nobody signs"))
     def pass_over(self, request: HttpRequest, queryset: QuerySet[Round]) -> None:
@@ -331,14 +335,14 @@ class RoundAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Update)
-class UpdateAdmin(QuarantineActions, ReadOnlyAdmin):
+class UpdateAdmin(QuarantineActions):
     """Updates, newest first."""
 
     list_display = (
         "node",
         "round",
         "status",
-        "code",
+        code_in_words,
         "variant",
         "labels",
         "staleness",
@@ -348,7 +352,8 @@ class UpdateAdmin(QuarantineActions, ReadOnlyAdmin):
     )
     list_filter = ("status", "code", "node__school__region", "variant")
     list_select_related = ("node__school", "round__season")
-    readonly_fields = ("shown_reasons", "shown_figures")
+    exclude = ("code", "figures")
+    readonly_fields = (code_in_words, "shown_reasons", "shown_figures")
     actions = ("release", "reject")
 
 

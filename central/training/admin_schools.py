@@ -23,7 +23,7 @@ from central.training.withdrawal import Trace, school_readmit, school_withdraw, 
 from central.training.words import FIGURES, REASONS
 
 
-class QuarantineActions(admin.ModelAdmin):
+class QuarantineActions(ReadOnlyAdmin):
     """Why an update stands apart, and what a person makes of it."""
 
     @admin.display(description=_("stands apart because"))

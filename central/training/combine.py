@@ -43,14 +43,15 @@ def round_combine(*, round_: Round, disk: CentreDisk) -> Combined:
     """
     season, settings, terms = round_.season, settings_of(round_.season), terms_of_season(round_.season)
     delta, figures = _COMBINE[SeasonMode(season.mode)](round_, terms, disk)
-    start = start_of_round(season, disk)
+    start, name = start_of_round(season, disk), SchemeName(season.scheme)
+    scheme = scheme_of(name)
     step = server_step(
-        scheme=scheme_of(SchemeName(season.scheme)),
+        scheme=scheme,
         terms=terms,
         start=start.factors,
         velocity=velocity_read(start.round, disk) if settings.momentum else None,
         delta=delta,
-        size=settings.server_scale,
+        size=settings.scale_of(name, norm=scheme.norm(delta)),
         decay=settings.momentum,
     )
     return Combined(start=start.round, step=step, figures=figures)
@@ -58,7 +59,9 @@ def round_combine(*, round_: Round, disk: CentreDisk) -> Combined:
 
 def terms_of_season(season: Season) -> Terms:
     """Return what all the season's updates have in common; each of its plans says the same of it."""
-    return terms_of(plan_of(season.plans.order_by("pk")[0]), sizes_of(season), settings_of(season).fusion)
+    settings = settings_of(season)
+    plan = plan_of(season.plans.order_by("pk")[0])
+    return terms_of(plan, sizes_of(season), settings.fusion, adapter_rank=settings.rank)
 
 
 def _plain(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:

@@ -15,7 +15,8 @@ ELSEWHERE_A_REGION = 8
 def corrections_choose(round_: Round) -> list[Pair]:
     """Return the newest corrections of the schools in the round, and of each region's other schools a few.
 
-    All schools are to run the adapter, so also those are heard that it has learnt nothing from.
+    All schools are to run the adapter, so also those are heard that it has learnt nothing from. What a reviewer has
+    rejected is left out, and what one has edited is taken as edited; waiting for review holds nothing up.
     """
     nodes = round_.updates.accepted().values("node")
     corrections = Rating.objects.corrections().select_related("node__school").order_by("-received_at", "-pk")
@@ -30,7 +31,7 @@ def _pairs(ratings: QuerySet[Rating], *, is_learnt: bool) -> list[Pair]:
     return [
         Pair(
             question=rating.question,
-            answer=rating.correction,
+            answer=rating.wording,
             subject=rating.subject,
             region=rating.node.school.region,
             is_learnt=is_learnt,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from federation.errors import CapacityError, FederationError, TransportError
 LOGGER = logging.getLogger(__name__)
 # The run counts a node as collected as long as a file's name begins with the node's, so files are renamed, not moved.
 # What was taken in is kept elsewhere, where it goes when its school withdraws: here only the name stays.
+UNJUDGED = ".update"
 JUDGED = ".judged"
 UNREADABLE = ".unreadable"
 
@@ -22,10 +24,19 @@ def updates_scan_inbox(*, disk: CentreDisk, now: datetime) -> int:
     """Judge every update that lies in the inbox and return how many; a cut before the renaming judges one again."""
     if not disk.inbox.is_dir():
         return 0
-    files = sorted(disk.inbox.glob("*/*.update"))
+    files = sorted(_unjudged(disk.inbox))
     for path in files:
         _file_take_in(path, disk, now)
     return len(files)
+
+
+def _unjudged(inbox: Path) -> Iterator[Path]:
+    # Judged ones of a whole season lie beside them, and glob makes a Path of each.
+    with os.scandir(inbox) as rounds:
+        folders = [entry.path for entry in rounds if entry.is_dir()]
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            yield from [Path(entry.path) for entry in entries if entry.name.endswith(UNJUDGED)]
 
 
 def _file_take_in(path: Path, disk: CentreDisk, now: datetime) -> None:

@@ -22,7 +22,7 @@ def contributions_read(*, round_: Round, disk: CentreDisk) -> Iterator[Contribut
             accepted.
     """
     precision = settings_of(round_.season).precision
-    for update in round_.updates.accepted().select_related("plan").iterator(chunk_size=200):
+    for update in round_.updates.accepted().select_related("plan").defer("plan__envelope").iterator(chunk_size=200):
         # Judged when it was taken in; what is on the disk is named by its digest.
         _header, arrays = update_read(kept_path(update=update, disk=disk).read_bytes(), precision=precision)
         yield Contribution(node_id=str(update.node_id), labels=update.labels, staleness=update.staleness, arrays=arrays)

@@ -29,7 +29,7 @@ def robust_combine(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta
         NothingToAggregate, ContributionMismatch, ContributionNotFinite: the updates cannot be combined.
     """
     season, settings = round_.season, settings_of(round_.season)
-    updates = list(round_.updates.accepted().select_related("plan", "node__school"))
+    updates = list(round_.updates.accepted().select_related("plan", "node__school").defer("plan__envelope"))
     scheme = scheme_of(SchemeName(season.scheme))
     accumulator = scheme.accumulator(terms)
     outcome = robust_delta(

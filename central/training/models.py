@@ -16,6 +16,8 @@ from django.utils.translation import gettext_lazy as _
 from central.releases.models import Release
 from central.schools.models import Node, School
 from central.schools.models_audit import AppendOnly
+from central.schools.models_facts import SharedFact
+from central.schools.reach import EVERYWHERE
 from central.schools.transitions import HasStatus, Moves, moves
 from federation.wire.rounds import SchemeName
 
@@ -44,9 +46,10 @@ class SchemeChoice(models.TextChoices):
     FLORA = SchemeName.FLORA.value, "FLoRA"
 
 
-class Season(HasStatus):
+class Season(HasStatus, SharedFact):
     """One season: what all its plans and rounds have in common."""
 
+    REGION: ClassVar[str] = EVERYWHERE
     MOVES: ClassVar[Moves] = moves({SeasonStatus.OPEN: (SeasonStatus.CLOSED,)})
 
     season_id = models.CharField(_("season"), max_length=64, unique=True)
@@ -83,8 +86,10 @@ class Season(HasStatus):
         return self.season_id[:8]
 
 
-class Plan(models.Model):
+class Plan(SharedFact):
     """What is asked of schools that run one release, as it was signed; the newest for a release is the one in force."""
+
+    REGION: ClassVar[str] = EVERYWHERE
 
     plan_id = models.CharField(_("plan"), max_length=64, unique=True)
     season = models.ForeignKey(Season, on_delete=models.PROTECT, related_name="plans", verbose_name=_("season"))
@@ -126,9 +131,12 @@ class RoundStatus(models.TextChoices):
     ABANDONED = "abandoned", _("abandoned")
 
 
-class Round(HasStatus):
+class Round(HasStatus, SharedFact):
     """One filling of the season's buffer: how many updates it wants, and what became of them."""
 
+    REGION: ClassVar[str] = EVERYWHERE
+    # The sign of life comes every few seconds.
+    FACT_FIELDS: ClassVar[tuple[str, ...]] = ("season", "release", "version")
     MOVES: ClassVar[Moves] = moves(
         {
             RoundStatus.COLLECTING: (RoundStatus.AGGREGATING, RoundStatus.ABANDONED),
@@ -234,6 +242,7 @@ class UpdateQuerySet(models.QuerySet["Update"]):
 class Update(HasStatus):
     """One school's answer to a plan, as it was received and judged, and the round that counts it."""
 
+    REGION: ClassVar[str] = "node__school__region"
     MOVES: ClassVar[Moves] = moves(
         {
             UpdateStatus.ACCEPTED: (UpdateStatus.QUARANTINED, UpdateStatus.WITHDRAWN),
@@ -291,6 +300,8 @@ class Update(HasStatus):
 class Offer(models.Model):
     """That a plan reached a node, and when the centre first heard that it had been learnt."""
 
+    REGION: ClassVar[str] = "node__school__region"
+
     plan = models.ForeignKey(Plan, on_delete=models.CASCADE, related_name="offers", verbose_name=_("plan"))
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="offers", verbose_name=_("school PC"))
     offered_at = models.DateTimeField(_("offered"))
@@ -308,6 +319,8 @@ class Offer(models.Model):
 class Lease(models.Model):
     """The right of one node to connect its SuperNode for a round until a time."""
 
+    REGION: ClassVar[str] = "node__school__region"
+
     node = models.OneToOneField(Node, on_delete=models.CASCADE, related_name="lease", verbose_name=_("school PC"))
     round = models.ForeignKey(Round, on_delete=models.CASCADE, related_name="leases", verbose_name=_("round"))
     superlink = models.CharField(_("SuperLink"), max_length=64, blank=True)
@@ -324,6 +337,8 @@ class Lease(models.Model):
 
 class PrivacyCharge(AppendOnly):
     """What one private round has cost one school; never changed, and never taken back."""
+
+    REGION: ClassVar[str] = "school__region"
 
     school = models.ForeignKey(
         School, on_delete=models.PROTECT, related_name="privacy_charges", verbose_name=_("school")
@@ -367,8 +382,10 @@ class NoiseSeed(models.Model):
         return str(self.round)
 
 
-class OptOut(models.Model):
+class OptOut(SharedFact):
     """That a school has withdrawn from learning, who said so and why; the row goes when it comes back."""
+
+    REGION: ClassVar[str] = "school__region"
 
     school = models.OneToOneField(School, on_delete=models.PROTECT, related_name="opt_out", verbose_name=_("school"))
     actor = models.CharField(_("who"), max_length=150)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from central.releases.models import Release
 from central.schools.models import Node
-from central.training.models import KEPT, Offer, Plan, Season, SeasonStatus, Update
-from central.training.participation import participation_allows
-from central.training.plans import plan_envelope, season_version, settings_of
+from central.training.models import KEPT, Offer, Plan, Update
+from central.training.plans import plan_envelope
+from central.training.privacy_ledger import budget_allows
+from central.training.shared import SharedSeasons
 from federation.trust.keys import DirectorKey
 from federation.wire.releases import UpdateReceipt
 
@@ -17,48 +17,51 @@ CAN_TRAIN = "train"
 RECEIPTS = 20
 
 
-def plan_envelope_for(*, node: Node, key: DirectorKey, now: datetime, held_plan_id: str) -> bytes | None:
+def plan_envelope_for(
+    *, node: Node, key: DirectorKey, now: datetime, held_plan_id: str, shared: SharedSeasons
+) -> bytes | None:
     """Return the plan, signed by `key`, that asks the node to learn from what it runs now; None where it has it."""
-    plan = plan_for(node=node, now=now)
-    if plan is None:
+    plan = plan_for(node=node, now=now, shared=shared)
+    if plan is None or plan.plan_id == held_plan_id:
         return None
     Offer.objects.get_or_create(plan=plan, node=node, defaults={"offered_at": now})
-    return plan_envelope(plan=plan, key=key) if plan.plan_id != held_plan_id else None
+    return plan_envelope(plan=Plan.objects.get(pk=plan.pk), key=key)
 
 
-def plan_for(*, node: Node, now: datetime) -> Plan | None:
+def plan_for(*, node: Node, now: datetime, shared: SharedSeasons) -> Plan | None:
     """Return the newest plan of an open season for the release that the node runs, if it has not answered that yet.
 
-    Nothing has to be fetched for it: its start is on the node's disk.
+    Nothing has to be fetched for it: its start is on the node's disk. Under an adapter of an earlier season the base
+    lies on the disk as well, and the season begins there. What was signed is not read with it.
     """
     if CAN_TRAIN not in node.capabilities:
         return None
-    running = Release.objects.in_force().select_related("base").filter(digest=node.running or "-").first()
-    if running is None:
+    found = shared.season_of(node.running)
+    if found is None or node.school_id in shared.withdrawn:
         return None
-    season = Season.objects.filter(base=running.base or running, status=SeasonStatus.OPEN).first()
-    if season is None:
-        return None
-    plan = season.plans.filter(start=_start(running, season)).first()
-    if plan is None or plan.closes_at <= now or _is_too_stale(plan, season):
+    plan = found.plans.get(found.adopted.get(node.running))
+    if plan is None or plan.closes_at <= now or found.version - plan.version > found.max_staleness:
         return None
     if Update.objects.kept().filter(plan=plan, node=node).exists():
         return None
     # Last, because a private season adds up all that the school has spent.
-    return plan if participation_allows(school=node.school, season=season) else None
+    return plan if budget_allows(school=node.school, season=found.season) else None
 
 
 def offer_learnt(*, plan: Plan, node: Node, now: datetime) -> None:
     """Record that the node has learnt for the plan: its update came, or its check-in says that one waits."""
-    offer, _is_new = Offer.objects.get_or_create(plan=plan, node=node, defaults={"offered_at": now})
-    if offer.trained_at is None:
-        Offer.objects.filter(pk=offer.pk).update(trained_at=now)
+    offers = Offer.objects.filter(plan=plan, node=node)
+    if not offers.filter(trained_at=None).update(trained_at=now):
+        # It has been heard of before, or the plan came by another way than an offer.
+        Offer.objects.get_or_create(plan=plan, node=node, defaults={"offered_at": now, "trained_at": now})
 
 
 def waiting_hear(*, node: Node, held_plan_id: str, digests: Sequence[str], now: datetime) -> None:
     """Record that the node has learnt for the plan that it holds, if an update new to the centre waits there."""
     waiting = set(digests[:RECEIPTS])
-    if not waiting - set(Update.objects.filter(node=node, digest__in=waiting).values_list("digest", flat=True)):
+    if not waiting or not waiting - set(
+        Update.objects.filter(node=node, digest__in=waiting).values_list("digest", flat=True)
+    ):
         return
     plan = Plan.objects.filter(plan_id=held_plan_id).first()
     if plan is not None:
@@ -70,10 +73,12 @@ def receipts_for(*, node: Node, digests: Sequence[str] | None) -> tuple[UpdateRe
 
     It drops an update only on its receipt.
     """
+    if digests is not None and not digests:
+        return ()
     judged = Update.objects.filter(node=node)
     if digests is not None:
         judged = judged.filter(digest__in=digests[:RECEIPTS])
-    newest = judged.select_related("plan").order_by("-pk")[:RECEIPTS]
+    newest = judged.select_related("plan").defer("plan__envelope").order_by("-pk")[:RECEIPTS]
     return tuple(receipt_of(update) for update in newest)
 
 
@@ -86,16 +91,3 @@ def receipt_of(update: Update) -> UpdateReceipt:
         accepted=is_safe,
         code="" if is_safe else update.code,
     )
-
-
-def _start(running: Release, season: Season) -> Release | None:
-    """Return the adapter that the node trains from: the one that it runs, if it is the season's.
-
-    Under an adapter of an earlier season the base lies on the disk as well, and the season begins there.
-    """
-    is_own = running.base is not None and season.rounds.filter(release=running).exists()
-    return running if is_own else None
-
-
-def _is_too_stale(plan: Plan, season: Season) -> bool:
-    return season_version(season) - plan.version > settings_of(season).max_staleness

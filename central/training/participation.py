@@ -5,12 +5,7 @@ from __future__ import annotations
 from central.schools.models import School
 from central.training.errors import SchoolWithdrawn
 from central.training.models import OptOut, Season
-from central.training.privacy_ledger import budget_allows, budget_expect
-
-
-def participation_allows(*, school: School, season: Season) -> bool:
-    """Tell whether the school may be asked at all, so that no PC learns a night for nothing."""
-    return not _is_out(school) and budget_allows(school=school, season=season)
+from central.training.privacy_ledger import budget_expect
 
 
 def participation_expect(*, school: School, season: Season) -> None:

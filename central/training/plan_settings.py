@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.schemes.scheme import Fusion
-from federation.wire.rounds import Objective, Precision
+from federation.wire.rounds import Factor, Objective, Precision, SchemeName
 
 CORRECTIONS_ONLY = Objective(preference=0.0, ratings=0.0, beta=0.1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NaturalTerms:
+    """Natural steps at schools (federation.learning.local_steps), and the server's step that belongs to them."""
+
+    steps: int
+    length: float
+    """Of each, as an L2 norm."""
+    server_length: float
+    """Of the server's step: schools' steps point apart, so what they add up to is the shorter the more they are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """What a season's plans ask of schools, and how its rounds then combine what they hand in."""
+    """What a season's plans ask of schools, and how its rounds then combine what they hand in.
+
+    A season keeps its settings; one that was opened before a setting existed has the value that stands here, which is
+    what its rounds did then. What a new season gets is `DEFAULT_PLAN`.
+    """
 
     rank: int = 64
-    """Directions of x A; schools' corrections must fit into them side by side (federation.learning.schemes)."""
+    """Of the adapter that ships, and of updates unless `directions` says more."""
+    directions: int = 0
+    """Directions of x A in which schools learn under FFA-LoRA; 0: as many as the adapter has. Schools' corrections must
+    fit into them side by side (federation.learning.schemes); the adapter is then cut to its rank."""
     parts: tuple[str, ...] = ("o", "down")
     """Projections that learn, the two with the fewest outputs: at this rank 1.5 MB of adapter for the 270M."""
+    layers_share: float = 1.0
+    """Share of the layers that learn, the uppermost; below them a school needs no backward pass."""
     precision: Precision = Precision.FLOAT16
     fusion: Fusion = Fusion.LEAST_SQUARES
     """How a scheme whose A is frozen is added up."""
+    ridge: float = 0.1
+    """How firmly least squares pulls directions that no school looked at towards the weighted mean, and natural steps
+    towards the plain gradient."""
     objective: Objective = CORRECTIONS_ONLY
     learning_rate: float = 1e-4
     max_steps: int = 20
+    natural: NaturalTerms | None = None
+    """Where the scheme has Gram matrices; elsewhere, and without, schools take Adam's steps."""
     stop_loss: float = 0.03
     """At 0.1 the one word that matters was often still second; lower gains nothing (docs/decisions)."""
     min_labels: int = 1
@@ -31,7 +59,7 @@ class PlanSettings:
     max_norm: float = 2.0
     """Honest updates of one or two corrections come to 0.4 to 0.6."""
     server_scale: float = 0.85
-    """Multiplies the fused update: below 0.75 greedy answers lose names, at 1 prose suffers (docs/decisions/0008)."""
+    """Multiplies the fused update of Adam's steps: below 0.75 greedy answers lose names, at 1 prose suffers (0008)."""
     momentum: float = 0.0
     """Share of the season's last step that is taken again; 0: each round stands alone."""
     max_staleness: int = 4
@@ -42,5 +70,50 @@ class PlanSettings:
     plan_days: int = 60
     """How long training may begin on a plan; then schools that still run its start are asked anew."""
 
+    def rank_of(self, scheme: SchemeName) -> int:
+        """Return the rank of the updates of a season of `scheme`."""
+        return self.directions or self.rank if scheme is SchemeName.FFA_LORA else self.rank
+
+    def natural_of(self, scheme: SchemeName) -> NaturalTerms | None:
+        """Return what natural steps a season of `scheme` takes; None where it takes Adam's."""
+        return self.natural if Factor.GRAM in scheme_of(scheme).factors else None
+
+    def steps_of(self, scheme: SchemeName) -> tuple[int, float]:
+        """Return how many steps a school takes at most in a season of `scheme`, and the length of each; 0 is Adam's."""
+        natural = self.natural_of(scheme)
+        return (natural.steps, natural.length) if natural else (self.max_steps, 0.0)
+
+    def scale_of(self, scheme: SchemeName, *, norm: float) -> float:
+        """Return what a combined update of this L2 norm is multiplied by in a season of `scheme`."""
+        natural = self.natural_of(scheme)
+        if natural is None:
+            return self.server_scale
+        return natural.server_length / norm if norm > 0 else 0.0
+
+    def slots_of(self, slots: Iterable[str]) -> tuple[str, ...]:
+        """Return those of a base's `slots`, `layers.{i}.{part}`, that learn, in their order."""
+        named = list(slots)
+        layers = 1 + max((_layer(slot) for slot in named), default=0)
+        # A third of 18 may come out a hair above 6.
+        first = layers - math.ceil(round(self.layers_share * layers, 6))
+        return tuple(slot for slot in named if slot.rpartition(".")[2] in self.parts and _layer(slot) >= first)
+
+
+def _layer(slot: str) -> int:
+    return int(slot.split(".")[1])
+
 
 DEFAULT_PLAN = PlanSettings()
+"""What a new season gets."""
+
+NATURAL_PLAN = PlanSettings(
+    directions=256,
+    parts=("down",),
+    layers_share=1 / 3,
+    precision=Precision.INT8,
+    ridge=0.01,
+    natural=NaturalTerms(steps=1, length=0.3, server_length=1.0),
+    max_norm=0.5,
+)
+"""Gains three times as much in a round and spoils prose, so that the gate refuses it (docs/decisions/0068). For the
+benchmark, until natural steps heed the anchors."""

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from django.db.models import Max, Q
 
-from central.releases.models import Release, ReleaseStatus
+from central.releases.models import Release, ReleaseStatus, bulky
 from central.training.anchors import anchors_read
 from central.training.errors import PlanUnknown
 from central.training.models import Plan, Round, RoundStatus, Season
@@ -30,7 +30,9 @@ def plan_get(plan_id: str) -> Plan:
     Raises:
         PlanUnknown: there is none.
     """
-    plan = Plan.objects.select_related("season__base", "start").filter(plan_id=plan_id).first()
+    # Of its base only the card is asked for: every update that comes is judged by it.
+    unread = set(bulky("season__base")) - {"season__base__card"}
+    plan = Plan.objects.select_related("season__base").defer(*unread).filter(plan_id=plan_id).first()
     if plan is None:
         raise PlanUnknown(plan_id=plan_id[:64])
     return plan
@@ -112,7 +114,9 @@ def _starts(season: Season) -> Iterator[tuple[Release | None, int]]:
     oldest = season_version(season) - settings_of(season).max_staleness
     if oldest <= 0:
         yield None, 0
-    for round_ in season.rounds.filter(version__gte=max(oldest, 1)).select_related("release").order_by("version"):
+    # A later adapter lists every update of the season, and the worker looks here every few seconds.
+    adopted = season.rounds.filter(version__gte=max(oldest, 1)).select_related("release").defer(*bulky("release"))
+    for round_ in adopted.order_by("version"):
         if round_.release is not None and round_.release.is_in_force and round_.version is not None:
             yield round_.release, round_.version
 
@@ -125,21 +129,24 @@ def _last_fruitless(season: Season) -> datetime | None:
 
 
 def _document(season: Season, start: Release | None, version: int, now: datetime) -> RoundPlan:
-    settings = settings_of(season)
+    settings, scheme = settings_of(season), SchemeName(season.scheme)
+    max_steps, step_length = settings.steps_of(scheme)
     return RoundPlan(
         plan_id=uuid.uuid4().hex,
         season_id=season.season_id,
         version=version,
         base=season.base.digest,
         start=start.digest if start else "",
-        scheme=SchemeName(season.scheme),
+        scheme=scheme,
         precision=settings.precision,
         objective=settings.objective,
         seed=season.season_id,
-        rank=settings.rank,
-        slots=tuple(slot for slot in sizes_of(season) if slot.rpartition(".")[2] in settings.parts),
+        rank=settings.rank_of(scheme),
+        slots=settings.slots_of(sizes_of(season)),
         learning_rate=settings.learning_rate,
-        max_steps=settings.max_steps,
+        step_length=step_length,
+        ridge=settings.ridge,
+        max_steps=max_steps,
         stop_loss=settings.stop_loss,
         anchors=anchors_read(),
         min_labels=settings.min_labels,

@@ -48,7 +48,7 @@ def round_screen(*, round_: Round, disk: CentreDisk, now: datetime) -> frozenset
     Raises:
         MalformedUpdate, MalformedDocument: the disk no longer holds what was accepted.
     """
-    updates = list(round_.updates.accepted().select_related("plan"))
+    updates = list(round_.updates.accepted().select_related("plan").defer("plan__envelope"))
     if not updates or round_.season.mode != SeasonMode.ROBUST:
         return frozenset(update.pk for update in updates)
     precision = settings_of(round_.season).precision

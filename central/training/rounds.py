@@ -12,15 +12,18 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from central.disk import CentreDisk
 from central.releases.models import Release, ReleaseStatus
 from central.releases.services import release_pass_over
 from central.schools.audit import audit_record
+from central.schools.reach import entity_of, steering_expect
 from central.schools.transitions import status_move
 from central.training.buffer import Buffer, Due, Progress, round_judge
 from central.training.errors import RoundBlocked, RoundNotEnough, RoundUnknown
 from central.training.models import Round, RoundStatus, Season, SeasonStatus, Update, UpdateStatus
 from central.training.plans import PASSED_OVER, season_version, settings_of
 from central.training.privacy_ledger import round_charge
+from central.training.quarantine import round_screen
 from central.training.seasons import candidate_undecided, round_open_next, season_lock
 from federation.errors import FederationError
 from federation.inference.errors import SuiteInvalid
@@ -91,7 +94,9 @@ def round_combine_now(*, round_: Round, actor: str, now: datetime) -> None:
     Raises:
         RoundNotEnough: it has updates of fewer schools than its minimum.
         RoundBlocked: it does not collect, or another round of the season is being combined.
+        RoleReadsOnly, OutsideRegion: `actor` has no say in rounds.
     """
+    steering_expect(actor=actor, rows=[round_])
     with transaction.atomic():
         season = _lock(round_)
         accepted = schools_counted(round_)
@@ -116,20 +121,25 @@ def round_abandon(*, round_: Round, reason: str, now: datetime, actor: str = ACT
         _next_open(season, now)
 
 
-def round_retry(*, round_: Round, actor: str, now: datetime) -> None:
+def round_retry(*, round_: Round, disk: CentreDisk, actor: str, now: datetime) -> None:
     """Have an abandoned round's updates combined after all.
+
+    In a robust season they are compared first, as before any combining: the round may have been abandoned while it
+    collected, and nobody has looked at them.
 
     Raises:
         RoundNotEnough: it has accepted none.
         RoundBlocked: the season has another candidate under way, or one that waits for its signature.
         StatusMoveIllegal: it was not abandoned.
+        MalformedUpdate, MalformedDocument: the disk no longer holds what was accepted.
     """
+    if round_.status == RoundStatus.ABANDONED:
+        _retry_expect(round_)
+        # Outside of the lock, for it reads every update; an abandoned round takes in none meanwhile.
+        round_screen(round_=round_, disk=disk, now=now)
     with transaction.atomic():
-        season = _lock(round_)
-        if not round_.updates.accepted().exists():
-            raise RoundNotEnough(accepted=0, minimum=round_.minimum)
-        if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_undecided(season):
-            raise RoundBlocked(round_id=round_.round_id)
+        _lock(round_)
+        _retry_expect(round_)
         status_move(
             round_,
             to=RoundStatus.AGGREGATING,
@@ -206,6 +216,14 @@ def _lock(round_: Round) -> Season:
     return season
 
 
+def _retry_expect(round_: Round) -> None:
+    season = round_.season
+    if not round_.updates.accepted().exists():
+        raise RoundNotEnough(accepted=0, minimum=round_.minimum)
+    if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_undecided(season):
+        raise RoundBlocked(round_id=round_.round_id)
+
+
 def _combine_begin(round_: Round, *, reason: str, now: datetime) -> None:
     waiting = candidate_undecided(round_.season)
     if waiting is not None:
@@ -262,4 +280,4 @@ def _deadline_put(round_: Round, closes_at: datetime, *, actor: str, reason: str
     Round.objects.filter(pk=round_.pk).update(closes_at=closes_at)
     round_.closes_at = closes_at
     status = str(round_.status)
-    audit_record(actor=actor, entity=f"training.round {round_.pk}", old=status, new=status, reason=reason, now=now)
+    audit_record(actor=actor, entity=entity_of(round_), old=status, new=status, reason=reason, now=now)

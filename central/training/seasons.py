@@ -12,8 +12,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from central.releases.errors import BaseNotReady
-from central.releases.models import IN_FORCE, Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.models import IN_FORCE, Release, ReleaseKindChoice, ReleaseStatus, bulky
 from central.schools.audit import audit_record
+from central.schools.reach import entity_of, region_expect
 from central.schools.transitions import status_move
 from central.training.errors import SeasonUnderWay, SeasonUnknown
 from central.training.mode_settings import mode_expect, round_minimum
@@ -60,7 +61,9 @@ def season_open(
         MalformedDocument, ModeTermsInvalid, ModesExclude, SchemeNotForMode: the mode cannot keep its promise.
         SeasonUnderWay: another season on it is open.
         AnchorsUnreadable: the anchors are damaged.
+        RoleReadsOnly, OutsideRegion: `actor` is not the whole country's.
     """
+    region_expect(actor=actor, region="", entity="training.season")
     if base.kind != ReleaseKindChoice.BASE or not base.is_in_force:
         raise BaseNotReady(release=base.version, status=base.status)
     terms = dict(mode_settings or {})
@@ -80,6 +83,7 @@ def season_open(
                 opened_by=actor,
                 opened_at=now,
             )
+            audit_record(actor=actor, entity=entity_of(season), old="", new=season.status, reason="", now=now)
             plan_issue(season=season, start=None, version=0, key=key, now=now)
             round_open_next(season=season, actor=actor, now=now)
     except IntegrityError as error:
@@ -135,7 +139,7 @@ def candidate_undecided(season: Season) -> Round | None:
     """Return the round whose candidate has passed the gate and waits for its signature or its adoption."""
     waiting = (ReleaseStatus.AWAITING_SIGNATURE, *IN_FORCE)
     completed = season.rounds.filter(status=RoundStatus.COMPLETED, version=None, release__status__in=waiting)
-    return completed.select_related("release").first()
+    return completed.select_related("release").defer(*bulky("release")).first()
 
 
 def season_newest(season: Season) -> Round | None:
@@ -151,5 +155,5 @@ def _signed(season: Season) -> list[Round]:
 
 def _adopt(round_: Round, version: int, now: datetime) -> None:
     Round.objects.filter(pk=round_.pk).update(version=version)
-    entity = f"training.round {round_.pk}"
+    entity = entity_of(round_)
     audit_record(actor=ACTOR, entity=entity, old="completed", new=f"version {version}", reason="", now=now)

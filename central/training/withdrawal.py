@@ -21,6 +21,7 @@ from central.releases.models import IN_FORCE, Release, ReleaseStatus
 from central.schools.audit import audit_record
 from central.schools.errors import SchoolUnknown
 from central.schools.models import School
+from central.schools.reach import entity_of, steering_expect
 from central.schools.transitions import status_move
 from central.training.errors import SchoolWithdrawn
 from central.training.models import KEPT, OptOut, Round, RoundStatus, Season, Update, UpdateStatus
@@ -29,6 +30,7 @@ from central.training.seasons import season_lock
 from central.training.services import update_forget
 
 LOGGER = logging.getLogger(__name__)
+ACTOR = "centre"
 SHIPPED = (*IN_FORCE, ReleaseStatus.REVOKED)
 OPEN = (UpdateStatus.ACCEPTED, UpdateStatus.QUARANTINED)
 
@@ -63,24 +65,33 @@ def school_withdraw(*, school: School, actor: str, reason: str, disk: CentreDisk
 
     What is being combined at this moment is taken out by `withdrawals_follow` once it is. Calling it again changes
     nothing.
+
+    Raises:
+        RoleReadsOnly, OutsideRegion: `actor` has no say at the school; nothing is changed.
     """
+    steering_expect(actor=actor, rows=[school])
     with transaction.atomic():
         _row, is_new = OptOut.objects.get_or_create(
             school=school, defaults={"actor": actor, "reason": reason[:200], "at": now}
         )
         if is_new:
-            entity = f"schools.school {school.pk}"
+            entity = entity_of(school)
             audit_record(actor=actor, entity=entity, old="learning", new="withdrawn", reason=reason, now=now)
     _take_out(school, actor, disk, now)
     return traces_of(school)
 
 
 def school_readmit(*, school: School, actor: str, reason: str, now: datetime) -> None:
-    """Let the school be asked again; what was taken out stays out."""
+    """Let the school be asked again; what was taken out stays out.
+
+    Raises:
+        RoleReadsOnly, OutsideRegion: `actor` has no say at the school; nothing is changed.
+    """
+    steering_expect(actor=actor, rows=[school])
     with transaction.atomic():
         gone, _by_model = OptOut.objects.filter(school=school).delete()
         if gone:
-            entity = f"schools.school {school.pk}"
+            entity = entity_of(school)
             audit_record(actor=actor, entity=entity, old="withdrawn", new="learning", reason=reason, now=now)
 
 
@@ -88,7 +99,7 @@ def withdrawals_follow(*, disk: CentreDisk, now: datetime) -> None:
     """Take out what withdrawn schools still had in rounds that were being combined when they withdrew."""
     left = Update.objects.filter(status__in=OPEN, node__school__opt_out__isnull=False)
     for school in School.objects.filter(pk__in=left.exclude(round__release__status__in=SHIPPED).values("node__school")):
-        _take_out(school, "centre", disk, now)
+        _take_out(school, ACTOR, disk, now)
 
 
 def traces_of(school: School) -> tuple[Trace, ...]:
@@ -137,5 +148,6 @@ def _update_withdraw(update: Update, actor: str, disk: CentreDisk, now: datetime
     waiting = Round.objects.filter(updates=update, release__status=ReleaseStatus.AWAITING_SIGNATURE).first()
     if was_counted and waiting is not None:
         # Nobody has signed it, so it need not ship: what the others sent counts in the round that collects.
-        candidate_pass_over(round_=waiting, actor=actor, now=now)
+        # It follows for the whole country, where whoever withdraws a school of their region has no say.
+        candidate_pass_over(round_=waiting, actor=ACTOR, now=now)
     transaction.on_commit(lambda: update_forget(update=update, disk=disk))

@@ -11,7 +11,9 @@ WAITS: Mapping[str, str] = {
     "enough_updates": _("nothing: it is combined with the next look"),
     "deadline": _("nothing: it is combined with the next look"),
     "season_closed": _("nothing: it is combined with the next look"),
-    "not_enough_updates": _("more updates: its deadline is put off"),
+    "not_enough_updates": _(
+        "more updates: while its season is open its deadline is put off, afterwards it ends without a release"
+    ),
     "another_round_combined": _("another round of the season, which is being combined"),
     "candidate_waiting": _("the signature of the last candidate; meanwhile it goes on collecting"),
 }

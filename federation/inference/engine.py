@@ -79,6 +79,11 @@ class Engine:
         """Whether one more answer can begin."""
         return self._batch.has_room
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether another answer would only wait: the prompts of those that have begun are a step's work."""
+        return self._batch.is_behind
+
     def begin(
         self,
         turns: Sequence[Turn],

@@ -58,13 +58,24 @@ class ChatTokenizer:
         """
         system = "\n\n".join(turn.text.strip() for turn in turns if turn.role is Role.SYSTEM)
         spoken = [turn for turn in turns if turn.role is not Role.SYSTEM]
-        for start in range(len(spoken)):
-            if spoken[start].role is not Role.USER:
-                continue
-            ids = self._conversation(system, spoken[start:])
-            if len(ids) <= allowed_tokens:
-                return ids
-        raise PromptTooLong(tokens=len(self._conversation(system, spoken[-1:])), allowed=allowed_tokens)
+        opening = f"{system}\n\n" if system else ""
+        closing = [self.turn_start, *self.words(f"{Role.MODEL.value}\n")]
+        longest: list[int] = []
+        behind = closing
+        # From the end, so that what does not fit is never encoded: a program may send ten thousand turns.
+        for turn in reversed(spoken):
+            if turn.role is Role.USER:
+                ids = [self.bos, *self._turn(turn, opening), *behind]
+                if len(ids) > allowed_tokens:
+                    break
+                longest = ids
+            behind = [*self._turn(turn), *behind]
+            if len(behind) > allowed_tokens:
+                break
+        if longest:
+            return longest
+        last = [token for turn in spoken[-1:] for token in self._turn(turn, opening)]
+        raise PromptTooLong(tokens=1 + len(last) + len(closing), allowed=allowed_tokens)
 
     def answer(self, text: str) -> list[int]:
         """Return the ids of a model's answer with the token that closes it."""
@@ -78,10 +89,6 @@ class ChatTokenizer:
         """Return the words that `ids` spell, control tokens left out."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def _conversation(self, system: str, turns: Sequence[Turn]) -> list[int]:
-        ids = [self.bos]
-        for position, turn in enumerate(turns):
-            opening = f"{system}\n\n" if system and position == 0 else ""
-            words = self.words(f"{turn.role.value}\n{opening}{turn.text.strip()}")
-            ids += [self.turn_start, *words, self.turn_end, *self.words("\n")]
-        return [*ids, self.turn_start, *self.words(f"{Role.MODEL.value}\n")]
+    def _turn(self, turn: Turn, opening: str = "") -> list[int]:
+        words = self.words(f"{turn.role.value}\n{opening}{turn.text.strip()}")
+        return [self.turn_start, *words, self.turn_end, *self.words("\n")]

@@ -138,26 +138,25 @@ def _slot_adapter(
     """Return what the scheme lets a school learn on top of `start`; as in `federation.learning.schemes`."""
     frozen = torch.from_numpy(frozen_a(seed=seed, slot=slot, d_in=size.d_in, rank=rank))
     zero = torch.zeros(rank, size.d_out)
-    a, b = (frozen, zero) if start is None else _start_factors(slot, size, rank, frozen, start)
+    a, b = (frozen, zero) if start is None else _start_factors(slot, size, frozen, start)
     learnt = scheme_of(scheme).learnt
     if scheme is SchemeName.FED_SB:
         basis = torch.from_numpy(frozen_b(seed=seed, slot=slot, rank=rank, d_out=size.d_out))
         return SlotAdapter(a=a, b=b, learnt=learnt, basis=basis)
-    if scheme is SchemeName.FLORA:
+    brings_a = start is not None and start.a is not None
+    if scheme is SchemeName.FLORA or (scheme is SchemeName.FFA_LORA and brings_a):
         return SlotAdapter(a=frozen, b=zero, learnt=learnt, rest=None if start is None else (a, b))
     return SlotAdapter(a=a, b=b, learnt=learnt)
 
 
 def _start_factors(
-    slot: str, size: SlotSize, rank: int, frozen: torch.Tensor, start: AdapterFactors
+    slot: str, size: SlotSize, frozen: torch.Tensor, start: AdapterFactors
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    if slot not in start.b or start.b[slot].shape != (rank, size.d_out):
+    a = frozen.numpy() if start.a is None else start.a.get(slot)
+    b = start.b.get(slot)
+    if a is None or b is None or (len(a), *b.shape) != (size.d_in, a.shape[1], size.d_out):
         raise StartMismatch(slot=slot)
-    if start.a is None:
-        return frozen, torch.from_numpy(start.b[slot])
-    if slot not in start.a or start.a[slot].shape != (size.d_in, rank):
-        raise StartMismatch(slot=slot)
-    return torch.from_numpy(start.a[slot]), torch.from_numpy(start.b[slot])
+    return torch.from_numpy(a), torch.from_numpy(b)
 
 
 def slot_columns(model: Any) -> dict[str, int]:  # noqa: ANN401 - transformers is untyped

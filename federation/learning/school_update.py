@@ -19,7 +19,6 @@ from federation.learning.chat import ConversationTokenizer
 from federation.learning.lessons import anchors_make, lessons_make
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.precision import dtype_fastest
-from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.torch_trainer import Outcome, Training
 from federation.learning.update import update_write
 from federation.trust.durable import durable_write
@@ -27,7 +26,7 @@ from federation.trust.keys import NodeKey, node_key_load
 from federation.trust.release_bytes import variant_read
 from federation.wire.canonical import canonical_bytes, parse, sha256_hex
 from federation.wire.labels import TeacherLabel
-from federation.wire.rounds import Factor, RoundPlan
+from federation.wire.rounds import RoundPlan
 
 Report = Callable[..., None]
 
@@ -148,7 +147,6 @@ def _write(
     labels: int,
     made_at: datetime,
 ) -> int:
-    grams = training.grams() if Factor.GRAM in scheme_of(plan.scheme).factors else {}
     content = update_write(
         plan=plan,
         node_id=task.node_id,
@@ -157,7 +155,7 @@ def _write(
         steps=outcome.steps,
         loss_before=outcome.nats_before,
         loss_after=outcome.nats_after,
-        arrays=training.arrays() | grams,
+        arrays=training.arrays() | training.grams(),
         scores=training.scores(),
         variant=variant_read(task.package),
         made_at=made_at,

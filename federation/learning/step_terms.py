@@ -6,6 +6,7 @@ to which anchors are held. Corrections, pairs and ratings weigh as means over th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
@@ -36,8 +37,11 @@ class StepTerms:
         objective: Objective,
         lessons: Lessons,
         anchors: Sequence[Conversation],
+        takes_all: bool = False,
     ) -> None:
-        """Measure how `model` stands at the start."""
+        """Measure how `model` stands at the start; with `takes_all` every step is to look at all lessons."""
+        self._own_a_step = max(OWN_A_STEP, len(lessons.corrections)) if takes_all else OWN_A_STEP
+        self._rated_a_step = max(RATED_A_STEP, len(lessons.rated)) if takes_all else RATED_A_STEP
         self._model, self._objective, self._lessons = model, objective, lessons
         self._anchors = [
             Pulled(each, ANCHOR_PULL, ANCHOR_HOLD, read.mean)
@@ -49,9 +53,15 @@ class StepTerms:
         self._totals_elsewhere = answer_totals(model, elsewhere)
         self._side_weights = _side_weights(lessons)
 
+    @property
+    def steps_a_pass(self) -> int:
+        """Return after how many steps every correction, or else every other rating, has had its turn."""
+        corrections, rated = len(self._lessons.corrections), len(self._lessons.rated)
+        return math.ceil(corrections / self._own_a_step) or math.ceil(rated / self._rated_a_step)
+
     def corrections(self, step: int) -> list[Term]:
         """Return the terms of the corrections whose turn it is."""
-        turn = _rotation(range(len(self._lessons.corrections)), step, OWN_A_STEP)
+        turn = _rotation(range(len(self._lessons.corrections)), step, self._own_a_step)
         pairs = sum(1 for place in turn if place in self._margins)
         return [
             self._correction(place, pull=1 / len(turn), weight=self._objective.preference / max(1, pairs))
@@ -60,7 +70,7 @@ class StepTerms:
 
     def rated(self, step: int) -> list[Rated]:
         """Return the terms of the other ratings whose turn it is; how far the model has drifted is measured now."""
-        turn = _rotation(range(len(self._lessons.rated)), step, RATED_A_STEP)
+        turn = _rotation(range(len(self._lessons.rated)), step, self._rated_a_step)
         drift = self._drift(turn)
         return [self._rating(place, self._objective.ratings / len(turn), drift) for place in turn]
 

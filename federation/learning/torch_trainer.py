@@ -1,9 +1,9 @@
 """Train what a plan's scheme lets a school learn: the same plan, lessons and machine give the same bytes, cut or not.
 
-Each step looks at some of the school's corrections, of its other ratings and of the plan's anchors, in a fixed
-rotation (`federation.learning.step_terms`). The deltas start at zero, move by Adam, and never leave the ball of radius
-`max_norm` that the centre would clip them to, so that what was measured here is what is sent. A checkpoint holds all
-that the next step depends on.
+Each step looks at the school's corrections, its other ratings and the plan's anchors, all of them or some in a fixed
+rotation (`federation.learning.step_terms`). The deltas start at zero, move as `federation.learning.local_steps` says,
+and never leave the ball of radius `max_norm` that the centre would clip them to, so that what was measured here is what
+is sent. A checkpoint holds all that the next step depends on.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from federation.learning.checkpoint import checkpoint_read, checkpoint_write
 from federation.learning.gram import grams_measure
 from federation.learning.lessons import Lessons
 from federation.learning.local_scores import fare_measure, scores_of
+from federation.learning.local_steps import AdamSteps, LocalSteps, NaturalSteps
 from federation.learning.objective import loss_accumulate
-from federation.learning.step_terms import OWN_A_STEP, RATED_A_STEP, StepTerms
+from federation.learning.schemes.catalogue import scheme_of
+from federation.learning.step_terms import StepTerms
 from federation.wire.rounds import Factor, LocalScores, RoundPlan
-
-ADAM_DECAYS = (0.9, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,18 @@ class Training:
         """
         self._model, self._adapters, self._plan, self._lessons = model, adapters, plan, lessons
         self._identity, self._path = identity, checkpoint
-        self._terms = StepTerms(model=model, objective=plan.objective, lessons=lessons, anchors=anchors)
-        self._before = fare_measure(model, lessons.held_out)
-        self._optimiser = torch.optim.Adam(
-            [delta for _, delta in self._deltas()], lr=plan.learning_rate, betas=ADAM_DECAYS, foreach=False
+        is_natural = plan.step_length > 0
+        self._terms = StepTerms(
+            model=model,
+            objective=plan.objective,
+            lessons=lessons,
+            # All schools pull at the same anchors: added up, that outweighs what each has of its own.
+            anchors=() if is_natural else anchors,
+            takes_all=is_natural,
         )
+        self._before = fare_measure(model, lessons.held_out)
+        self._grams = self._grams_measured()
+        self._steps = self._steps_begin()
         self._step = 0
         self._history: list[float] = []
         self._restore()
@@ -112,9 +119,8 @@ class Training:
         return {name: delta.detach().numpy() for name, delta in self._deltas()}
 
     def grams(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
-        """Return the Gram matrix (rank, rank) of the school's own lessons by slot, under the deltas as they are now."""
-        grams = grams_measure(self._model, self._adapters, self._lessons.conversations)
-        return {(slot, Factor.GRAM): gram for slot, gram in grams.items()}
+        """Return by slot the weighted Gram matrix (rank, rank) of the school's own lessons at the start; see `gram`."""
+        return self._grams
 
     def scores(self) -> LocalScores | None:
         """Return how the held-out labels fared before and fare now; None without any."""
@@ -129,6 +135,19 @@ class Training:
         """Forget the checkpoint: what it led to is safe elsewhere."""
         self._path.unlink(missing_ok=True)
 
+    def _grams_measured(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
+        if Factor.GRAM not in scheme_of(self._plan.scheme).factors:
+            return {}
+        grams = grams_measure(self._model, self._adapters, self._lessons.conversations)
+        return {(slot, Factor.GRAM): gram for slot, gram in grams.items()}
+
+    def _steps_begin(self) -> LocalSteps:
+        deltas = {slot: delta for (slot, _), delta in self._deltas()}
+        if not self._plan.step_length:
+            return AdamSteps([delta for _, delta in self._deltas()], rate=self._plan.learning_rate)
+        grams = {slot: gram for (slot, _), gram in self._grams.items()}
+        return NaturalSteps(deltas, grams, ridge=self._plan.ridge, length=self._plan.step_length)
+
     def _deltas(self) -> Iterator[tuple[tuple[str, Factor], nn.Parameter]]:
         for slot, adapter in self._adapters.items():
             for factor, delta in adapter.deltas.items():
@@ -136,7 +155,7 @@ class Training:
 
     def _measure(self) -> StepReport:
         """Take the gradient of this step's loss and report it."""
-        self._optimiser.zero_grad(set_to_none=True)
+        self._model.zero_grad(set_to_none=True)
         corrections, rated = self._terms.corrections(self._step), self._terms.rated(self._step)
         nats = loss_accumulate(self._model, [*corrections, *rated, *self._terms.anchors(self._step)])
         own, anchors = nats[: len(corrections)], nats[len(corrections) + len(rated) :]
@@ -147,7 +166,7 @@ class Training:
         return StepReport(self._step, _mean(own), _mean(anchors), self.norm())
 
     def _move(self) -> None:
-        self._optimiser.step()
+        self._steps.move()
         self._step += 1
         norm = self.norm()
         if norm > self._plan.max_norm:
@@ -157,19 +176,15 @@ class Training:
 
     def _is_learnt(self) -> bool:
         """Tell whether a whole pass over the corrections cost no more than the plan's `stop_loss` a token."""
-        is_whole = len(self._history) >= self._steps_a_pass()
+        is_whole = len(self._history) >= self._terms.steps_a_pass
         return bool(self._lessons.corrections) and is_whole and self._recent() <= self._plan.stop_loss
-
-    def _steps_a_pass(self) -> int:
-        corrections, rated = len(self._lessons.corrections), len(self._lessons.rated)
-        return math.ceil(corrections / OWN_A_STEP) or math.ceil(rated / RATED_A_STEP)
 
     def _recent(self) -> float:
         """Return the mean nats of the last full pass over the school's own lessons, as seen step by step."""
-        return _mean(self._history[-self._steps_a_pass() :])
+        return _mean(self._history[-self._terms.steps_a_pass :])
 
     def _outcome(self, *, is_finished: bool, nats_after: float) -> Outcome:
-        before = _mean(self._history[: self._steps_a_pass()])
+        before = _mean(self._history[: self._terms.steps_a_pass])
         return Outcome(is_finished=is_finished, steps=self._step, nats_before=before, nats_after=nats_after)
 
     def _save(self) -> None:
@@ -178,7 +193,7 @@ class Training:
             "step": self._step,
             "history": self._history,
             "deltas": [delta.detach() for _, delta in self._deltas()],
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self._steps.state(),
         }
         checkpoint_write(self._path, state)
 
@@ -187,7 +202,7 @@ class Training:
         if state is None:
             return
         self._step, self._history = state["step"], state["history"]
-        self._optimiser.load_state_dict(state["optimiser"])
+        self._steps.restore(state["optimiser"])
         with torch.no_grad():
             for (_, delta), kept in zip(self._deltas(), state["deltas"], strict=True):
                 delta.copy_(kept)

@@ -10,6 +10,7 @@ import base64
 import binascii
 import dataclasses
 import enum
+import functools
 import hashlib
 import json
 import math
@@ -136,18 +137,29 @@ def _read_optional(kind: Any, plain: object, document: str, path: str) -> object
 
 def _read_dataclass(kind: Any, plain: object, document: str, path: str) -> object:  # noqa: ANN401 - a type expression
     members = _expect(plain, dict, document, path)
-    hints = typing.get_type_hints(kind)
     values = {}
-    for field in dataclasses.fields(kind):
-        place = f"{path}.{field.name}".lstrip(".")
-        if field.name in members:
-            values[field.name] = _read(hints[field.name], members[field.name], document, place)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise MalformedDocument(document=document, field=place, problem="missing")
+    for name, hint, is_needed in _fields(kind):
+        if name in members:
+            values[name] = _read(hint, members[name], document, f"{path}.{name}" if path else name)
+        elif is_needed:
+            raise MalformedDocument(document=document, field=f"{path}.{name}".lstrip("."), problem="missing")
     try:
         return kind(**values)
     except ValueError as error:
         raise MalformedDocument(document=document, field=path, problem=str(error)) from error
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[tuple[str, Any, bool], ...]:  # noqa: ANN401 - a type expression
+    """Return name and type of each field of a dataclass, and whether it has no default.
+
+    Resolving the hints takes longer than all the rest of reading a document.
+    """
+    hints, none = typing.get_type_hints(kind), dataclasses.MISSING
+    return tuple(
+        (field.name, hints[field.name], field.default is none and field.default_factory is none)
+        for field in dataclasses.fields(kind)
+    )
 
 
 def _read_scalar(kind: Any, plain: object, document: str, path: str) -> object:  # noqa: ANN401 - a type expression

@@ -70,6 +70,10 @@ class RoundPlan:
     slots: tuple[str, ...]
     learning_rate: float
     max_steps: int
+    step_length: float = 0.0
+    """L2 length of each natural step, which looks at all of the school's labels; 0: Adam at `learning_rate`."""
+    ridge: float = 0.1
+    """Added to a Gram matrix, in units of its mean eigenvalue, where a step or the fusion divides by it."""
     stop_loss: float
     """Training ends early when the mean loss of a step over the school's own examples falls to this, in nats."""
     anchors: tuple[Example, ...]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +19,8 @@ from tests.benchmarks.process_tree import tree_memory
 from tests.benchmarks.report import Row, row
 from tests.benchmarks.school_link import Schedule, SchoolLink
 from tests.benchmarks.stock_fedavg import round_start, supernode_open
-from tests.real_superlink import School, SuperLink, superlink_open, until
+from tests.real_superlink import School, SuperLink, pids_with, superlink_open, until
+from tests.stations import free_port
 
 UPDATES = {"core": 300_000, "b": 1_640_000}
 """Bytes of an update of the 270M in int8: Fed-SB's cores, and FFA-LoRA's B, both with their Gram matrices."""
@@ -106,24 +106,15 @@ def _memory(superlink: SuperLink, school: School) -> int:
 
     def look() -> bool:
         if b"SuperNode ID" in log.read_bytes():
-            peak.append(sum(tree_memory(int(pid)).anonymous for pid in _roots(school)))
+            peak.append(sum(tree_memory(pid).anonymous for pid in _roots(school)))
         return len(peak) > 20
 
     contact_hold(contact=school.contact(superlink), is_received=look, lease_seconds=60, poll_seconds=0.2)
     return max(peak)
 
 
-def _roots(school: School) -> list[str]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                argv = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if b"--node-key\0" in argv and str(school.folder).encode() in argv:
-                found.append(entry.name)
-    return found[:1]
+def _roots(school: School) -> list[int]:
+    return [pid for pid, argv in pids_with(str(school.folder)).items() if "--node-key\0" in argv][:1]
 
 
 def _fedavg_rows(superlink: SuperLink, work: Path) -> list[Row]:
@@ -134,7 +125,7 @@ def _fedavg_rows(superlink: SuperLink, work: Path) -> list[Row]:
         # Both links come up together, which flatters FedAvg: it needs its nodes at one time.
         links = [ending.enter_context(SchoolLink(superlink.port, kbit_s=SLOW, schedule=LINK)) for _ in schools]
         for school, link in zip(schools, links, strict=True):
-            ending.enter_context(supernode_open(school, superlink, link_port=link.port, own_port=_free_port()))
+            ending.enter_context(supernode_open(school, superlink, link_port=link.port, own_port=free_port()))
         result = round_start(
             superlink, folder=work / "app", nodes=NODES, size_bytes=MODEL_BYTES // 4, train_seconds=150.0,
             timeout_seconds=900.0,
@@ -147,9 +138,3 @@ def _fedavg_rows(superlink: SuperLink, work: Path) -> list[Row]:
         row("fedavg_seconds", found["seconds"], "s until its round was over"),
         row("fedavg_bytes", crossed / NODES, "bytes a school"),
     ]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ digest of what decides it, so that a run which was cut goes on where it was.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -17,6 +18,7 @@ import django
 import torch
 from rich.console import Console
 
+from central.training.plan_settings import NATURAL_PLAN
 from federation.learning.precision import dtype_fastest
 from federation.trust.keys import NodeKey, node_key_create, node_key_load
 from tests.benchmarks.labels.label_set import Split, labels_read, labels_split
@@ -27,6 +29,7 @@ from tests.benchmarks.learning.kept import Kept
 from tests.benchmarks.learning.schools import schools_deal
 from tests.benchmarks.learning.trial import Trial
 from tests.benchmarks.report import BENCH_ROOT, Row, row
+from tests.standin_package import standin_package
 
 THREADS = min(2, os.cpu_count() or 1)
 BAR_DEFAULT, BAR_ROBUST = 0.9, 0.8
@@ -37,20 +40,32 @@ def measure(*, work: Path) -> list[Row]:
     """Return the part's rows; leave its plots beside the other benchmarks'."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "central.settings")
     django.setup()
-    settings = Settings()
+    settings, package, dtype = Settings(), standin_package(), dtype_fastest()
     torch.set_num_threads(THREADS)
-    findings = trial_run(settings, _package(work), work, dtype=dtype_fastest())
+    findings = trial_run(settings, package, work, dtype=dtype)
     findings.plot(BENCH_ROOT)
-    return rows(findings)
+    natural = natural_gain(settings, package, work, dtype=dtype)
+    return [*rows(findings), row("gain_natural", natural, "nats a token, one round of natural steps")]
 
 
 def trial_run(settings: Settings, package: Path, work: Path, *, dtype: torch.dtype) -> Findings:
     """Return what `settings` find out on the base of `package`."""
+    return findings_make(_trial(settings, package, work, dtype))
+
+
+def natural_gain(settings: Settings, package: Path, work: Path, *, dtype: torch.dtype) -> float:
+    """Return what one round of natural steps gains on reworded questions, in nats a token (decision 0068)."""
+    trial = _trial(replace(settings, plan=NATURAL_PLAN), package, work, dtype)
+    (adapter,) = trial.season(replace(trial.settings.default, rounds=1))
+    return trial.examine(None).reworded.nats - trial.examine(adapter).reworded.nats
+
+
+def _trial(settings: Settings, package: Path, work: Path, dtype: torch.dtype) -> Trial:
     labels = labels_split(labels_read())
     base = Base(package, dtype=dtype, key=_key(work / "node.pem"), work=work)
     trained = labels[Split.TRAINED]
     schools = schools_deal(trained, count=settings.schools, concentration=settings.concentration, seed=settings.seed)
-    trial = Trial(
+    return Trial(
         settings=settings,
         base=base,
         kept=Kept(work / "kept"),
@@ -58,7 +73,6 @@ def trial_run(settings: Settings, package: Path, work: Path, *, dtype: torch.dty
         held_out={split: labels[split] for split in (Split.REWORDED, Split.UNTAUGHT)},
         say=_console.print,
     )
-    return findings_make(trial)
 
 
 def rows(findings: Findings) -> list[Row]:
@@ -98,30 +112,3 @@ def _costs(findings: Findings) -> list[Row]:
 def _key(path: Path) -> NodeKey:
     path.parent.mkdir(parents=True, exist_ok=True)
     return node_key_load(path) if path.exists() else node_key_create(path)
-
-
-def _package(work: Path) -> Path:
-    """Return the stand-in's package as the demo makes it; what an earlier run made is taken again."""
-    # Torch and the exporter load for seconds, and need Django's settings first.
-    from central.releases.evaluation_set import texts_read  # noqa: PLC0415
-    from central.releases.packaging.build import package_build  # noqa: PLC0415
-    from central.releases.packaging.checkpoint import checkpoint_cached  # noqa: PLC0415
-    from central.releases.recipe import Recipe  # noqa: PLC0415
-
-    package, steps = work / "package", work / "steps"
-    if not package.exists():
-        _console.print("Building a package of the stand-in (some minutes, once)")
-        package_build(
-            checkpoint=checkpoint_cached(source=None, work=steps, progress=_show),
-            texts=texts_read(),
-            into=package,
-            work=steps,
-            progress=_show,
-            recipe=Recipe(),
-            threads=THREADS,
-        )
-    return package
-
-
-def _show(stage: str, share: float) -> None:
-    _console.print(f"  {stage} {share:.0%}", end="\r")

@@ -33,14 +33,15 @@ from federation.learning.update import update_read, update_write
 from federation.trust.keys import node_key_load
 from federation.wire.canonical import parse, sha256_hex
 from federation.wire.rounds import Factor, RoundPlan
+from tests.benchmarks.labels.label_set import labels_read
 from tests.benchmarks.report import BENCH_ROOT, Row, row
 from tests.benchmarks.school_link import Schedule
+from tests.real_superlink import pids_with
 
 SCHOOLS, HONEST, PAIRS_A_SCHOOL = 6, 5, 2
 PLAIN, CUT_TRAINING, CUT_UPLOAD, FAST_CLOCK, STICK, POISONED = range(SCHOOLS)
 LINK = Schedule(up_seconds=120.0, of_seconds=600.0)
 ROUND_SECONDS = 3600.0
-LABELS = Path(__file__).parent / "labels" / "labels.jsonl"
 _CLOCK = """
 import datetime as _module, time as _time
 _AHEAD = 3600.0
@@ -90,11 +91,12 @@ class Rehearsal(Journey):
             self._train(school, plan_id)
         self._poison(self.schools[POISONED])
         with self._links_come_and_go():
-            threading.Thread(target=self._kill_in_upload, daemon=True).start()
-            threading.Thread(target=self._kill_centre, daemon=True).start()
+            killed: list[str] = []
+            for kill in (self._kill_in_upload, self._kill_centre):
+                threading.Thread(target=kill, args=(killed,), daemon=True).start()
             self._stick_take()
             closed = self._wait_closed(str(season["season_id"]))
-        return self._rows(closed, time.monotonic() - began)
+        return self._rows(closed, time.monotonic() - began, kills=len(killed))
 
     def _plans_bring(self) -> None:
         for school in self.schools:
@@ -166,21 +168,23 @@ class Rehearsal(Journey):
         school.commands = replace(school.commands, environment={**school.commands.environment, "PYTHONPATH": path})
         school.start(self.ending)
 
-    def _kill_in_upload(self) -> None:
+    def _kill_in_upload(self, killed: list[str]) -> None:
         school = self.schools[CUT_UPLOAD]
         log = school.commands.root / "logs" / "supernode.log"
         _until(lambda: log.exists() and b"Sending" in log.read_bytes(), seconds=ROUND_SECONDS)
         _running_end(school, signal.SIGKILL)
+        killed.append("school")
         time.sleep(30)
         school.start(self.ending)
 
-    def _kill_centre(self) -> None:
+    def _kill_centre(self, killed: list[str]) -> None:
         """Kill the SuperLink and the worker once the first update is in."""
         inbox = self.centre.commands.root / "training" / "inbox"
         _until(lambda: any(inbox.glob("*/*.update*")), seconds=ROUND_SECONDS)
         children = json.loads((self.centre.commands.root / "run.json").read_bytes())["children"]
         for name in ("superlink", "worker"):
             os.kill(int(children[name]), signal.SIGKILL)
+        killed.append("centre")
 
     def _stick_take(self) -> None:
         folder = self._stick_folder()
@@ -204,7 +208,7 @@ class Rehearsal(Journey):
         _until(is_closed, seconds=ROUND_SECONDS, pause_seconds=5.0)
         return found
 
-    def _rows(self, closed: dict[str, Any], seconds: float) -> list[Row]:
+    def _rows(self, closed: dict[str, Any], seconds: float, *, kills: int) -> list[Row]:
         updates = {each["school"]: each for each in closed["updates"]}
         accepted = [each["digest"] for each in closed["updates"] if each["status"] == "accepted"]
         listed = self._contributions(closed["release"])
@@ -215,6 +219,7 @@ class Rehearsal(Journey):
             row("processes_lost", len(set(accepted) - set(listed)), "updates", at_most=0),
             row("processes_doubled", len(listed) - len(set(listed)), "updates", at_most=0),
             row("processes_quarantined", float(poisoned["status"] == "quarantined"), "of one poisoned", at_least=1),
+            row("processes_kills", kills, "of two, in mid-upload and of the centre", at_least=2),
             row("processes_minutes", seconds / 60, "minutes, training and waiting for links"),
         ]
 
@@ -228,23 +233,14 @@ class Rehearsal(Journey):
 def _running_end(school: School, sign: signal.Signals) -> None:
     """End all that the school's `run` has started, as a switch at the wall does with SIGKILL."""
     root = str(school.commands.root)
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid() and root in _words_of(entry):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(entry.name), sign)
-    _until(lambda: not any(root in _words_of(entry) for entry in Path("/proc").glob("[0-9]*")), seconds=60)
-
-
-def _words_of(process: Path) -> str:
-    try:
-        return b"".join((process / name).read_bytes() for name in ("cmdline", "environ")).decode(errors="replace")
-    except OSError:
-        return ""
+    for pid in pids_with(root):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+    _until(lambda: not pids_with(root), seconds=60)
 
 
 def _pairs() -> list[Pair]:
-    lines = map(json.loads, LABELS.read_text(encoding="utf-8").splitlines())
-    corrected = [Pair(question=line["question"], correction=line["correction"]) for line in lines if line["correction"]]
+    corrected = [Pair(question=each.question, correction=each.correction) for each in labels_read() if each.correction]
     return corrected[: SCHOOLS * PAIRS_A_SCHOOL]
 
 

@@ -10,8 +10,27 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+
+
+class Progress:
+    """Says on the standard error how far a play has come, and how long the rest will take at the pace of late."""
+
+    def __init__(self, days: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._days, self._clock = days, clock
+        self._began = self._yesterday = clock()
+        self._pace = 0.0
+
+    def day_over(self, day: int) -> None:
+        """Tell that so many days are over."""
+        now = self._clock()
+        took, self._yesterday = now - self._yesterday, now
+        # Early days have fewer updates: the newest third of a week counts most.
+        self._pace = took if day == 1 else 0.7 * self._pace + 0.3 * took
+        left = self._pace * (self._days - day)
+        sys.stderr.write(f"day {day} of {self._days:g}, {now - self._began:.0f} s so far, some {left:.0f} s left\n")
 
 
 def main() -> None:
@@ -47,17 +66,17 @@ def _play(root: Path, arguments: argparse.Namespace) -> dict[str, object]:
 
     script = Script(schools=arguments.schools, days=arguments.days, wanted=arguments.wanted)
     started = time.monotonic()
-    play = Play(script, disk=CentreDisk(root))
+    play = Play(script, disk=CentreDisk(root), day_over=Progress(script.days).day_over)
     enrolled = time.monotonic()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    busy = time.process_time()
     play.run()
-    seconds = time.monotonic() - enrolled
+    seconds, busy_seconds = time.monotonic() - enrolled, time.process_time() - busy
     found = asdict(tally(play))
     return found | {
         "enrol_seconds": enrolled - started,
         "seconds": seconds,
+        "busy_seconds": busy_seconds,
         "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-        "peak_bytes_enrolled": before * 1024,
         "runs": play.runs,
         "run_kills": play.run_kills,
         "worker_kills": play.centre.worker_kills,

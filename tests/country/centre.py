@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from central.disk import CentreDisk
 from central.releases.gate import AdapterReport, PerplexityPair
-from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus, bulky
 from central.releases.services import release_sign
 from central.releases.suite_comparison import SuiteReport
 from central.schools.models import Node, NodeStatus, School
@@ -27,6 +27,7 @@ from central.training.plan_settings import PlanSettings
 from central.training.rounds import round_advance, round_aggregate, round_progress
 from central.training.seasons import season_follow, season_open
 from central.training.services import update_take_in
+from central.training.shared import seasons_shared
 from central.trust_root import director_key, keys_make
 from federation.basis import SlotSize
 from federation.inference.suite_run import Outcome
@@ -68,10 +69,10 @@ class Centre:
         self.adopted: list[tuple[float, str]] = []
         """When a release was signed, and its digest."""
         self.worker_kills = 0
-        self.taken_in = 0
         self._nodes: dict[str, Node] = {}
         self._wave_of: dict[str, float] = {}
         self._plans: dict[bytes, RoundPlan] = {}
+        self._rows: dict[str, Plan] = {}
         self._newest_plan: dict[str, str] = {}
         self._plans_look()
 
@@ -98,13 +99,15 @@ class Centre:
         if node.running != pc.running:
             node.running = pc.running
             Node.objects.filter(pk=node.pk).update(running=pc.running)
-        envelope = plan_envelope_for(node=node, key=self.key, now=self.world.moment(), held_plan_id=held)
+        envelope = plan_envelope_for(
+            node=node, key=self.key, now=self.world.moment(), held_plan_id=held, shared=seasons_shared.now()
+        )
         return (self._plan(envelope) if envelope else None), receipts
 
     def lease(self, pc: Pc, plan: RoundPlan) -> Lease:
         return lease_grant(
             node=self._nodes[pc.node_id],
-            plan=Plan.objects.select_related("season").get(plan_id=plan.plan_id),
+            plan=self._rows[plan.plan_id],
             cap=LEASES,
             now=self.world.moment(),
         )
@@ -120,7 +123,6 @@ class Centre:
     def take_in(self, content: bytes) -> None:
         """Take an update in that came by HTTPS or by stick."""
         update_take_in(content=content, disk=self.disk, now=self.world.moment())
-        self.taken_in += 1
 
     def learn(self, pc: Pc, plan: RoundPlan, *, counter: int, labels: int) -> bytes:
         """Return what a school has learnt: small arrays that are its own, signed."""
@@ -192,8 +194,11 @@ class Centre:
         return self._plans[payload]
 
     def _plans_look(self) -> None:
-        plans = Plan.objects.filter(season=self.season).order_by("pk").values_list("start__digest", "plan_id")
-        self._newest_plan = {digest or self.base.digest: plan_id for digest, plan_id in plans}
+        known = max((plan.pk for plan in self._rows.values()), default=0)
+        fresh = Plan.objects.filter(season=self.season, pk__gt=known).select_related("start").defer(*bulky("start"))
+        for plan in fresh.order_by("pk"):
+            self._rows[plan.plan_id] = plan
+            self._newest_plan[plan.start.digest if plan.start else self.base.digest] = plan.plan_id
 
 
 def gate_report(suites: Sequence[object], *, unrelated_loss: float) -> AdapterReport:

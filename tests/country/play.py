@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ from central.disk import CentreDisk
 from federation.learning.flower.collection import Collection, Terms
 from federation.learning.flower.inbox import RoundInbox
 from tests.country.centre import Centre
-from tests.country.pc import Chances, Pc
+from tests.country.pc import UPDATE_BYTES, Chances, Pc
 from tests.country.rhythms import DAY, HOUR, Rhythm, contacts_draw, places_draw
 from tests.country.world import World
 from tests.simulated_grid import SimulatedGrid, SimulatedNode, SimulatedPool
@@ -22,7 +23,6 @@ RUN_SECONDS = DAY
 TICK_SECONDS = 120.0
 """The real worker looks every few seconds; so a contact takes up to two minutes longer here, and a play hours less."""
 MAX_UPDATE_BYTES = 16 * 1024 * 1024
-UPLOAD_BYTES = 700_000
 
 
 class RunKilled(Exception):
@@ -44,11 +44,15 @@ class Script:
     """Of an aggregation to be killed at the gate."""
 
 
+def _unheard(_day: int) -> None:
+    """Let a day be over that nobody waits for."""
+
+
 class Play:
     """One play; `run` plays it to its end."""
 
-    def __init__(self, script: Script, *, disk: CentreDisk) -> None:
-        self.script, self.disk = script, disk
+    def __init__(self, script: Script, *, disk: CentreDisk, day_over: Callable[[int], None] = _unheard) -> None:
+        self.script, self.disk, self._day_over = script, disk, day_over
         self.rng = random.Random(script.seed)
         self.grid = SimulatedGrid([])
         self.world = World(self.grid, began_at=BEGAN_AT, until=script.days * DAY)
@@ -68,6 +72,7 @@ class Play:
         """Play to the end."""
         self.world.at(self.script.days_between_run_kills * DAY, self._run_kill)
         self.world.at(HOUR, self._each_hour)
+        self.world.at(DAY, self._each_day)
         while not self.world.is_over:
             round_ = self.centre.collecting()
             if round_ is None:
@@ -80,7 +85,7 @@ class Play:
         inbox = RoundInbox(inbox=self.disk.inbox, round_id=round_id)
         terms = Terms(
             season_id=season_id, round_id=round_id, wanted=10 * wanted, duration_seconds=RUN_SECONDS,
-            max_update_bytes=MAX_UPDATE_BYTES, tick_seconds=3.0,
+            max_update_bytes=MAX_UPDATE_BYTES, tick_seconds=6.0,
         )  # fmt: skip
         collection = Collection(
             grid=self.grid, inbox=inbox, terms=terms, clock=self.grid.clock, sleep=self._sleep,
@@ -133,6 +138,10 @@ class Play:
         self._tick()
         self.world.at(self.world.now + HOUR, self._each_hour)
 
+    def _each_day(self) -> None:
+        self._day_over(round(self.world.now / DAY))
+        self.world.at(self.world.now + DAY, self._each_day)
+
     def _run_kill(self) -> None:
         self._is_run_killed = True
         self.world.at(self.world.now + self.script.days_between_run_kills * DAY, self._run_kill)
@@ -145,7 +154,7 @@ class Play:
             rng=self.rng, chances=self.script.chances, running=self.centre.base.digest,
         )  # fmt: skip
         self.pcs.append(pc)
-        seconds = UPLOAD_BYTES * 8 / (place.kbit_s * 1000) if place.kbit_s else 0.0
+        seconds = UPDATE_BYTES * 8 / (place.kbit_s * 1000) if place.kbit_s else 0.0
         # It was connected once, when it enrolled.
         self.grid.nodes[flower_id] = SimulatedNode(
             flower_id, node_id, [], pc.answer, work_seconds=4.0, upload_seconds=seconds, leaves_cleanly=False,

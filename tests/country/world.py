@@ -7,7 +7,9 @@ import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from tests.simulated_grid import SimulatedGrid
+from tests.simulated_grid import HEARTBEAT_SECONDS, SimulatedGrid
+
+UNASKED_SECONDS = HEARTBEAT_SECONDS
 
 
 class World:
@@ -37,10 +39,17 @@ class World:
         heapq.heappush(self._events, (max(seconds, self.now), next(self._numbers), call))
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass: what is due happens in its turn; while nobody is connected, until the next thing happens."""
+        """Let time pass: what is due happens in its turn.
+
+        While nobody is connected, until the next thing happens, and while nobody is asked anything for up to
+        `UNASKED_SECONDS`: the loop has no other reason to look than that somebody comes, or may be asked again.
+        """
         until = self.now + seconds
+        coming = min(self._events[0][0] if self._events else self.until, self.until)
         if self.grid.is_quiet():
-            until = max(until, min(self._events[0][0] if self._events else self.until, self.until))
+            until = max(until, coming)
+        elif self.grid.is_unasked():
+            until = max(until, min(coming, self.now + UNASKED_SECONDS))
         while self._events and self._events[0][0] <= until:
             due, _, call = heapq.heappop(self._events)
             self.grid.advance(max(due - self.now, 0.0))

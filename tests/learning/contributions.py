@@ -13,9 +13,9 @@ SIZES = {"layers.0.qkv": SlotSize(20, 48), "layers.0.down": SlotSize(60, 50)}
 TERMS = Terms(seed="autumn", rank=RANK, sizes=SIZES)
 
 
-def inner(number: int, slot: str, tokens: int = 7) -> np.ndarray:
+def inner(number: int, slot: str) -> np.ndarray:
     """A school's z = x A, scaled so that its Gram matrix has trace rank."""
-    z = np.random.default_rng([number, len(slot)]).normal(size=(tokens, RANK))
+    z = np.random.default_rng([number, len(slot)]).normal(size=(7, RANK))
     return z * np.sqrt(RANK / np.sum(z**2))
 
 
@@ -24,13 +24,13 @@ def gram_of(z: np.ndarray) -> np.ndarray:
 
 
 def contribution(
-    scheme: SchemeName, number: int, *, scale: float = 0.1, labels: int = 1, staleness: int = 0, tokens: int = 7
+    scheme: SchemeName, number: int, *, scale: float = 0.1, labels: int = 1, staleness: int = 0
 ) -> Contribution:
     rng = np.random.default_rng(number)
     arrays = {}
     for shape in scheme_of(scheme).shapes_under(TERMS):
         learnt = rng.normal(0, scale, (shape.rows, shape.columns)).astype(np.float32)
-        gram = gram_of(inner(number, shape.slot, tokens))
+        gram = gram_of(inner(number, shape.slot))
         arrays[shape.slot, shape.factor] = gram if shape.factor is Factor.GRAM else learnt
     return Contribution(node_id=f"school-{number}", labels=labels, staleness=staleness, arrays=arrays)
 

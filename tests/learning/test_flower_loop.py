@@ -56,6 +56,18 @@ def files(inbox: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (inbox / ROUND).iterdir()}
 
 
+def test_a_second_update_of_a_node_lies_beside_its_first_whoever_wrote_that(tmp_path):
+    """Several SuperLinks collect into the folder of one round, and the centre renames what it has judged."""
+    one, other = (RoundInbox(inbox=tmp_path, round_id=ROUND) for _ in range(2))
+    first = one.update_write(node="school-1", update=b"first")
+    second = other.update_write(node="school-1", update=b"second")
+    assert first.read_bytes() == b"first"
+    first.rename(first.with_name(first.name + ".judged"))
+    assert one.update_write(node="school-1", update=b"third").name == "school-1-3.update"
+    assert second.read_bytes() == b"second"
+    assert other.collected_nodes() == {"school-1"}
+
+
 def test_the_simulated_superlink_destroys_an_answer_that_is_pulled_while_its_node_is_away():
     grid = SimulatedGrid([school(1, (0, 7))])
     (message_id,) = grid.push_messages(

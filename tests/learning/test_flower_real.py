@@ -82,7 +82,7 @@ def test_two_schools_updates_land_byte_for_byte_and_no_process_is_left(superlink
         assert (inbox / "season-1-4" / f"{school.name}-1.update").read_bytes() == updates[school.name]
         assert reports[school.name].end is ContactEnd.RECEIVED
         assert school.processes() == []
-    until(lambda: superlink.state(run_id) == "finished:completed", seconds=15)
+    until(lambda: superlink.state(run_id) == "finished:completed", seconds=45)
 
 
 @CLIENTS
@@ -145,10 +145,10 @@ def test_a_supernode_ends_when_the_process_that_opened_it_is_killed(superlink, t
         f"contact_hold(contact={written}, is_received=lambda: False, lease_seconds=60)"
     )
     opener = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-    until(lambda: (log := contact.log_path).exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
+    until(lambda: (log := contact.log_path).exists() and b"SuperNode ID" in log.read_bytes(), seconds=60)
     opener.kill()
     opener.wait()
-    until(lambda: school.processes() == [], seconds=15)
+    until(lambda: school.processes() == [], seconds=45)
     assert b"terminated gracefully" in contact.log_path.read_bytes()
 
 
@@ -161,7 +161,7 @@ def test_a_key_that_is_unregistered_in_mid_session_hands_nothing_in(superlink, t
     meeting = threading.Thread(target=lambda: reports.append(school.meet(superlink, landed, lease_seconds=20)))
     meeting.start()
     log = school.contact(superlink).log_path
-    until(lambda: log.exists() and b"SuperNode ID" in log.read_bytes(), seconds=20)
+    until(lambda: log.exists() and b"SuperNode ID" in log.read_bytes(), seconds=60)
     node_unregister(root=superlink.root, port=superlink.port, flower_node_id=flower_node_id)
     run_id = superlink.start("season-r", inbox, wanted=1, duration_seconds=8)
     meeting.join()

@@ -12,7 +12,7 @@ from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.schemes.least_squares import LONGEST
 from federation.learning.schemes.low_rank import product_cut, product_norm, product_shorten
 from federation.learning.schemes.product_stack import KEPT, STACKED
-from federation.learning.schemes.scheme import RIDGE, Fusion, Terms
+from federation.learning.schemes.scheme import Fusion, Terms
 from federation.wire.rounds import Factor, SchemeName
 from tests.learning.contributions import (
     RANK,
@@ -69,7 +69,7 @@ def test_least_squares_equals_a_plain_reference(scheme, factor):
     for slot in SIZES:
         rows, wanted = [], []
         for school, weight, share in zip(schools, weights, shares, strict=True):
-            z = np.vstack([inner(int(school.node_id[-1]), slot), np.sqrt(RIDGE) * np.eye(RANK)])
+            z = np.vstack([inner(int(school.node_id[-1]), slot), np.sqrt(TERMS.ridge) * np.eye(RANK)])
             rows.append(np.sqrt(weight) * z)
             wanted.append(np.sqrt(weight) * z @ (share * school.arrays[slot, factor].astype(np.float64)))
         reference = np.linalg.lstsq(np.vstack(rows), np.vstack(wanted), rcond=None)[0]
@@ -85,7 +85,7 @@ def test_least_squares_over_cores_is_least_squares_over_the_outputs_that_they_se
         f = frozen(slot)[1]
         rows, wanted = [], []
         for school in schools:
-            z = np.vstack([inner(int(school.node_id[-1]), slot), np.sqrt(RIDGE) * np.eye(RANK)])
+            z = np.vstack([inner(int(school.node_id[-1]), slot), np.sqrt(TERMS.ridge) * np.eye(RANK)])
             z = np.sqrt(school.labels) * z
             rows.append(z)
             wanted.append(z @ school.arrays[slot, Factor.CORE].astype(np.float64) @ f)

@@ -1,5 +1,7 @@
 """The server's step: from the season's adapter along what schools learnt, with momentum, in every scheme."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,20 @@ def test_a_step_of_no_size_stays_where_it_started(scheme):
     stayed = moved(scheme, 1, start=start, size=0.0).adapter
     for slot in SIZES:
         np.testing.assert_allclose(product(stayed, slot), product(start, slot), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("start", [None, start_of(SchemeName.FLORA)], ids=["base", "an-adapter-with-its-a"])
+def test_updates_of_more_directions_than_the_adapter_are_cut_to_the_nearest(start):
+    """What schools learnt under the frozen A stands beside a start that brought its own; nothing else is lost."""
+    chosen, school = scheme_of(SchemeName.FFA_LORA), contribution(SchemeName.FFA_LORA, 1)
+    terms = replace(TERMS, adapter_rank=3)
+    cut = chosen.step(terms, start, {name: array.astype(np.float64) for name, array in school.arrays.items()}, 0.5)
+    for slot in SIZES:
+        learnt = own_product(SchemeName.FFA_LORA, school, slot, start) - product(start, slot)
+        np.testing.assert_allclose(
+            product(cut, slot), nearest(product(start, slot) + learnt / 2, rank=3), rtol=1e-3, atol=1e-4
+        )
+        assert cut.b[slot].shape[0] == cut.a[slot].shape[1] == 3
 
 
 @pytest.mark.parametrize("scheme", [name for name in SchemeName if name is not SchemeName.FEDIT])

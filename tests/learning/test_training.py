@@ -10,7 +10,7 @@ import torch
 from federation.basis import AdapterFactors, frozen_a, frozen_b
 from federation.errors import WireError
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
-from federation.learning.answers import answer_totals
+from federation.learning.answers import answer_nats, answer_totals
 from federation.learning.lessons import CorrectionLesson, Lessons, RatedLesson
 from federation.learning.torch_trainer import Training
 from federation.wire.rounds import Factor, Objective, RoundPlan, SchemeName
@@ -99,6 +99,7 @@ START_B = 0.1 * np.random.default_rng(1).normal(size=(4, 32)).astype(np.float32)
 START_A = 0.1 * np.random.default_rng(2).normal(size=(64, 4)).astype(np.float32)
 NAMED = AdapterFactors(a=None, b={SLOT: START_B})
 BROUGHT = AdapterFactors(a={SLOT: START_A}, b={SLOT: START_B})
+NARROW = AdapterFactors(a={SLOT: START_A[:, :2]}, b={SLOT: START_B[:2]})
 A = frozen_a(seed="autumn", slot=SLOT, d_in=64, rank=4)
 
 
@@ -107,6 +108,8 @@ A = frozen_a(seed="autumn", slot=SLOT, d_in=64, rank=4)
     [
         (SchemeName.FFA_LORA, None, lambda d: A @ d["b"]),
         (SchemeName.FFA_LORA, NAMED, lambda d: A @ (START_B + d["b"])),
+        (SchemeName.FFA_LORA, BROUGHT, lambda d: START_A @ START_B + A @ d["b"]),
+        (SchemeName.FFA_LORA, NARROW, lambda d: START_A[:, :2] @ START_B[:2] + A @ d["b"]),
         (SchemeName.FED_SB, None, lambda d: A @ d["core"] @ frozen_b(seed="autumn", slot=SLOT, rank=4, d_out=32)),
         (
             SchemeName.FED_SB,
@@ -176,9 +179,9 @@ def test_training_ends_when_the_loss_is_low_enough(tmp_path):
     assert outcome.steps == len(seen) - 1 < 100
 
 
-@pytest.mark.parametrize("scheme", SchemeName)
-def test_a_training_that_was_stopped_ends_with_the_very_bytes_of_one_that_was_not(tmp_path, scheme):
-    plan = small_plan(slots=PLAN.slots, max_steps=7, objective=ALL, scheme=scheme)
+@pytest.mark.parametrize(("scheme", "step_length"), [*((name, 0.0) for name in SchemeName), (SchemeName.FFA_LORA, 0.2)])
+def test_a_training_that_was_stopped_ends_with_the_very_bytes_of_one_that_was_not(tmp_path, scheme, step_length):
+    plan = small_plan(slots=PLAN.slots, max_steps=7, objective=ALL, scheme=scheme, step_length=step_length)
     whole = training(tmp_path / "whole", plan=plan, lessons=every_kind())
     (tmp_path / "whole").mkdir()
     outcome, seen = run(whole)
@@ -192,6 +195,8 @@ def test_a_training_that_was_stopped_ends_with_the_very_bytes_of_one_that_was_no
     assert rest == seen[3:]
     assert resumed == outcome
     assert_same_bytes(again, whole)
+    for name, gram in again.grams().items():
+        assert gram.tobytes() == whole.grams()[name].tobytes(), name
     assert again.scores() == whole.scores()
 
 
@@ -217,21 +222,52 @@ def test_every_example_has_its_turn_when_there_are_more_than_a_step_holds(tmp_pa
     assert outcome.nats_after < outcome.nats_before
 
 
-def test_the_gram_matrices_are_those_of_the_inner_features_of_the_schools_own_tokens(tmp_path):
-    learner = training(tmp_path)
-    run(learner, stop_after=2)
-    seen: dict[str, list[torch.Tensor]] = {"layers.1.down": [], "layers.0.qkv": []}
-    layers = learner._model.model.layers
-    layers[1].mlp.down_proj.base.register_forward_pre_hook(lambda _, x: seen["layers.1.down"].append(x[0][0]))
-    layers[0].self_attn.q_proj.base.register_forward_pre_hook(lambda _, x: seen["layers.0.qkv"].append(x[0][0]))
-    grams = learner.grams()
+def test_a_gram_matrix_counts_each_token_by_the_squared_gradient_at_its_output(tmp_path):
+    """Against plain cross-entropy, question by question; qkv has three outputs under one A."""
+    grams = training(tmp_path).grams()
     assert list(grams) == [(slot, Factor.GRAM) for slot in PLAN.slots]
-    for slot, inputs in seen.items():
-        x = torch.cat(inputs).detach().numpy()
-        z = x @ frozen_a(seed=PLAN.seed, slot=slot, d_in=x.shape[1], rank=PLAN.rank)
-        gram = grams[slot, Factor.GRAM]
-        np.testing.assert_allclose(gram, z.T @ z, rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(gram, gram.T)
+    model = tiny_gemma()
+    layers = model.model.layers
+    outputs = {"layers.1.down": [layers[1].mlp.down_proj]}
+    outputs["layers.0.qkv"] = [getattr(layers[0].self_attn, f"{name}_proj") for name in "qkv"]
+    wanted = dict.fromkeys(outputs, 0.0)
+    for each in conversations(count=3, seed=1):
+        seen = {}
+
+        def keep(module, x, y, seen=seen):
+            seen[module] = (x[0][0], y.requires_grad_())
+
+        handles = [module.register_forward_hook(keep) for modules in outputs.values() for module in modules]
+        logits = model(torch.tensor([each.ids])).logits[0, each.answer_start - 1 : -1]
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(each.ids[each.answer_start :]))
+        gradients = dict(zip(seen, torch.autograd.grad(loss, [y for _, y in seen.values()]), strict=True))
+        for slot, modules in outputs.items():
+            x = seen[modules[0]][0].detach().numpy()
+            z = x @ frozen_a(seed=PLAN.seed, slot=slot, d_in=x.shape[1], rank=PLAN.rank)
+            weights = sum(np.square(gradients[module][0].numpy()).sum(axis=1) for module in modules)
+            wanted[slot] += z.T @ (weights[:, None] * z)
+        for handle in handles:
+            handle.remove()
+    for slot, gram in wanted.items():
+        found = grams[slot, Factor.GRAM]
+        np.testing.assert_allclose(found, gram, rtol=1e-3, atol=1e-4 * np.abs(gram).max())
+        np.testing.assert_array_equal(found, found.T)
+
+
+def test_measuring_gram_matrices_leaves_no_gradient_behind(tmp_path):
+    learner = training(tmp_path)
+    assert all(weight.grad is None for weight in learner._model.parameters())
+
+
+def test_a_natural_step_looks_at_every_lesson_and_lowers_the_loss(tmp_path):
+    plan = small_plan(slots=PLAN.slots, max_steps=2, max_norm=10.0, step_length=0.2, objective=ALL)
+    learner = training(tmp_path, plan=plan, lessons=every_kind())
+    alone = answer_nats(learner._model, every_kind().wanted)
+    outcome, seen = run(learner)
+    assert seen[0].own_nats == outcome.nats_before == pytest.approx(np.mean(alone), rel=1e-5)
+    assert seen[1].norm == pytest.approx(0.2, rel=1e-5)
+    assert seen[0].anchor_nats == 0
+    assert outcome.nats_after < outcome.nats_before
 
 
 def test_held_out_corrections_are_scored_and_never_learnt(tmp_path):

@@ -8,6 +8,7 @@ begins with `<node>-<n>.` the node counts as collected and is not asked again.
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -24,16 +25,25 @@ class RoundInbox:
     def __init__(self, *, inbox: Path, round_id: str) -> None:
         self.folder = inbox / round_id
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._newest = self._look()
+        """By node the number of its newest file."""
 
     def collected_nodes(self) -> set[str]:
         """Return the names of the nodes that have handed in an update, judged already or not."""
-        return {found[1] for found in self._files()}
+        self._newest = self._look()
+        return set(self._newest)
 
     def update_write(self, *, node: str, update: bytes) -> Path:
-        """Return the path under which the update now lies on the disk, safe from a power cut."""
-        taken = [int(found[2]) for found in self._files() if found[1] == node]
-        path = self.folder / f"{node}-{max(taken, default=0) + 1}.update"
+        """Return the path under which the update now lies on the disk, safe from a power cut.
+
+        The folder is not listed for it: in a round of a thousand schools that takes longer than the writing.
+        """
+        number = self._newest.get(node, 0) + 1
+        # The run of another SuperLink may have written since.
+        while (path := self.folder / f"{node}-{number}.update").exists():
+            number += 1
         durable_write(path, update)
+        self._newest[node] = number
         return path
 
     def is_close_asked(self) -> bool:
@@ -44,8 +54,14 @@ class RoundInbox:
         """Leave `run-<run id>.json` with why and how the run ended; several SuperLinks may collect for one round."""
         durable_write(self.folder / f"run-{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
 
-    def _files(self) -> list[re.Match[str]]:
-        return [found for path in self.folder.iterdir() if (found := _FILE.fullmatch(path.name))]
+    def _look(self) -> dict[str, int]:
+        newest: dict[str, int] = {}
+        with os.scandir(self.folder) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            if found := _FILE.fullmatch(name):
+                newest[found[1]] = max(int(found[2]), newest.get(found[1], 0))
+        return newest
 
 
 def node_name_safe(*, name: str, flower_node_id: int) -> str:

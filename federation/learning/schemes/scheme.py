@@ -13,9 +13,6 @@ from federation.errors import WireError
 from federation.learning.schemes.contribution import Contribution, Delta, learnt_norm
 from federation.wire.rounds import ArrayShape, Factor, RoundPlan
 
-RIDGE = 0.1
-"""In units of a Gram matrix's mean eigenvalue, which is 1."""
-
 
 class NothingToAggregate(WireError):
     """No update carries any weight."""
@@ -38,15 +35,25 @@ class Terms:
 
     seed: str
     rank: int
+    """Of the updates."""
     sizes: Mapping[str, SlotSize]
+    adapter_rank: int = 0
+    """Of the adapters, where updates have more directions than an adapter has room for; 0: as many."""
     fusion: Fusion = Fusion.LEAST_SQUARES
-    ridge: float = RIDGE
+    ridge: float = 0.1
     """How firmly least squares pulls directions that no school looked at towards the weighted mean."""
 
 
-def terms_of(plan: RoundPlan, sizes: Mapping[str, SlotSize], fusion: Fusion = Fusion.LEAST_SQUARES) -> Terms:
+def terms_of(
+    plan: RoundPlan,
+    sizes: Mapping[str, SlotSize],
+    fusion: Fusion = Fusion.LEAST_SQUARES,
+    *,
+    adapter_rank: int = 0,
+) -> Terms:
     """Return the terms of the plan's season; `sizes` are the base's, of the plan's slots at least."""
-    return Terms(seed=plan.seed, rank=plan.rank, sizes={slot: sizes[slot] for slot in plan.slots}, fusion=fusion)
+    own = {slot: sizes[slot] for slot in plan.slots}
+    return Terms(seed=plan.seed, rank=plan.rank, sizes=own, adapter_rank=adapter_rank, fusion=fusion, ridge=plan.ridge)
 
 
 class Accumulator(Protocol):

@@ -22,8 +22,8 @@ class Arm:
     name: str
     scheme: SchemeName = SchemeName.FFA_LORA
     fusion: Fusion = Fusion.LEAST_SQUARES
-    size: float
-    """The server's step: what the combined update is multiplied by."""
+    size: float | None = None
+    """The server's step: what the combined update is multiplied by; None: what the plan's settings say."""
     rounds: int = 1
     robust: RobustTerms | None = None
     is_poisoned: bool = False
@@ -63,7 +63,7 @@ class Settings:
     @property
     def default(self) -> Arm:
         """Return the arm that a season has unless its admin chooses otherwise."""
-        return Arm(name="ffa-lora", size=self.plan.server_scale, rounds=self.rounds)
+        return Arm(name="ffa-lora", rounds=self.rounds)
 
     def arms(self) -> Iterator[Arm]:
         """Yield the default first, then what it is compared with."""
@@ -73,11 +73,11 @@ class Settings:
                 yield Arm(name=f"{scheme.value}-mean-{size:g}", scheme=scheme, fusion=Fusion.MEAN, size=size)
             yield Arm(name=f"fedit-{size:g}", scheme=SchemeName.FEDIT, fusion=Fusion.MEAN, size=size)
             yield Arm(name=f"flora-{size:g}", scheme=SchemeName.FLORA, fusion=Fusion.MEAN, size=size)
-        yield Arm(name="fed-sb", scheme=SchemeName.FED_SB, size=self.plan.server_scale)
-        yield Arm(name="poisoned", size=self.plan.server_scale, is_poisoned=True)
+        yield Arm(name="fed-sb", scheme=SchemeName.FED_SB)
+        yield Arm(name="poisoned", is_poisoned=True)
         for rule in self.rules:
             terms = RobustTerms(rule=rule, share=SHARE_POISONED)
-            yield Arm(name=f"robust-{rule.value}", size=self.plan.server_scale, robust=terms, is_poisoned=True)
+            yield Arm(name=f"robust-{rule.value}", robust=terms, is_poisoned=True)
 
     def private_arms(self) -> Iterator[PrivateArm]:
         """Yield the points of the curve of gain against ε."""

@@ -19,11 +19,10 @@ from federation.learning.answers import answer_nats
 from federation.learning.chat import ConversationTokenizer
 from federation.learning.lessons import Lessons, anchors_make, lessons_make
 from federation.learning.onnx_base import onnx_base_load
-from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.torch_trainer import Training
 from federation.learning.update import update_write
 from federation.trust.keys import NodeKey
-from federation.wire.rounds import Factor, Objective, RoundPlan, SchemeName
+from federation.wire.rounds import Objective, RoundPlan, SchemeName
 from tests.benchmarks.labels.label_set import Label
 from tests.benchmarks.learning.schools import teacher_labels
 
@@ -100,7 +99,7 @@ class Base:
             steps=outcome.steps,
             loss_before=outcome.nats_before,
             loss_after=outcome.nats_after,
-            arrays={**training.arrays(), **(training.grams() if _has_grams(plan) else {})},
+            arrays=training.arrays() | training.grams(),
             made_at=MADE_AT,
             key=self._key,
         )
@@ -131,7 +130,3 @@ def _digest(package: Path, dtype: torch.dtype) -> str:
         with path.open("rb") as stream:
             whole.update(path.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     return whole.hexdigest()
-
-
-def _has_grams(plan: RoundPlan) -> bool:
-    return Factor.GRAM in scheme_of(plan.scheme).factors

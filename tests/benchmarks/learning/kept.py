@@ -23,7 +23,14 @@ def digest_of(*parts: bytes) -> str:
 
 def trainer_digest() -> bytes:
     """Return what names the code that trains and measures: other code makes other updates."""
-    files = [*sorted((TREE / "federation" / "learning").glob("*.py")), EXAMINER]
+    federation = TREE / "federation"
+    files = [
+        *sorted((federation / "learning").glob("*.py")),
+        *sorted((federation / "learning" / "schemes").glob("*.py")),
+        *(federation / name for name in ("basis.py", "tokenizer_file.py")),
+        EXAMINER,
+        EXAMINER.with_name("schools.py"),
+    ]
     return digest_of(*(file.read_bytes() for file in files)).encode()
 
 

@@ -17,7 +17,7 @@ from tests.benchmarks.labels.label_set import Label
 from tests.benchmarks.learning.arms import Settings
 from tests.benchmarks.learning.base import Base
 from tests.benchmarks.learning.kept import Kept, digest_of, trainer_digest
-from tests.benchmarks.learning.plans import OWN_A_STEP, plan_central, plan_make
+from tests.benchmarks.learning.plans import plan_central, plan_make
 from tests.benchmarks.learning.schools import School
 
 CENTRAL = "central"
@@ -53,19 +53,13 @@ class Trainings:
         return (self._one(plan, start, school) for school in self._schools)
 
     def central(self) -> tuple[RoundPlan, Trained]:
-        """Return one training on all data, with as many looks at corrections as the default season's schools have."""
+        """Return one training on all data."""
         plan = self.plan(SchemeName.FFA_LORA, 0, None)
         labels = [label for school in self._schools for label in school.labels]
         # Schools have their subjects together; here every step is to see several.
         random.Random(self._settings.seed).shuffle(labels)
-        looks = self._settings.rounds * sum(self._looks(plan))
-        central = plan_central(plan, looks=looks, schools=len(self._schools))
+        central = plan_central(plan, schools=len(self._schools))
         return central, self._one(central, None, School(name=CENTRAL, region="", labels=tuple(labels)))
-
-    def _looks(self, plan: RoundPlan) -> Iterator[int]:
-        for school, trained in zip(self._schools, self.every(plan, None), strict=True):
-            corrections = sum(bool(label.correction) for label in school.labels)
-            yield trained.steps * min(OWN_A_STEP, corrections)
 
     def _one(self, plan: RoundPlan, start: AdapterFactors | None, school: School) -> Trained:
         key = digest_of(self._trainer, canonical_bytes(plan), school.name.encode(), labels_bytes(school.labels))

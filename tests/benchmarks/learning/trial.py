@@ -24,7 +24,7 @@ from tests.benchmarks.learning.base import Base, Scores
 from tests.benchmarks.learning.kept import Kept, digest_of, trainer_digest
 from tests.benchmarks.learning.plans import adapter_digest
 from tests.benchmarks.learning.schools import School
-from tests.benchmarks.learning.shipping import adapter_ship
+from tests.benchmarks.learning.shipping import adapter_rank, adapter_ship
 from tests.benchmarks.learning.trainings import Trainings, labels_bytes
 
 POISON = -100.0
@@ -65,14 +65,16 @@ class Trial:
         for version in range(arm.rounds):
             start = adapters[-1] if adapters else None
             plan = self.trainings.plan(arm.scheme, version, start)
-            terms = terms_of(plan, self._base.sizes, arm.fusion)
+            terms = self._terms(plan, arm.fusion)
+            scheme, delta = scheme_of(arm.scheme), self._combined(arm, plan, terms, start)
+            scale = self.settings.plan.scale_of(arm.scheme, norm=scheme.norm(delta))
             step = server_step(
-                scheme=scheme_of(arm.scheme),
+                scheme=scheme,
                 terms=terms,
                 start=start,
                 velocity=velocity,
-                delta=self._combined(arm, plan, terms, start),
-                size=arm.size,
+                delta=delta,
+                size=scale if arm.size is None else arm.size,
                 decay=self.settings.plan.momentum,
             )
             adapters.append(adapter_ship(plan, step.adapter).factors)
@@ -87,7 +89,7 @@ class Trial:
         """
         settings, scheme = self.settings, scheme_of(arm.scheme)
         plan = self.trainings.plan(arm.scheme, 0, None)
-        terms = terms_of(plan, self._base.sizes, Fusion.MEAN)
+        terms = self._terms(plan, Fusion.MEAN)
         contributions = [trained.contribution for trained in self.trainings.every(plan, None)]
         weights = [contribution_weight(each, max_labels=settings.private_labels) for each in contributions]
         outcome = private_delta(
@@ -124,6 +126,8 @@ class Trial:
 
     def _scores(self, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
         plan = self.trainings.plan(SchemeName.FFA_LORA, 0, None)
+        if adapter is not None:
+            plan = replace(plan, rank=adapter_rank(adapter))
         name = "" if adapter is None else adapter_digest(adapter)
         key = digest_of(self._examiner, self._base.digest.encode(), name.encode(), labels_bytes(labels))
 
@@ -131,6 +135,9 @@ class Trial:
             return asdict(self._base.examine(plan=plan, adapter=adapter, labels=labels))
 
         return Scores(**self._kept.figures("examinations", key, examine))
+
+    def _terms(self, plan: RoundPlan, fusion: Fusion = Fusion.LEAST_SQUARES) -> Terms:
+        return terms_of(plan, self._base.sizes, fusion, adapter_rank=self.settings.plan.rank)
 
     def _combined(self, arm: Arm, plan: RoundPlan, terms: Terms, start: AdapterFactors | None) -> Delta:
         accumulator = scheme_of(arm.scheme).accumulator(terms)
@@ -156,7 +163,7 @@ class Trial:
             yield poison(own) if own.node_id in poisoned else own
 
     def _applied(self, plan: RoundPlan, contribution: Contribution) -> AdapterFactors:
-        terms = terms_of(plan, self._base.sizes)
+        terms = self._terms(plan)
         delta = {name: array.astype(np.float64) for name, array in contribution.arrays.items()}
         return adapter_ship(plan, scheme_of(plan.scheme).step(terms, None, delta, 1.0)).factors
 
