@@ -10,7 +10,13 @@ from django.utils.translation import gettext_lazy as _
 
 
 def _entry(title: Promise, icon: str, page: str) -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{page}_changelist")}
+    app, _dot, model = page.partition("_")
+    return {
+        "title": title,
+        "icon": icon,
+        "link": reverse_lazy(f"admin:{page}_changelist"),
+        "permission": lambda request: request.user.has_perm(f"{app}.view_{model}"),
+    }
 
 
 SIDEBAR: dict[str, Any] = {
@@ -31,6 +37,8 @@ SIDEBAR: dict[str, Any] = {
             "title": _("Teachers' voice"),
             "items": [
                 _entry(_("Ratings"), "star", "feedback_rating"),
+                {"title": _("Review"), "icon": "fact_check", "link": reverse_lazy("admin:feedback_rating_review")},
+                _entry(_("Agreement of teachers"), "groups", "feedback_subjectagreement"),
                 _entry(_("Received parcels"), "inbox", "feedback_receivedparcel"),
                 _entry(_("Clone alarms"), "warning", "feedback_clonealarm")
                 | {"badge": "central.feedback.admin.open_alarms"},
@@ -53,6 +61,7 @@ SIDEBAR: dict[str, Any] = {
                 _entry(_("Releases"), "package_2", "releases_release"),
                 _entry(_("Rollouts"), "rocket_launch", "rollouts_rollout"),
                 _entry(_("Waves"), "waves", "rollouts_wave"),
+                _entry(_("Filters of schools"), "filter_alt", "rollouts_schoolfilter"),
                 _entry(_("Assignments"), "assignment", "rollouts_assignment"),
             ],
         },
@@ -61,7 +70,6 @@ SIDEBAR: dict[str, Any] = {
             "items": [
                 _entry(_("Audit"), "history", "schools_auditevent"),
                 _entry(_("Users"), "person", "auth_user"),
-                _entry(_("Groups"), "group", "auth_group"),
             ],
         },
     ],

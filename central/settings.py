@@ -9,7 +9,8 @@ many proxies in front name the client's address; default 0),
 SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink, or several by region; none: no Flower),
 SORO_CENTRAL_ADDRESS (under which schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the
 private authority that vouches for the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid
-claim code is enough; `manual`: every PC waits for a person).
+claim code is enough; `manual`: every PC waits for a person), SORO_CENTRAL_SECOND_FACTOR (`optional`: whoever wants one
+enrols a telephone; `required`: nobody sees a page of the admin without).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from central.admin_menu import SIDEBAR
@@ -35,21 +37,25 @@ DEBUG = os.environ.get("SORO_CENTRAL_DEBUG") == "1"
 ALLOWED_HOSTS = [name for name in os.environ.get("SORO_CENTRAL_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if name]
 
 INSTALLED_APPS = [
-    "unfold",
+    "central.admin_config.CentreAdminConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "rest_framework",
     "central",
     "central.schools",
+    "central.signin",
     "central.releases",
     "central.feedback",
     "central.training",
     "central.rollouts",
     "central.courier",
+    "central.dashboard",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -59,6 +65,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -67,6 +74,8 @@ ASGI_APPLICATION = "central.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Before the apps' own, so that a page of unfold's can be put right here; the admin's first page is ours.
+        "DIRS": [PROJECT / "templates", PROJECT / "dashboard" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -84,19 +93,26 @@ DATABASES = {
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# Only counters of requests are in it. On SQLite there is one web process; on PostgreSQL several share a table.
+# Only counters of requests are in them. What stops guessing is counted in a table that all web processes share; on
+# SQLite there is one. Nodes' knocks each process counts for itself: they are in every check-in (decision 0083).
 _LOCAL_CACHE = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 _TABLE_CACHE = {
     "BACKEND": "django.core.cache.backends.db.DatabaseCache",
     "LOCATION": "central_cache",
     "OPTIONS": {"MAX_ENTRIES": 20_000},
 }
-CACHES = {"default": _LOCAL_CACHE if DATABASES["default"]["ENGINE"].endswith("sqlite3") else _TABLE_CACHE}
+IS_SQLITE: bool = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+CACHES = {
+    "default": _LOCAL_CACHE if IS_SQLITE else _TABLE_CACHE,
+    "knocks": {**_LOCAL_CACHE, "LOCATION": "knocks", "OPTIONS": {"MAX_ENTRIES": 20_000}},
+}
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SESSION_COOKIE_HTTPONLY = True
+IS_SECOND_FACTOR_REQUIRED: bool = os.environ.get("SORO_CENTRAL_SECOND_FACTOR", "optional") == "required"
+OTP_TOTP_ISSUER = "Soro"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
@@ -188,6 +204,11 @@ CELERY_BEAT_SCHEDULE = {
     "releases": {"task": "central.releases.tasks.releases_sweep", "schedule": 60.0},
     "timestamp": {"task": "central.releases.tasks.timestamp_refresh", "schedule": 3600.0},
     "uploads": {"task": "central.training.tasks.uploads_sweep", "schedule": 3600.0},
+    "audit": {"task": "central.schools.tasks.audit_sweep", "schedule": TICK_SECONDS},
+    "audit-late": {"task": "central.schools.tasks.audit_late_sweep", "schedule": 3600.0},
+    "sign-ins": {"task": "central.signin.tasks.signin_sweep", "schedule": 3600.0},
+    "ratings": {"task": "central.feedback.tasks.ratings_count", "schedule": 300.0},
+    "agreement": {"task": "central.feedback.tasks.agreement_recount", "schedule": 3600.0},
     "credentials": {"task": "central.schools.tasks.credentials_sweep", "schedule": 3600.0},
 }
 
@@ -214,9 +235,15 @@ UNFOLD = {
     "SITE_TITLE": _("Soro: the centre"),
     "SITE_HEADER": _("Soro: the centre"),
     "SITE_SYMBOL": "school",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}central/favicon.svg"}],
     "ENVIRONMENT": "central.releases.metadata_alarm.environment_badge",
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": SIDEBAR,
+    "LOGIN": {"form": "central.signin.forms.SignInForm"},
+    "ACCOUNT": {
+        "navigation": [{"title": _("Second factor"), "link": reverse_lazy("admin:second_factor_enrol")}],
+    },
+    "DASHBOARD_CALLBACK": "central.dashboard.page.dashboard_context",
 }

@@ -29,6 +29,9 @@ from central.training.superlink import superlink_commands, superlink_prepare
 from federation.ports import port_check
 from federation.processes import ChildSpec, children_keep
 
+WEB_PROCESSES_AT_MOST = 4
+WEB_THREADS = 8
+"""Of each process; each keeps a connection to the database, which by default allows a hundred."""
 _TREE = Path(federation.__file__).parent.parent
 
 
@@ -94,16 +97,30 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_TREE), os.environ.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
     }
-    web = ("-m", "uvicorn", "central.asgi:application", "--host", plan.host, "--port", str(plan.port))
     celery = ("-m", "celery", "--app", "central.celery")
     worker = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
-    commands = {"web": (*web, "--timeout-graceful-shutdown", "5"), "worker": (*celery, *worker)}
+    commands = {"web": web_command(plan), "worker": (*celery, *worker)}
     if not settings.IS_BROKER_EMBEDDED:
         commands["beat"] = (*celery, "beat", "--schedule", str(disk.root / "beat-schedule"))
     return [
         ChildSpec(name=name, argv=(sys.executable, *argv), env=env, log_path=disk.logs / f"{name}.log")
         for name, argv in commands.items()
     ]
+
+
+def web_command(plan: CentrePlan) -> tuple[str, ...]:
+    """Return what starts the web server: one event loop on SQLite, processes with threads on PostgreSQL.
+
+    Under ASGI Django gives each request a thread of its own, and so a connection to PostgreSQL of its own: 32 schools
+    at once use up all that the database allows. Threads that stay keep their connections (decision 0083).
+    """
+    if settings.IS_SQLITE:
+        address = ("--host", plan.host, "--port", str(plan.port))
+        return ("-m", "uvicorn", "central.asgi:application", *address, "--timeout-graceful-shutdown", "5")
+    processes = min(os.cpu_count() or 1, WEB_PROCESSES_AT_MOST)
+    threads = ("--worker-class", "gthread", "--workers", str(processes), "--threads", str(WEB_THREADS), "--reuse-port")
+    waits = ("--graceful-timeout", "5", "--keep-alive", "60", "--timeout", "120")
+    return ("-m", "gunicorn", "central.wsgi:application", "--bind", f"{plan.host}:{plan.port}", *threads, *waits)
 
 
 def fleet_specs(plan: CentrePlan, site: SuperLinkSite, disk: CentreDisk) -> list[ChildSpec]:

@@ -1,14 +1,23 @@
-"""The centre's keys and its TUF repository, as the rest of the centre reads them."""
+"""The centre's keys and its TUF repository, as the rest of the centre reads them.
+
+Every check-in asks for the director's key and for the versions of what is published. Reading and parsing those files is
+most of its work, so what was read is kept for as long as the files are the same.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
+from typing import TypeAlias
 
-from central.disk import centre_disk
+from central.disk import CentreDisk, centre_disk
 from federation.trust import tuf_publisher
-from federation.trust.key_files import key_file_open, key_files_find
+from federation.trust.key_files import key_file_look, key_file_open, key_files_find
 from federation.trust.keys import DirectorKey, KeyUnreadable, key_id
+
+Stamp: TypeAlias = tuple[int, int, int] | None
+"""Which file lies at a path; another one after every rename. None: there is none."""
 
 
 def keys_make(*, now: datetime, public: Path | None = None) -> str:
@@ -60,7 +69,8 @@ def metadata_version() -> str:
     Raises:
         RepositoryMissing: the keys were not created yet.
     """
-    return tuf_publisher.metadata_version_read(centre_disk().tuf)
+    disk = centre_disk()
+    return _metadata_version(disk, _published_stamp(disk), _stamp(disk.tuf / "metadata"))
 
 
 def director_key() -> DirectorKey:
@@ -73,8 +83,45 @@ def director_key() -> DirectorKey:
         KeyUnreadable: the key that schools believe does not lie here.
     """
     disk = centre_disk()
+    published = _published_stamp(disk)
+    path = _director_path(disk, published, _stamp(disk.keys))
+    if not path.exists():
+        # It was moved into another folder of the keys, or away.
+        _director_path.cache_clear()
+        path = _director_path(disk, published, _stamp(disk.keys))
+    return _director_open(disk, path, published, _stamp(path))
+
+
+@lru_cache(maxsize=4)
+def _metadata_version(disk: CentreDisk, _published: Stamp, _folder: Stamp) -> str:
+    return tuf_publisher.metadata_version_read(disk.tuf)
+
+
+@lru_cache(maxsize=4)
+def _director_path(disk: CentreDisk, _published: Stamp, _folder: Stamp) -> Path:
     wanted = key_id(tuf_publisher.director_public(disk.tuf))
     for file in key_files_find(disk.keys):
         if file.key_id == wanted and not file.is_encrypted:
-            return key_file_open(file, passphrase=lambda _path: "")
+            return file.path
     raise KeyUnreadable(path=str(disk.director_key), problem="not the key that the targets metadata names")
+
+
+@lru_cache(maxsize=4)
+def _director_open(disk: CentreDisk, path: Path, _published: Stamp, _file: Stamp) -> DirectorKey:
+    key = key_file_open(key_file_look(path), passphrase=lambda _path: "")
+    if key_id(key) != key_id(tuf_publisher.director_public(disk.tuf)):
+        raise KeyUnreadable(path=str(path), problem="not the key that the targets metadata names")
+    return key
+
+
+def _published_stamp(disk: CentreDisk) -> Stamp:
+    # Whatever is published ends with a new timestamp.
+    return _stamp(disk.tuf / "metadata" / "timestamp.json")
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

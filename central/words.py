@@ -67,6 +67,9 @@ SENTENCES: Mapping[str, str] = {
     # People at the centre.
     "status_move_illegal": _("%(entity)s cannot go from %(old)s to %(new)s; look at its present status."),
     "status_conflict": _("Somebody changed %(entity)s at the same moment; reload the page and look again."),
+    "correction_missing": _("A correction cannot be empty; write it, or reject the rating."),
+    "nothing_masked": _("The words are the same as before; put a word in brackets in the place of each personal one."),
+    "teacher_unknown": _("No rating is by the pseudonym %(teacher)s; copy it from a rating's page."),
     "school_unknown": _("There is no school «%(name)s»; check its name or invite it first."),
     "release_unknown": _("There is no release «%(release)s»; give its version or the first 8 digits of its digest."),
     "base_not_ready": _("Release %(release)s is not a signed base in force; sign it first or choose another."),
@@ -117,6 +120,19 @@ SENTENCES: Mapping[str, str] = {
     "upload_piece_invalid": _("A piece of an upload does not fit; an update has at most %(max_bytes)s bytes."),
     "upload_offset_wrong": _("Bytes before this piece are missing; go on at byte %(received_bytes)s."),
     "upload_damaged": _("The upload was damaged on the way; send it again from the start."),
+    "account_region_wrong": _(
+        "A regional admin needs a region, and whoever is there for the whole country has none; "
+        "correct the role or the region."
+    ),
+    "name_reserved": _("«%(username)s» is the name of a part of the centre; choose another name."),
+    "outside_region": _(
+        "%(entity)s lies outside the region «%(region)s», for which your account is, or reaches beyond it; "
+        "ask a national admin."
+    ),
+    "signin_locked": _("Too many sign-ins have failed; wait %(minutes)s minutes and try again."),
+    "second_factor_wrong": _("This code is wrong or was used before; type the one that the telephone shows now."),
+    "second_factor_locked": _("Too many codes were wrong; wait %(seconds)s seconds and type the one shown then."),
+    "role_reads_only": _("The role of «%(user)s» only reads here; ask an admin to do it."),
     "user_exists": _("There is already a user «%(username)s»; choose another name."),
     "anchors_unreadable": _("The anchor file %(path)s is damaged at line %(line)s; restore it."),
     # The machine and its files.

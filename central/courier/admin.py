@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
@@ -16,14 +15,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
-from central.admin_pages import ReadOnlyAdmin, actor_of
+from central.admin_pages import ReadOnlyAdmin, actor_of, reach_of_request
 from central.courier.cargo import nodes_of
 from central.courier.forms import StickReadForm, StickWriteForm
 from central.courier.models import RefusedRequest, Trip
 from central.courier.returns_file import returns_open, returns_unzip
 from central.courier.services import stick_import, stick_pack
-from central.courier.zip_stream import pieces_async
 from central.disk import centre_disk
+from central.streams import download_answer
 from central.trust_root import director_key
 from central.words import sentence
 from federation.errors import FederationError
@@ -65,7 +64,8 @@ class TripAdmin(ReadOnlyAdmin):
         """Ask for whom, and answer with a ZIP file to unpack on the stick."""
         chosen = request.GET.get("schools", "")
         initial = {"schools": [int(word) for word in chosen.split(",") if word.isdecimal()]}
-        form = StickWriteForm(request.POST or None, initial=initial)
+        reach = reach_of_request(request)
+        form = StickWriteForm(request.POST or None, initial=initial, reach=reach)
         if request.method != "POST" or not form.is_valid():
             return self._page(
                 request,
@@ -75,20 +75,15 @@ class TripAdmin(ReadOnlyAdmin):
                 button=gettext("Make the ZIP file"),
             )
         try:
-            nodes = nodes_of(
-                regions=form.cleaned_data["regions"], schools=[school.name for school in form.cleaned_data["schools"]]
-            )
+            regions, schools = form.cleaned_data["regions"], form.cleaned_data["schools"]
+            nodes = reach.rows(nodes_of(regions=regions, schools=[school.name for school in schools]))
             pieces = stick_pack(
                 nodes=nodes, disk=centre_disk(), key=director_key(), actor=actor_of(request), now=timezone.now()
             )
         except FederationError as error:
             messages.error(request, sentence(error.code, error.fields))
             return HttpResponseRedirect(request.path)
-        return StreamingHttpResponse(
-            pieces_async(pieces) if isinstance(request, ASGIRequest) else pieces,
-            content_type="application/zip",
-            headers={"Content-Disposition": f'attachment; filename="{ZIP_NAME}"'},
-        )
+        return download_answer(request, pieces, content_type="application/zip", name=ZIP_NAME)
 
     @action(description=_("Take a stick in"), url_path="take-in", permissions=["write"])
     def take_in(self, request: HttpRequest) -> HttpResponse:

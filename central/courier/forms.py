@@ -17,6 +17,7 @@ from unfold.widgets import (
 )
 
 from central.schools.models import School
+from central.schools.reach import Reach
 from federation.trust.stick_media import Medium, media_find, mounts_read
 
 MAX_UPLOAD_BYTES = 2 * 1024**3
@@ -32,12 +33,16 @@ class StickWriteForm(forms.Form):
         help_text=_("None and no school: all."),
     )
     schools = forms.ModelMultipleChoiceField(
-        label=_("schools"), queryset=School.objects.all(), required=False, widget=UnfoldAdminSelectMultipleWidget
+        label=_("schools"), queryset=School.objects.none(), required=False, widget=UnfoldAdminSelectMultipleWidget
     )
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Django's signature
+    def __init__(self, *arguments: Any, reach: Reach, **options: Any) -> None:  # noqa: ANN401 - Django's signature
         super().__init__(*arguments, **options)
-        regions = School.objects.exclude(region="").order_by("region").values_list("region", flat=True).distinct()
+        within = reach.rows(School.objects.all())
+        chosen = self.fields["schools"]
+        if isinstance(chosen, forms.ModelMultipleChoiceField):
+            chosen.queryset = within
+        regions = within.exclude(region="").order_by("region").values_list("region", flat=True).distinct()
         field = self.fields["regions"]
         if isinstance(field, forms.MultipleChoiceField):
             field.choices = [(region, region) for region in regions]

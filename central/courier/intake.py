@@ -13,7 +13,6 @@ from central.courier.newness import is_newer
 from central.disk import CentreDisk
 from central.feedback.clones import epochs_heard
 from central.feedback.services import parcels_take_in
-from central.rollouts.director import assignment_heard
 from central.schools.enrolment import enrolment_open, sheet_root
 from central.schools.keys import envelope_from
 from central.schools.models import Node
@@ -82,7 +81,6 @@ def _checkin_take_in(envelope: bytes, now: datetime) -> None:
     checkin = parse(CheckIn, envelope_from(node=node, envelope=envelope, kind=CHECK_IN))
     node_expect(node=node, node_id=checkin.node_id)
     if is_newer(checkin, last_epoch=node.epoch, last_number=node.checkin_number, past_epochs=epochs_heard(node=node)):
-        assignment_heard(node=node, reports=checkin.installs, now=now)
         checkin_record(node=node, checkin=checkin, now=now)
 
 

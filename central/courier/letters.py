@@ -9,12 +9,15 @@ from django.conf import settings
 
 from central.checkins.answer import checkin_answer
 from central.courier.models import RefusedRequest
+from central.feedback.services import cursor_of
 from central.rollouts.assigning import late_node_join
 from central.rollouts.director import assignment_word
+from central.rollouts.shared import rollouts_look
 from central.schools.authority import authority_certificates, centre_address_if_any
 from central.schools.enrolment import enrolment_answer
 from central.schools.errors import NodeNotActive
 from central.schools.models import Node, NodeStatus
+from central.training.shared import seasons_shared
 from central.trust_root import root_metadata_read
 from federation.trust.keys import DirectorKey, key_id, public_key_load
 from federation.trust.stick_layout import letter_path
@@ -75,7 +78,7 @@ def node_letter(*, node: Node, key: DirectorKey, now: datetime) -> tuple[str, by
 
 
 def _answer(node: Node, key: DirectorKey, now: datetime) -> CheckInAnswer:
-    late_node_join(node=node, now=now)
+    late_node_join(node=node, look=rollouts_look(node), now=now)
     directive = assignment_word(node=node, key=key, now=now)
     return checkin_answer(
         node=node,
@@ -83,6 +86,8 @@ def _answer(node: Node, key: DirectorKey, now: datetime) -> CheckInAnswer:
         key=key,
         next_checkin_seconds=settings.NEXT_CHECKIN_SECONDS,
         now=now,
+        cursor=cursor_of(node=node, epoch=node.epoch),
+        seasons=seasons_shared.now(),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -17,10 +19,15 @@ class TripKind(models.TextChoices):
 class Trip(models.Model):
     """One writing or one reading of a stick, as it ended."""
 
+    REGION: ClassVar[str] = "region"
+
     kind = models.CharField(_("way"), max_length=16, choices=TripKind.choices)
     place = models.CharField(_("folder or file"), max_length=300)
     actor = models.CharField(_("who"), max_length=150)
     at = models.DateTimeField(_("when"), db_index=True)
+    region = models.CharField(
+        _("region of whoever did it"), max_length=120, blank=True, help_text=_("Empty for the whole country.")
+    )
     schools = models.PositiveIntegerField(_("schools"), default=0)
     files = models.PositiveIntegerField(_("letters"), default=0)
     bytes_written = models.PositiveBigIntegerField(_("of releases, bytes"), default=0)

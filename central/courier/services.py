@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from central.courier.cargo import indexes_in_force, releases_needed
@@ -19,7 +21,10 @@ from central.courier.models import Trip, TripKind
 from central.courier.zip_stream import stick_zip
 from central.disk import CentreDisk
 from central.releases.blob_store import Window, blob_store
+from central.schools.audit import audit_record
+from central.schools.errors import RoleReadsOnly
 from central.schools.models import Node
+from central.schools.reach import Reach, entity_of, reach_of_actor, steering_expect
 from federation.errors import CapacityError, FederationError
 from federation.trust.courier_keys import courier_keys_load
 from federation.trust.keys import DirectorKey, key_id, public_key_load
@@ -50,7 +55,9 @@ def stick_export(
         StickFull, StickUnknown, StickForbidden: nothing was begun.
         StickGone, StorageAway: pulled out, or the bucket is away; writing it again goes on where it was.
         RepositoryMissing, KeyUnreadable, AuthorityUnreadable: the centre has no keys, or not the certificate to pin.
+        RoleReadsOnly, OutsideRegion: `actor` has no say at one of the schools; nothing was begun.
     """
+    steering_expect(actor=actor, rows=list(nodes))
     stick.expect_folder()
     content, schools = stick_content(nodes=nodes, disk=disk, key=key, now=now)
     written = stick_write(
@@ -59,11 +66,11 @@ def stick_export(
         read=_blobs_of(disk),
         progress=progress,
     )
-    return Trip.objects.create(
+    return _trip_record(
         kind=TripKind.TO_SCHOOLS,
-        place=str(stick.place)[:MAX_PLACE],
+        place=str(stick.place),
         actor=actor,
-        at=now,
+        now=now,
         schools=schools,
         files=written.letters,
         bytes_written=written.bytes_written,
@@ -77,13 +84,15 @@ def stick_pack(
 
     Raises:
         RepositoryMissing, KeyUnreadable, AuthorityUnreadable: the centre has no keys, or not the certificate to pin.
+        RoleReadsOnly, OutsideRegion: `actor` has no say at one of the schools.
     """
+    steering_expect(actor=actor, rows=list(nodes))
     content, schools = stick_content(nodes=nodes, disk=disk, key=key, now=now)
-    Trip.objects.create(
+    _trip_record(
         kind=TripKind.TO_SCHOOLS,
         place="ZIP",
         actor=actor,
-        at=now,
+        now=now,
         schools=schools,
         files=len(content.letters),
         bytes_written=sum(entry.size_bytes for entry in carried_files(content)),
@@ -119,7 +128,11 @@ def stick_import(*, source: ReturnsSource, place: str, disk: CentreDisk, actor: 
 
     Raises:
         KeyUnreadable: the courier's key is not on this machine.
+        RoleReadsOnly: the role of `actor` brings nothing in.
     """
+    reach = reach_of_actor(actor)
+    if not reach.steers:
+        raise RoleReadsOnly(user=actor)
     keys = courier_keys_load(disk.keys)
     refused_requests_expire(now=now)
     senders: dict[str, list[tuple[str, str]]] = {}
@@ -136,16 +149,31 @@ def stick_import(*, source: ReturnsSource, place: str, disk: CentreDisk, actor: 
         # The stick or this machine gave up; what was taken stays taken, and the next reading takes the rest.
         LOGGER.warning("the reading of %s ended early: %s", place, error)
         code = error.code
-    return Trip.objects.create(
+    return _trip_record(
         kind=TripKind.FROM_SCHOOLS,
-        place=place[:MAX_PLACE],
+        place=place,
         actor=actor,
-        at=now,
+        now=now,
         schools=len(senders),
         files=taken,
-        problems=_problems_plain(senders),
+        problems=_problems_plain(senders, reach),
         code=code,
     )
+
+
+def _trip_record(
+    *,
+    kind: TripKind,
+    place: str,
+    actor: str,
+    now: datetime,
+    **facts: Any,  # noqa: ANN401 - fields of several types
+) -> Trip:
+    region = reach_of_actor(actor).region or ""
+    with transaction.atomic():
+        trip = Trip.objects.create(kind=kind, place=place[:MAX_PLACE], actor=actor, region=region, at=now, **facts)
+        audit_record(actor=actor, entity=entity_of(trip), old="", new=kind, reason=place[:MAX_PLACE], now=now)
+    return trip
 
 
 def _problem(file: ReturnedFile, disk: CentreDisk, now: datetime) -> str | None:
@@ -162,15 +190,15 @@ def _problem(file: ReturnedFile, disk: CentreDisk, now: datetime) -> str | None:
     return None
 
 
-def _problems_plain(senders: Mapping[str, Sequence[tuple[str, str]]]) -> list[dict[str, str]]:
+def _problems_plain(senders: Mapping[str, Sequence[tuple[str, str]]], reach: Reach) -> list[dict[str, str]]:
     found = [(sender, kind, code) for sender, problems in senders.items() for kind, code in problems][:MAX_PROBLEMS]
-    names = _school_names() if found else {}
+    names = _school_names(reach) if found else {}
     return [
         {"sender": sender, "school": names.get(sender, ""), "kind": kind, "code": code} for sender, kind, code in found
     ]
 
 
-def _school_names() -> dict[str, str]:
+def _school_names(reach: Reach) -> dict[str, str]:
     """Return the names of schools by the id of a PC's key: whose folder it is, for people; nothing is trusted by it."""
-    known = Node.objects.exclude(public_key="").values_list("public_key", "school__name")
+    known = reach.rows(Node.objects.exclude(public_key="")).values_list("public_key", "school__name")
     return {key_id(public_key_load(public_key)): name for public_key, name in known}

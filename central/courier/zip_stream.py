@@ -5,10 +5,9 @@ Nothing is packed tighter: models hardly compress, and letters are sealed. No mo
 
 from __future__ import annotations
 
-import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 from federation.trust.stick_blobs import BlobReader
 from federation.trust.stick_layout import FOLDER
@@ -45,9 +44,3 @@ def stick_zip(*, content: StickContent, read: BlobReader) -> Iterator[bytes]:
                     member.write(piece)
                     yield sink.taken()
     yield sink.taken()
-
-
-async def pieces_async(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the same pieces to an asynchronous server, which would gather a plain iterator whole in memory."""
-    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
-        yield piece

@@ -10,3 +10,10 @@ class FeedbackConfig(AppConfig):
     name = "central.feedback"
     label = "feedback"
     verbose_name = _("Teachers' voice")
+
+    def ready(self) -> None:
+        """Add to schools' timelines."""
+        from central.feedback.timeline_source import ratings_by_day  # noqa: PLC0415 - models exist only now
+        from central.schools.timeline import timeline_register  # noqa: PLC0415
+
+        timeline_register("feedback", ratings_by_day)

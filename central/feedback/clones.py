@@ -20,11 +20,19 @@ from central.schools.audit import audit_record
 from central.schools.errors import StatusConflict
 from central.schools.invitations import Render, node_reinvite
 from central.schools.models import Node
+from central.schools.reach import entity_of, steering_expect
 from federation.wire.feedback import CLONE_SUSPECTED
 
 
-def epoch_hear(*, node: Node, epoch: str, now: datetime) -> None:
-    """Take note that `node` says at a check-in that `epoch` is its numbering; `node.epoch` is what it said before."""
+def epoch_hear(*, node: Node, epoch: str, now: datetime) -> OutboxCursor:
+    """Take note that `node` says at a check-in that `epoch` is its numbering; `node.epoch` is what it said before.
+
+    Returns how far its parcels of that numbering have come.
+    """
+    heard = OutboxCursor.objects.filter(node=node, epoch=epoch, checked_in_at__isnull=False).order_by().first()
+    if epoch == node.epoch and heard is not None:
+        # What was heard once stays so: nothing to lock for.
+        return heard
     with transaction.atomic():
         cursor, _ = OutboxCursor.objects.select_for_update().get_or_create(node=node, epoch=epoch)
         if cursor.checked_in_at is None:
@@ -34,6 +42,7 @@ def epoch_hear(*, node: Node, epoch: str, now: datetime) -> None:
             alarm_raise(
                 node=node, sign=CloneSign.EPOCH_BACK, epoch=epoch, seq=0, other_event_id=node.epoch, details={}, now=now
             )
+    return cursor
 
 
 def epochs_heard(*, node: Node) -> frozenset[str]:
@@ -58,7 +67,7 @@ def alarm_raise(
     )
     was_closed = CloneAlarm.objects.filter(pk=alarm.pk).exclude(resolution="").update(resolution="", resolved_by="")
     if is_new or was_closed:
-        entity = f"schools.node {node.pk}"
+        entity = entity_of(node)
         reason = f"{sign.value} {seq}" if seq else sign.value
         audit_record(actor="node", entity=entity, old="", new=CLONE_SUSPECTED, reason=reason, now=now)
 
@@ -68,6 +77,7 @@ def alarm_close(*, alarm: CloneAlarm, actor: str, now: datetime) -> None:
 
     Raises:
         StatusConflict: somebody has resolved it.
+        RoleReadsOnly, OutsideRegion: `actor` has no say at its school.
     """
     with transaction.atomic():
         _resolve(alarm.node, alarm, CloneResolution.ONE_PC, actor, now)
@@ -90,7 +100,8 @@ def alarm_replace(*, alarm: CloneAlarm, render: Render, actor: str, now: datetim
 
 
 def _resolve(node: Node, alarm: CloneAlarm, resolution: CloneResolution, actor: str, now: datetime) -> None:
-    entity = f"schools.node {node.pk}"
+    steering_expect(actor=actor, rows=[alarm])
+    entity = entity_of(node)
     if CloneAlarm.objects.is_open().filter(pk=alarm.pk).update(resolution=resolution, resolved_by=actor) != 1:
         raise StatusConflict(entity=entity, old=CLONE_SUSPECTED, new=resolution.value)
     audit_record(actor=actor, entity=entity, old=CLONE_SUSPECTED, new=resolution.value, reason="", now=now)

@@ -1,8 +1,9 @@
-"""Takes parcels in; with `clones` the only writer of parcels, cursors, alarms and ratings.
+"""Takes parcels in; with `clones`, `review` and `erasure` the only writer of parcels, cursors, alarms and ratings.
 
 A parcel that was received once changes nothing when it comes again. A bad one is kept aside with its code and counts as
 received. Of a record's revisions the highest of the newest epoch counts: a restored PC speaks for its school again. A
-tombstone wins over every revision of its record, whichever came first.
+tombstone wins over every revision of its record, whichever came first. A revision in which a reviewer found personal
+data never brings its words back. A new revision voids what a reviewer made of the one before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from datetime import datetime
 
 from django.db import transaction
 
+from central.feedback.agreement import turn_key_of
 from central.feedback.clones import alarm_raise
+from central.feedback.erasure import WITHOUT_WORDS, record_parcels_erase, reviews_void
 from central.feedback.models import CloneAlarm, CloneSign, OutboxCursor, ParcelStatus, Rating, ReceivedParcel
+from central.feedback.trends import weeks_mark
 from central.schools.models import Node
 from central.schools.sessions import node_expect
 from federation.errors import WireError
@@ -64,7 +68,7 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
         held = _held(cursor, batch)
         found = [_parcel_take_in(cursor, held, parcel, now) for parcel in batch.parcels]
         _cursor_advance(cursor)
-    safe = acknowledgement(node=node, epoch=batch.epoch, heard_seq=MAX_SEQ)
+    safe = acknowledgement(cursor=cursor, heard_seq=MAX_SEQ)
     return BatchReceipt(
         node_id=batch.node_id,
         epoch=batch.epoch,
@@ -87,12 +91,16 @@ class Acknowledgement:
     quarantined: tuple[Quarantined, ...] = ()
 
 
-def acknowledgement(*, node: Node, epoch: str, heard_seq: int) -> Acknowledgement:
-    """Return up to which parcel all of this epoch are safe, for a node that knows it up to `heard_seq`."""
-    cursor = OutboxCursor.objects.filter(node=node, epoch=epoch).first()
+def cursor_of(*, node: Node, epoch: str) -> OutboxCursor | None:
+    """Return how far the node's parcels of this epoch have come; None before it was first heard of."""
+    return OutboxCursor.objects.filter(node=node, epoch=epoch).first()
+
+
+def acknowledgement(*, cursor: OutboxCursor | None, heard_seq: int) -> Acknowledgement:
+    """Return up to which parcel all of the cursor's epoch are safe, for a node that knows it up to `heard_seq`."""
     if cursor is None or cursor.acknowledged_seq == 0:
         return Acknowledgement(seq=0, event_id="")
-    newest = ReceivedParcel.objects.get(node=node, epoch=epoch, seq=cursor.acknowledged_seq)
+    newest = ReceivedParcel.objects.get(node=cursor.node_id, epoch=cursor.epoch, seq=cursor.acknowledged_seq)
     return Acknowledgement(
         seq=newest.seq,
         event_id=newest.event_id,
@@ -192,8 +200,13 @@ def _rating_project(cursor: OutboxCursor, parcel: Parcel, body: RatingBody, now:
     rating = Rating.objects.select_for_update().filter(node=node, record_id=parcel.record_id).first()
     if rating is not None and rating.is_deleted:
         # The words came after the wish to delete them.
-        _parcels_erase(node, parcel.record_id)
+        record_parcels_erase(node=node, record_id=parcel.record_id)
+    elif rating is not None and parcel.revision <= rating.masked_revision:
+        record_parcels_erase(node=node, record_id=parcel.record_id, up_to_revision=rating.masked_revision)
     elif rating is None or (cursor.pk, parcel.revision) > (rating.cursor_id or 0, rating.revision):
+        if rating is not None:
+            reviews_void(ratings=[rating], actor="node", reason=f"revision {parcel.revision}", now=now)
+            weeks_mark(received=[rating.received_at])
         fields = _rating_fields(parcel, body) | {"received_at": now, "cursor": cursor}
         Rating.objects.update_or_create(node=node, record_id=parcel.record_id, defaults=fields)
 
@@ -215,32 +228,23 @@ def _rating_fields(parcel: Parcel, body: RatingBody) -> dict[str, object]:
         "release": body.release[:MAX_NAME],
         "teacher": body.teacher[:MAX_NAME],
         "rated_at": body.rated_at,
+        "turn_key": turn_key_of(question=body.question, answer=body.answer),
     }
 
 
 def _record_erase(cursor: OutboxCursor, parcel: Parcel, now: datetime) -> None:
-    erased: dict[str, object] = {
-        "question": "",
-        "answer": "",
-        "correction": "",
-        "stars": None,
-        "reasons": [],
-        "subject": "",
-        "grade": 0,
-        "teacher": "",
-    }
-    said = {"is_deleted": True, "revision": parcel.revision, "received_at": now}
+    said = {"revision": parcel.revision, "received_at": now}
     # A copied disk may have sent the record under the name that both PCs had then; the wish holds for that one too.
     node = cursor.node
-    for owner in {node, *Node.objects.filter(ratings__record_id=parcel.record_id, school=node.school_id)}:
+    held = Rating.objects.filter(record_id=parcel.record_id, node__school=node.school_id).select_related("node")
+    rows = list(held.select_for_update(of=("self",)).order_by("pk"))
+    reviews_void(ratings=rows, actor="node", reason="tombstone", now=now)
+    weeks_mark(received=[row.received_at for row in rows])
+    for owner in {node, *(row.node for row in rows)}:
         spoken = {"cursor": cursor} if owner == node else {}
-        Rating.objects.update_or_create(node=owner, record_id=parcel.record_id, defaults={**erased, **said, **spoken})
-        _parcels_erase(owner, parcel.record_id)
-
-
-def _parcels_erase(node: Node, record_id: str) -> None:
-    ReceivedParcel.objects.filter(node=node, record_id=record_id, is_erased=False).update(body={}, is_erased=True)
-    CloneAlarm.objects.filter(node=node, record_id=record_id).update(other_parcel={})
+        defaults = {**WITHOUT_WORDS, **said, **spoken}
+        Rating.objects.update_or_create(node=owner, record_id=parcel.record_id, defaults=defaults)
+        record_parcels_erase(node=owner, record_id=parcel.record_id)
 
 
 def _clone_alarm(held: ReceivedParcel, parcel: Parcel, now: datetime) -> None:

@@ -13,10 +13,9 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import TabularInline
 from unfold.decorators import display
 
-from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
+from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_become, rows_act
 from central.disk import centre_disk
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
 from central.releases.recipe import recipe_read
@@ -31,37 +30,17 @@ from central.releases.tasks import release_build
 from central.releases.verdict_drawing import verdicts_draw
 
 
-class ReleaseFileInline(TabularInline):
+class ReleaseFileInline(ScopedInline):
     """The files of a release."""
 
     model = ReleaseFile
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        return False
 
 
-class ReleaseVariantInline(TabularInline):
+class ReleaseVariantInline(ScopedInline):
     """The variants of a base of several forms, and what a PC must have for each."""
 
     model = ReleaseVariant
-    extra = 0
-    can_delete = False
     fields = readonly_fields = ("name", "size_bytes", "memory_bytes", "gpu_memory_bytes", "card")
-
-    def has_add_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        return False
-
-    def has_change_permission(self, *_arguments: Any) -> bool:  # noqa: ANN401 - Django's signature
-        """Refuse."""
-        return False
 
 
 @admin.register(Release)

@@ -10,6 +10,8 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from central.releases.recipe import RecipeInvalid, recipe_read
+from central.schools.models_facts import SharedFact
+from central.schools.reach import EVERYWHERE
 from central.schools.transitions import HasStatus, Moves, moves
 from central.words import sentence
 from federation.wire.releases import ReleaseKind
@@ -76,9 +78,10 @@ class ReleaseQuerySet(models.QuerySet["Release"]):
         return self.filter(status__in=IN_FORCE)
 
 
-class Release(HasStatus):
+class Release(HasStatus, SharedFact):
     """One release: what it was made from, what the gate said, and the exact bytes of its index and verdict."""
 
+    REGION: ClassVar[str] = EVERYWHERE
     MOVES: ClassVar[Moves] = moves(
         {
             ReleaseStatus.DRAFT: (ReleaseStatus.BUILDING,),
@@ -177,8 +180,10 @@ class Release(HasStatus):
         return f"verdicts/{self.digest}.json"
 
 
-class ReleaseVariant(models.Model):
+class ReleaseVariant(SharedFact):
     """One form of a base of several: what it holds and what a PC must have for it."""
+
+    REGION: ClassVar[str] = EVERYWHERE
 
     release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="variants", verbose_name=_("release"))
     place = models.PositiveSmallIntegerField(_("place"))
@@ -206,6 +211,8 @@ class ReleaseVariant(models.Model):
 
 class ReleaseFile(models.Model):
     """One file of a release, kept as a blob under its digest."""
+
+    REGION: ClassVar[str] = EVERYWHERE
 
     release = models.ForeignKey(Release, on_delete=models.CASCADE, related_name="files", verbose_name=_("release"))
     variant = models.CharField(_("variant"), max_length=20, blank=True)

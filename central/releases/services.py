@@ -25,6 +25,8 @@ from central.releases.recipe import Recipe
 from central.releases.tensor_places import tensors_place
 from central.releases.variants import BuiltPackage, variants_list
 from central.releases.verdict_document import report_plain, verdict_document
+from central.schools.audit import audit_record
+from central.schools.reach import entity_of, region_expect, steering_expect
 from central.schools.transitions import status_move
 from federation.errors import FederationError
 from federation.trust.fetch import files_size_bytes
@@ -71,12 +73,14 @@ def release_draft_create(
 
     Raises:
         BaseNotReady: an adapter's base is missing, no base, or not in force.
+        RoleReadsOnly, OutsideRegion: `actor` is not the whole country's.
     """
+    region_expect(actor=actor, region="", entity="releases.release")
     if kind == ReleaseKindChoice.ADAPTER and (base is None or base.kind != "base" or not base.is_in_force):
         raise BaseNotReady(release=base.version if base else "", status=base.status if base else "")
     with transaction.atomic():
         version = (Release.objects.aggregate(newest=Max("version"))["newest"] or 0) + 1
-        return Release.objects.create(
+        release = Release.objects.create(
             kind=kind,
             version=version,
             title=title,
@@ -87,6 +91,8 @@ def release_draft_create(
             created_by=actor,
             created_at=now,
         )
+        audit_record(actor=actor, entity=entity_of(release), old="", new=release.status, reason="", now=now)
+    return release
 
 
 def release_build_begin(*, release: Release, actor: str, now: datetime) -> None:
@@ -238,9 +244,11 @@ def release_sign(*, release: Release, disk: CentreDisk, actor: str, now: datetim
         BaseNotReady: an adapter's base was withdrawn.
         SignaturesMissing: the targets key is elsewhere; the release becomes ready once it has signed.
         RepositoryMissing, KeyUnreadable: the online keys are not on this machine.
+        RoleReadsOnly, OutsideRegion: `actor` is not the whole country's.
     """
     if release.status == ReleaseStatus.READY:
         return
+    steering_expect(actor=actor, rows=[release])
     if release.base is not None and not release.base.is_in_force:
         raise BaseNotReady(release=release.base.version, status=release.base.status)
     if release.may_become(ReleaseStatus.READY):

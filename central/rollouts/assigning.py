@@ -8,18 +8,16 @@ from uuid import UUID
 
 from django.db import transaction
 
-from central.releases.models import bulky
 from central.rollouts.membership import wave_of, wave_of_late
 from central.rollouts.models import JOINABLE, Assignment, AssignmentStatus, Rollout, Wave, WaveStatus
-from central.rollouts.placing import facts_of, node_facts, nodes_free_for, planned_wave
+from central.rollouts.placing import facts_of, nodes_free_for
+from central.rollouts.shared import Look, StartedRollout, facts_for, rollouts_look, started_after
 from central.rollouts.targeting import SchoolFacts
 from central.schools.models import Node
 from central.schools.transitions import statuses_move
 
 ACTOR = "centre"
 OPENED = (WaveStatus.OPEN, WaveStatus.SOAKING, WaveStatus.PASSED)
-JOINED_AT_MOST = 5
-"""So many rollouts, the newest first, are looked through for a node that has no part in them."""
 
 
 def wave_assign(*, wave: Wave, now: datetime) -> None:
@@ -47,36 +45,35 @@ def assignments_make(*, node_ids: Collection[UUID], wave: Wave, now: datetime) -
         )
 
 
-def late_node_join(*, node: Node, now: datetime) -> None:
-    """Give an active node its part in the newest rollout that is open to it and that has not considered it yet."""
-    last = node.assignments.select_related("rollout").order_by("-pk").first()
-    rollouts = Rollout.objects.joinable().order_by("-started_at", "-pk")
-    if last is not None:
-        rollouts = rollouts.after(last.rollout)
-    newest = rollouts.select_related("release__base").defer(*bulky("release", "release__base"))[:JOINED_AT_MOST]
-    offerable = [rollout for rollout in newest if rollout.is_offerable]
+def late_node_join(*, node: Node, look: Look, now: datetime) -> Look:
+    """Give an active node its part in the newest rollout that is open to it and that has not considered it yet.
+
+    Returns what a look finds then.
+    """
+    last = look.parts[-1].rollout if look.parts else None
+    offerable = [each for each in started_after(look.shared.joinable, last) if each.rollout.is_offerable]
     if not offerable:
-        return
-    facts = node_facts(node)
-    for rollout in offerable:
-        number = _number_for(node, facts, rollout)
-        if number is not None and _join(node, rollout, number, now):
-            return
+        return look
+    facts = facts_for(node, offerable)
+    for each in offerable:
+        number = _number_for(node, facts, each)
+        if number is not None and _join(node, each.rollout, number, now):
+            return rollouts_look(node)
+    return look
 
 
-def _number_for(node: Node, facts: SchoolFacts, rollout: Rollout) -> int | None:
-    planned = planned_wave(rollout, facts)
+def _number_for(node: Node, facts: SchoolFacts, started: StartedRollout) -> int | None:
+    planned = started.planned_wave(facts)
     if planned is None:
         return None
-    waves = list(rollout.waves.all())
-    opened = frozenset(wave.number for wave in waves if wave.status in OPENED)
-    if not _is_late(node, rollout):
+    opened = frozenset(wave.number for wave in started.waves if wave.status in OPENED)
+    if not _is_late(node, started.rollout):
         return planned if planned in opened else None
     return wave_of_late(
         planned=planned,
         opened=opened,
-        counted=frozenset(wave.number for wave in waves if wave.count),
-        listed=frozenset(wave.number for wave in waves if not wave.count and not wave.percent),
+        counted=frozenset(wave.number for wave in started.waves if wave.count),
+        listed=frozenset(wave.number for wave in started.waves if not wave.count and not wave.percent),
     )
 
 

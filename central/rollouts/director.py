@@ -10,19 +10,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 
 from django.db import transaction
-from django.db.models import Q
 
 from central.releases.models import Release, bulky
 from central.rollouts.models import (
     GONE,
     ON_THE_WAY,
     Assignment,
+    AssignmentQuerySet,
     AssignmentStatus,
     Directive,
     Rollout,
     RolloutStatus,
 )
-from central.rollouts.placing import node_facts, planned_wave
+from central.rollouts.shared import (
+    Look,
+    SharedRollouts,
+    facts_for,
+    parts_locked,
+    rollouts_look,
+    rollouts_shared,
+    started_after,
+)
 from central.rollouts.variants import variant_for
 from central.rollouts.way_back import way_back
 from central.schools.models import Node
@@ -35,8 +43,6 @@ from federation.wire.releases import InstallReport
 
 ACTOR = "centre"
 MAX_SEQUENCE = 2**62
-LOOKED_THROUGH = 5
-"""So many rollouts under way, the newest first, are asked why they do not offer a node anything."""
 _TAKEN_BACK = (RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK)
 _STAYS_BECAUSE = {
     AssignmentStatus.REVERTED: "reverted_here",
@@ -68,17 +74,21 @@ class Word:
     change_over: ChangeOver = field(default_factory=ChangeOver, compare=False)
 
 
-def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> bytes:
+def assignment_for(*, node: Node, look: Look, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> bytes:
     """Return the director's signed word to `node`; with it, a pending assignment counts as offered.
 
     Its sequence is never below `seen_sequence`, the highest that the node has seen: a centre that was restored from a
     backup is heard again.
     """
+    seen_sequence = min(seen_sequence, MAX_SEQUENCE)
+    said = _said_already(node, key, seen_sequence, look)
+    if said is not None:
+        return bytes(said.envelope)
     with transaction.atomic():
         _node_lock(node)
-        assignment = _newest_assignment(node)
-        word = _word_for(node, assignment)
-        directive = _directive_keep(node, word, key, now, min(seen_sequence, MAX_SEQUENCE))
+        assignment = _newest_locked(node, look.shared)
+        word = _word_for(node, assignment, look.shared)
+        directive = _directive_keep(node, word, key, now, seen_sequence)
         if assignment is not None and directive.release and assignment.status == AssignmentStatus.PENDING:
             _offer(assignment, directive, directive.sequence, now)
     return bytes(directive.envelope)
@@ -86,28 +96,44 @@ def assignment_for(*, node: Node, key: DirectorKey, now: datetime, seen_sequence
 
 def assignment_word(*, node: Node, key: DirectorKey, now: datetime) -> Directive:
     """Return the director's signed word to `node`, which may never arrive: nothing counts as offered by it."""
+    shared = rollouts_shared.now()
     with transaction.atomic():
         _node_lock(node)
-        return _directive_keep(node, _word_for(node, _newest_assignment(node)), key, now)
+        return _directive_keep(node, _word_for(node, _newest_locked(node, shared), shared), key, now)
 
 
-def assignment_heard(*, node: Node, reports: Sequence[InstallReport], now: datetime) -> None:
-    """Let a pending assignment count as offered, if a report on its release proves that the node has heard of it.
+def assignment_heard(*, node: Node, reports: Sequence[InstallReport], look: Look, now: datetime) -> Look:
+    """Let a part count as offered, if a report on its release proves that the node has heard of it by letter.
 
-    Called before anything else of the node's check-in is recorded: `node.running` is still what it ran before.
+    Also one that was cancelled meanwhile, because its rollout is taken back: else the node would never hear of that.
+    Called before anything else of the node's check-in is recorded: `node.running` is still what it ran before. Returns
+    what a look finds then.
     """
+    reported = {report.release for report in reports}
+    meant = [part for part in look.parts if _may_be_heard(part) and part.rollout.release.digest in reported]
+    if not meant:
+        return look
     with transaction.atomic():
         directive = Directive.objects.filter(node=node).first()
-        assignment = _newest_assignment(node)
-        if directive is None or assignment is None or assignment.status != AssignmentStatus.PENDING:
-            return
+        if directive is None:
+            return look
+        part = _with_rollout(node.assignments.locked()).get(pk=meant[-1].pk)
         heard = [
             report.sequence
             for report in reports
-            if report.release == assignment.rollout.release.digest and 1 <= report.sequence <= directive.sequence
+            if report.release == part.rollout.release.digest and 1 <= report.sequence <= directive.sequence
         ]
-        if heard:
-            _offer(assignment, directive, min(heard), now)
+        if heard and part.status == AssignmentStatus.PENDING:
+            _offer(part, directive, min(heard), now)
+        elif heard and _may_be_heard(part):
+            facts = {"sequence": min(heard), "offered_at": now, "previous_release": part.node.running}
+            node.assignments.filter(pk=part.pk).update(**facts)
+    return rollouts_look(node)
+
+
+def _may_be_heard(part: Assignment) -> bool:
+    is_taken_back = part.status == AssignmentStatus.CANCELLED and part.rollout.status in _TAKEN_BACK
+    return part.status == AssignmentStatus.PENDING or (is_taken_back and part.sequence is None)
 
 
 def _offer(assignment: Assignment, directive: Directive, sequence: int, now: datetime) -> None:
@@ -128,20 +154,40 @@ def _node_lock(node: Node) -> None:
     Node.objects.select_for_update(no_key=True).get(pk=node.pk)
 
 
-def _newest_assignment(node: Node) -> Assignment | None:
-    """Return the node's newest part; one that was cancelled counts while its rollout is being taken back."""
-    taken_back = Q(status=AssignmentStatus.CANCELLED, sequence__isnull=False, rollout__status__in=_TAKEN_BACK)
-    chosen = node.assignments.filter(~Q(status__in=GONE) | taken_back).order_by("-pk")
-    newest = chosen.values_list("pk", flat=True).first()
-    if newest is None:
+def _newest_of(parts: Sequence[Assignment]) -> Assignment | None:
+    """Return the newest of the node's parts that counts; one that was cancelled does while it is taken back."""
+    return next((part for part in reversed(parts) if _counts(part)), None)
+
+
+def _counts(part: Assignment) -> bool:
+    is_taken_back = part.status == AssignmentStatus.CANCELLED and part.sequence is not None
+    return part.status not in GONE or (is_taken_back and part.rollout.status in _TAKEN_BACK)
+
+
+def _with_rollout(parts: AssignmentQuerySet) -> AssignmentQuerySet:
+    return parts.select_related("rollout__release__base", "wave").defer(
+        *bulky("rollout__release", "rollout__release__base")
+    )
+
+
+def _newest_locked(node: Node, shared: SharedRollouts) -> Assignment | None:
+    return _newest_of(parts_locked(node, shared))
+
+
+def _said_already(node: Node, key: DirectorKey, seen_sequence: int, look: Look) -> Directive | None:
+    """Return the node's newest word where there is nothing to change: most contacts end so, and lock nothing."""
+    held = Directive.objects.filter(node=node).first()
+    if held is None or not _holds(held, key, seen_sequence):
         return None
-    parts = node.assignments.locked().select_related("rollout__release__base", "wave")
-    return parts.defer(*bulky("rollout__release", "rollout__release__base")).get(pk=newest)
+    assignment = _newest_of(look.parts)
+    is_to_offer = assignment is not None and assignment.status == AssignmentStatus.PENDING and held.release
+    return None if is_to_offer or _word_for(node, assignment, look.shared) != _word_of(held) else held
 
 
-def _word_for(node: Node, assignment: Assignment | None) -> Word:
-    word = _word_of_rollout(node, assignment)
-    before = None if word.release else way_back(node=node)
+def _word_for(node: Node, assignment: Assignment | None, shared: SharedRollouts) -> Word:
+    word = _word_of_rollout(node, assignment, shared)
+    is_withdrawn = not word.release and node.running in shared.revoked
+    before = way_back(node=node) if is_withdrawn else None
     if before is None:
         return word
     variant = variant_for(node=node, release=before)
@@ -149,9 +195,9 @@ def _word_for(node: Node, assignment: Assignment | None) -> Word:
     return replace(word, release=before.digest, waiting_reason="release_revoked", variant=variant, change_over=at_once)
 
 
-def _word_of_rollout(node: Node, assignment: Assignment | None) -> Word:
+def _word_of_rollout(node: Node, assignment: Assignment | None, shared: SharedRollouts) -> Word:
     if assignment is None:
-        return Word(waiting_reason=_why_nothing_newer(node, None) or "no_rollout")
+        return Word(waiting_reason=_why_nothing_newer(node, None, shared) or "no_rollout")
     rollout = assignment.rollout
     place = Word(rollout=str(rollout.pk), wave=assignment.wave.number)
     if rollout.status in _TAKEN_BACK:
@@ -165,7 +211,7 @@ def _word_of_rollout(node: Node, assignment: Assignment | None) -> Word:
     # Once offered it stays: a node that has half of one variant is not told to begin another.
     is_offered = assignment.sequence is not None
     variant = assignment.variant if is_offered else variant_for(node=node, release=rollout.release)
-    waiting_reason = _why_nothing_newer(node, rollout)
+    waiting_reason = _why_nothing_newer(node, rollout, shared)
     return replace(
         place,
         release=rollout.release.digest,
@@ -190,23 +236,21 @@ def _word_back(node: Node, assignment: Assignment, place: Word) -> Word:
     return replace(place, release=before.digest, waiting_reason="rolling_back", variant=variant, change_over=back)
 
 
-def _why_nothing_newer(node: Node, after: Rollout | None) -> str:
+def _why_nothing_newer(node: Node, after: Rollout | None, shared: SharedRollouts) -> str:
     """Return why no rollout that started after `after` offers the node anything, or an empty text where none did."""
-    under_way = Rollout.objects.under_way().order_by("-started_at", "-pk")
-    if after is not None:
-        under_way = under_way.after(after)
-    rollouts = list(under_way[:LOOKED_THROUGH])
-    facts = node_facts(node) if rollouts else None
-    for rollout in rollouts:
-        if facts is not None and planned_wave(rollout, facts) is not None:
-            return "rollout_paused" if rollout.status == RolloutStatus.PAUSED else "wave_not_open"
-    return "not_in_a_wave" if rollouts else ""
+    rollouts = started_after(shared.under_way, after)
+    if not rollouts:
+        return ""
+    facts = facts_for(node, rollouts)
+    for each in rollouts:
+        if each.planned_wave(facts) is not None:
+            return "rollout_paused" if each.rollout.status == RolloutStatus.PAUSED else "wave_not_open"
+    return "not_in_a_wave"
 
 
 def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, seen_sequence: int = 0) -> Directive:
     held = Directive.objects.filter(node=node).first()
-    is_signed = held is not None and key_id(key) in envelope_key_ids(bytes(held.envelope))
-    if held is not None and is_signed and word == _word_of(held) and held.sequence >= seen_sequence:
+    if held is not None and _holds(held, key, seen_sequence) and word == _word_of(held):
         return held
     sequence = max(held.sequence if held else 0, seen_sequence) + 1
     document = AssignmentDocument(
@@ -224,20 +268,18 @@ def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, see
         closes_minute=_minute(word.change_over.closes_at),
     )
     envelope = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=key)
-    directive, _ = Directive.objects.update_or_create(
-        node=node,
-        defaults={
-            "sequence": sequence,
-            "release": word.release,
-            "rollout": word.rollout,
-            "wave": word.wave,
-            "waiting_reason": word.waiting_reason,
-            "variant": word.variant,
-            "envelope": envelope,
-            "issued_at": now,
-        },
-    )
+    directive = held or Directive(node=node)
+    directive.sequence, directive.envelope, directive.issued_at = sequence, envelope, now
+    directive.release, directive.variant, directive.waiting_reason = word.release, word.variant, word.waiting_reason
+    directive.rollout, directive.wave = word.rollout, word.wave
+    # The node is locked: nobody else makes or changes its row.
+    directive.save(force_insert=held is None, force_update=held is not None)
     return directive
+
+
+def _holds(held: Directive, key: DirectorKey, seen_sequence: int) -> bool:
+    """Tell whether the node believes the word: its key is in force, and its number is not below what was seen."""
+    return held.sequence >= seen_sequence and key_id(key) in envelope_key_ids(bytes(held.envelope))
 
 
 def _minute(at: time | None) -> int | None:

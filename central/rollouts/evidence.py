@@ -10,29 +10,46 @@ from django.db.models import Count, F, Max, Q, QuerySet
 from django.utils import timezone
 
 from central.feedback.models import Rating
-from central.rollouts.models import FAILURES, PATH, AssignmentStatus, RolloutKind, Wave, WaveStatus
-from central.rollouts.quality import Quality, QualityOutcome, SchoolRatings, quality_judge
+from central.feedback.shares import LEAST_GOOD, MOST_BAD, SchoolRatings
+from central.rollouts.models import FAILURES, GONE, PATH, AssignmentStatus, RolloutKind, Wave, WaveStatus
+from central.rollouts.quality import Quality, QualityOutcome, quality_judge
 from central.rollouts.verdict import WaveCounts
 from central.schools.rhythm import Rhythm
 
-CONTACTED = frozenset((*PATH[1:], *FAILURES))
-"""Count in a wave's denominator: offered in a contact and neither skipped nor taken back."""
-GOOD, BAD = Q(stars__gte=4), Q(stars__lte=2)
+ENDED = frozenset((AssignmentStatus.COMMITTED, *FAILURES))
+OFFERED = frozenset(PATH[1:-1])
+"""Count in a wave's denominator from the next contact on: who comes once a week had no occasion to report before."""
+GOOD, BAD = Q(stars__gte=LEAST_GOOD), Q(stars__lte=MOST_BAD)
 
 
 def wave_counts(wave: Wave, *, now: datetime) -> WaveCounts:
     """Return where the wave's nodes stand now."""
     today = timezone.localdate(now)
-    contacted = committed = failed = silent = awaited = 0
-    for status, days, last_at in wave.assignments.values_list("status", "node__contact_days", "node__last_contact_at"):
+    nodes = contacted = committed = failed = silent = awaited = fresh = 0
+    rows = wave.assignments.values_list("status", "offered_at", "node__contact_days", "node__last_contact_at")
+    for status, offered_at, days, last_at in rows:
         rhythm = Rhythm(days=days, last=timezone.localdate(last_at) if last_at else None)
         is_overdue = rhythm.is_overdue(today)
-        contacted += status in CONTACTED
+        is_offered = status in OFFERED
+        has_come = offered_at is not None and last_at is not None and last_at > offered_at
+        # Who should have come again by now counts: a PC that the release has taken down never reports it.
+        is_fresh = is_offered and not has_come and not is_overdue
+        nodes += status not in GONE
+        contacted += status in ENDED or (is_offered and not is_fresh)
         committed += status == AssignmentStatus.COMMITTED
         failed += status in FAILURES
         silent += is_overdue and status in PATH[1:]
-        awaited += status == AssignmentStatus.PENDING and rhythm.is_known and not is_overdue
-    return WaveCounts(contacted=contacted, committed=committed, failed=failed, silent=silent, awaited=awaited)
+        fresh += is_fresh
+        awaited += rhythm.is_known and (is_fresh or (status == AssignmentStatus.PENDING and not is_overdue))
+    return WaveCounts(
+        nodes=nodes,
+        contacted=contacted,
+        committed=committed,
+        failed=failed,
+        silent=silent,
+        awaited=awaited,
+        fresh=fresh,
+    )
 
 
 def wave_quality(wave: Wave) -> Quality | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
 
@@ -13,10 +14,12 @@ from django.utils.translation import gettext_lazy as _
 from central.releases.models import Release
 from central.rollouts.membership import WaveScope, WaveSize
 from central.rollouts.models_filter import SchoolFilter
+from central.rollouts.models_reach import TouchesRegions
 from central.rollouts.quality import QualityRules
 from central.rollouts.targeting import Target
 from central.rollouts.verdict import WaveRules
 from central.schools.models import Node, School
+from central.schools.models_facts import SharedFact
 from central.schools.transitions import HasStatus, Moves, moves
 from federation.wire.canonical import from_plain
 
@@ -78,7 +81,7 @@ class RolloutQuerySet(models.QuerySet["Rollout"]):
         return self.filter(Q(started_at__gt=rollout.started_at) | Q(started_at=rollout.started_at, pk__gt=rollout.pk))
 
 
-class Rollout(HasStatus):
+class Rollout(TouchesRegions, HasStatus, SharedFact):
     """The plan to bring one release to schools, wave by wave."""
 
     MOVES: ClassVar[Moves] = moves(
@@ -195,7 +198,7 @@ class WaveStatus(models.TextChoices):
     INCONCLUSIVE = "inconclusive", _("inconclusive")
 
 
-class Wave(HasStatus):
+class Wave(HasStatus, SharedFact):
     """One step of a rollout: whom it is for, and when it has gone well."""
 
     MOVES: ClassVar[Moves] = moves(
@@ -251,6 +254,16 @@ class Wave(HasStatus):
 
     def __str__(self) -> str:
         return f"{self.number}. {self.name}"
+
+    @classmethod
+    def in_region(cls, region: str) -> Q:
+        """Return which waves belong to rollouts that touch the region."""
+        return Q(rollout__in=Rollout.objects.filter(Rollout.in_region(region)).order_by().values("pk"))
+
+    @classmethod
+    def reaches_beyond(cls, pks: Sequence[object], region: str) -> bool:
+        """Tell whether the rollout of one of the waves reaches beyond the region."""
+        return Rollout.reaches_beyond(list(cls.objects.filter(pk__in=pks).values_list("rollout", flat=True)), region)
 
     def rules(self) -> WaveRules:
         """Return the thresholds by which the wave is judged."""
@@ -344,6 +357,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 class Assignment(HasStatus):
     """One node's part in a rollout."""
 
+    REGION: ClassVar[str] = "node__school__region"
     MOVES: ClassVar[Moves] = _assignment_moves()
 
     rollout = models.ForeignKey(
@@ -389,6 +403,8 @@ class Assignment(HasStatus):
 
 class Directive(models.Model):
     """The newest signed word to a node, as the bytes that were signed; the sequence grows with each new word."""
+
+    REGION: ClassVar[str] = "node__school__region"
 
     node = models.OneToOneField(Node, on_delete=models.CASCADE, related_name="directive", verbose_name=_("school PC"))
     sequence = models.PositiveBigIntegerField(_("sequence"), default=0)

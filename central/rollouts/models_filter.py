@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from central.rollouts.targeting import Target
+from central.schools.reach import EVERYWHERE
 from federation.wire.canonical import from_plain
 
 
 class SchoolFilter(models.Model):
     """A target to plan rollouts by; a rollout keeps its own copy, so that what was approved stays what it was."""
+
+    REGION: ClassVar[str] = EVERYWHERE
 
     name = models.CharField(_("name"), max_length=80, unique=True)
     marks = models.JSONField(_("marks"), default=dict, blank=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 
-from central.rollouts.membership import WaveScope, node_place, wave_bounds, wave_of
-from central.rollouts.models import ON_THE_WAY, Assignment, AssignmentStatus, Rollout, Wave
+from central.rollouts.membership import node_place, wave_bounds
+from central.rollouts.models import ON_THE_WAY, Assignment, AssignmentStatus, Rollout
 from central.rollouts.targeting import SchoolFacts
 from central.schools.hardware_class import hardware_class
 from central.schools.models import Node
@@ -20,8 +20,8 @@ def facts_of(nodes: QuerySet[Node]) -> list[SchoolFacts]:
     return [node_facts(node) for node in nodes.select_related("school").prefetch_related("school__tags")]
 
 
-def node_facts(node: Node) -> SchoolFacts:
-    """Return what is known of the node."""
+def node_facts(node: Node, *, has_tags: bool = True) -> SchoolFacts:
+    """Return what is known of the node; its school's tags only where `has_tags`, because they are asked for."""
     return SchoolFacts(
         node_id=str(node.pk),
         school_id=node.school_id,
@@ -29,7 +29,7 @@ def node_facts(node: Node) -> SchoolFacts:
         district=node.school.district,
         kind=node.school.kind,
         hardware=hardware_class(from_plain(Hardware, node.hardware) if node.hardware else None),
-        tags=frozenset(tag.name for tag in node.school.tags.all()),
+        tags=frozenset(tag.name for tag in node.school.tags.all()) if has_tags else frozenset(),
     )
 
 
@@ -44,24 +44,6 @@ def bounds_of(rollout: Rollout, facts: Iterable[SchoolFacts]) -> dict[int, float
         if target.admits(each) and each.school_id not in named
     ]
     return wave_bounds([wave.size() for wave in waves], places=places)
-
-
-def planned_wave(rollout: Rollout, facts: SchoolFacts) -> int | None:
-    """Return the wave of one node of a rollout that has started, or None where none is for it."""
-    if not rollout.target().admits(facts):
-        return None
-    scopes = scopes_about(rollout, facts.school_id)
-    return wave_of(node_id=facts.node_id, school_id=facts.school_id, rollout_id=rollout.pk, waves=scopes)
-
-
-def scopes_about(rollout: Rollout, school_id: int) -> list[WaveScope]:
-    """Return whom each wave is for as far as one school is concerned; a list of thousands is not read for that."""
-    link = Wave.schools.through.objects.filter(wave=OuterRef("pk"), school=school_id)
-    waves = rollout.waves.annotate(is_named=Exists(link)).values_list("number", "is_named", "place_below")
-    return [
-        WaveScope(number=number, school_ids=frozenset({school_id} if is_named else ()), place_below=place_below)
-        for number, is_named, place_below in waves
-    ]
 
 
 def nodes_free_for(rollout: Rollout) -> QuerySet[Node]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.db.models import F
@@ -82,6 +82,19 @@ class Preview:
 
     waves: tuple[PlannedWave, ...]
     skipped: tuple[SkippedSchool, ...]
+    drawn_at: datetime
+
+
+def preview_within(preview: Preview, region: str | None) -> Preview:
+    """Return what of the preview concerns one region; None: all of it."""
+    if region is None:
+        return preview
+    nodes = [node for wave in preview.waves for node in wave.nodes if node.region == region]
+    return replace(
+        preview,
+        waves=tuple(_wave(wave.number, wave.name, nodes) for wave in preview.waves),
+        skipped=tuple(school for school in preview.skipped if school.region == region),
+    )
 
 
 def rollout_preview(*, rollout: Rollout, now: datetime) -> Preview:
@@ -105,6 +118,7 @@ def rollout_preview(*, rollout: Rollout, now: datetime) -> Preview:
     return Preview(
         waves=tuple(_wave(number, name, planned) for number, name in sorted(names.items())),
         skipped=tuple(skipped),
+        drawn_at=now,
     )
 
 

@@ -1,12 +1,9 @@
 """Judges by teachers' ratings whether a release is worse than the one that schools ran before. Pure.
 
-4 and 5 stars are good, 1 and 2 are bad, 3 says nothing (as in training). Ratings of one school resemble each other, so
-they count for fewer than they are: a school's ratings weigh no more than 20, and the design effect of the schools' own
-shares makes the sample smaller before the interval is drawn. One school with hundreds of ratings can therefore not stop
-a country.
+What the share of good ratings and its interval are, `central.feedback.shares` says. The interval is one of 99%, because
+a wave is judged at every tick for weeks: one of 95% would call one good release in six worse in the end.
 
-Source: Newcombe 1998, method 10 (the difference of two proportions out of two Wilson intervals); Rao and Scott 1992
-(the effective sample size of clustered binary data).
+Source: Newcombe 1998, method 10 (the difference of two proportions out of two Wilson intervals).
 """
 
 from __future__ import annotations
@@ -16,31 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Z_95 = 1.959963984540054
-MOST_OF_ONE_SCHOOL = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchoolRatings:
-    """How many good ones there are among one school's ratings that say good or bad."""
-
-    good: float
-    total: float
-
-    def weighed(self) -> SchoolRatings:
-        """Return the same share out of as many ratings as one school may count for."""
-        weight = min(1.0, MOST_OF_ONE_SCHOOL / self.total) if self.total else 1.0
-        return SchoolRatings(good=self.good * weight, total=self.total * weight)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """A share of good ratings with its interval of 95%, and out of how many that count."""
-
-    share: float
-    low: float
-    high: float
-    total: float
+from central.feedback.shares import Z_99, SchoolRatings, Share, share_of
 
 
 class QualityOutcome(enum.Enum):
@@ -71,54 +44,26 @@ class Quality:
     high: float
 
 
-def wilson(good: float, total: float, *, z: float = Z_95) -> tuple[float, float]:
-    """Return Wilson's score interval for the share `good`/`total`; all of 0 to 1 where there is nothing."""
-    if total <= 0:
-        return 0.0, 1.0
-    share = good / total
-    middle = share + z * z / (2 * total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    scale = 1 + z * z / total
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
-
-
-def share_of(schools: Sequence[SchoolRatings]) -> Share:
-    """Return the share of good ratings of all `schools`, its interval widened by how much schools differ."""
-    weighed = [each.weighed() for each in schools]
-    good, total = sum(each.good for each in weighed), sum(each.total for each in weighed)
-    effective = total / design_effect(weighed)
-    share = good / total if total else 0.0
-    low, high = wilson(share * effective, effective)
-    return Share(share=share, low=low, high=high, total=total)
-
-
-def design_effect(schools: Sequence[SchoolRatings]) -> float:
-    """Return by which factor the schools' likeness within makes the sample worth less; never under 1."""
-    rated = [each for each in schools if each.total]
-    good, total, groups = sum(each.good for each in rated), sum(each.total for each in rated), len(rated)
-    if groups == 1:
-        # Of one school nothing can be learnt about schools: its ratings count as one.
-        return float(total)
-    if good in (0, total):
-        return 1.0
-    share = good / total
-    spread = sum((each.good - share * each.total) ** 2 for each in rated) * groups / (groups - 1)
-    return max(1.0, spread / (total * share * (1 - share)))
-
-
 def quality_judge(*, new: Sequence[SchoolRatings], old: Sequence[SchoolRatings], rules: QualityRules) -> Quality:
     """Return what the ratings of the `new` release say against those of the `old` one.
 
     It is worse when the share of good ones has fallen by more than the margin and the interval of the change leaves
     no doubt that it has fallen.
     """
-    fresh, before = share_of(new), share_of(old)
+    fresh, before = share_of(new, z=Z_99), share_of(old, z=Z_99)
     change = fresh.share - before.share
-    low = change - math.hypot(fresh.share - fresh.low, before.high - before.share)
-    high = change + math.hypot(fresh.high - fresh.share, before.share - before.low)
+    low, high = change_interval(new=fresh, old=before)
     outcome = QualityOutcome.AS_GOOD
     if min(fresh.total, before.total) < max(rules.min_ratings, 1):
         outcome = QualityOutcome.UNKNOWN
     elif change < -rules.margin and high < 0:
         outcome = QualityOutcome.WORSE
     return Quality(outcome=outcome, new=fresh, old=before, change=change, low=low, high=high)
+
+
+def change_interval(*, new: Share, old: Share) -> tuple[float, float]:
+    """Return the interval of `new` minus `old`, as sure as theirs are."""
+    change = new.share - old.share
+    low = change - math.hypot(new.share - new.low, old.high - old.share)
+    high = change + math.hypot(new.high - new.share, old.share - old.low)
+    return low, high

@@ -7,13 +7,21 @@ written image as success went on while the devices had fallen back.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
-from central.releases.models import bulky
-from central.rollouts.models import FAILURES, GONE, ON_THE_WAY, Assignment, AssignmentStatus, RolloutStatus
+from central.rollouts.models import (
+    FAILURES,
+    GONE,
+    ON_THE_WAY,
+    Assignment,
+    AssignmentStatus,
+    RolloutStatus,
+)
+from central.rollouts.shared import Look, parts_locked, rollouts_look
 from central.rollouts.tick import rollout_halt
 from central.schools.models import Node
 from central.schools.transitions import status_move
@@ -24,23 +32,31 @@ RUNS_ANOTHER = "runs_another_release"
 ROLLED_BACK = "rolled_back"
 
 
-def install_reports_take_in(*, node: Node, reports: Sequence[InstallReport], now: datetime) -> None:
+def install_reports_take_in(*, node: Node, reports: Sequence[InstallReport], look: Look, now: datetime) -> Look:
     """Move the node's assignments as `reports` and `node.running` say; an old or impossible report changes nothing.
 
-    A failure that is one too many pauses its rollout before the answer goes out.
+    A failure that is one too many pauses its rollout before the answer goes out. Returns what a look finds then.
     """
+    if not reports and not _has_news(node.running, look.parts):
+        return look
     with transaction.atomic():
-        parts = node.assignments.locked().select_related("rollout__release")
-        held = list(parts.defer(*bulky("rollout__release")))
+        held = parts_locked(node, look.shared)
         failed_before = _failed(held)
         for report in reports:
             assignment = _assignment_of(held, report)
             if assignment is not None:
                 _report_apply(assignment, report, now)
         _running_believe(node.running, held, now)
+    failed = sorted(_failed(held) - failed_before)
     # After the commit, because a tick locks a rollout before its assignments.
-    for rollout_id in sorted(_failed(held) - failed_before):
+    for rollout_id in failed:
         rollout_halt(rollout_id=rollout_id, now=now)
+    return rollouts_look(node) if failed else replace(look, parts=held)
+
+
+def _has_news(running: str, held: Sequence[Assignment]) -> bool:
+    """Tell whether what the node runs says anything new of the parts that it has; most check-ins say nothing new."""
+    return any(_is_told_by(running, each) for each in held) or _fallen_back(running, held) is not None
 
 
 def _failed(held: Sequence[Assignment]) -> set[int]:
@@ -86,15 +102,26 @@ def _facts_set(assignment: Assignment, **facts: Any) -> None:  # noqa: ANN401 - 
 
 def _running_believe(running: str, held: Sequence[Assignment], now: datetime) -> None:
     for assignment in held:
-        is_running = running == assignment.rollout.release.digest
-        if is_running and assignment.sequence is not None and _may_commit(assignment):
+        if _is_told_by(running, assignment):
             _commit(assignment, held, now)
+    fallen = _fallen_back(running, held)
+    if fallen is not None:
+        _fall_back(fallen, now)
+
+
+def _is_told_by(running: str, assignment: Assignment) -> bool:
+    """Tell whether the part may count as committed now, because its release runs."""
+    is_running = running == assignment.rollout.release.digest
+    return is_running and assignment.sequence is not None and _may_commit(assignment)
+
+
+def _fallen_back(running: str, held: Sequence[Assignment]) -> Assignment | None:
+    """Return the committed part whose release the node does not run any more."""
     newest = next((each for each in reversed(held) if each.status not in GONE), None)
     # While a newer release is on trial the node runs that one, and the older one has not been reverted by it.
     if newest is None or newest.status != AssignmentStatus.COMMITTED:
-        return
-    if running not in ("", newest.rollout.release.digest):
-        _fall_back(newest, now)
+        return None
+    return newest if running not in ("", newest.rollout.release.digest) else None
 
 
 def _fall_back(assignment: Assignment, now: datetime) -> None:

@@ -25,11 +25,14 @@ from central.rollouts.planning import (
     DEFAULT_TERMS,
     rollout_create,
     rollout_get,
+    rollout_replan,
+    school_filter_change,
     school_filter_delete,
     school_filter_save,
 )
 from central.schools.audit import audit_record
 from central.schools.models import Node
+from central.schools.reach import entity_of, steering_expect
 from central.schools.transitions import status_move, statuses_move
 
 __all__ = [
@@ -42,10 +45,12 @@ __all__ = [
     "rollout_get",
     "rollout_pause",
     "rollout_reject",
+    "rollout_replan",
     "rollout_resume",
     "rollout_roll_back",
     "rollout_start",
     "rollout_submit",
+    "school_filter_change",
     "school_filter_delete",
     "school_filter_save",
     "wave_extend",
@@ -151,7 +156,9 @@ def budget_raise(*, rollout: Rollout, failure_budget: int, actor: str, reason: s
     Raises:
         ReasonMissing: the audit needs to know why.
         BudgetSpent: as many have failed already.
+        RoleReadsOnly, OutsideRegion: `actor` may not steer it.
     """
+    steering_expect(actor=actor, rows=[rollout])
     if not reason.strip():
         raise ReasonMissing
     with transaction.atomic():
@@ -160,7 +167,7 @@ def budget_raise(*, rollout: Rollout, failure_budget: int, actor: str, reason: s
         if failure_budget < failed:
             raise BudgetSpent(failed=failed, allowed=failure_budget)
         Rollout.objects.filter(pk=rollout.pk).update(failure_budget=failure_budget)
-        entity = f"rollouts.rollout {rollout.pk}"
+        entity = entity_of(rollout)
         audit_record(
             actor=actor, entity=entity, old=f"budget {old}", new=f"budget {failure_budget}", reason=reason, now=now
         )

@@ -1,7 +1,9 @@
 """Judges a wave from its counts and its ratings alone.
 
-1. Only nodes that have been in contact since the offer count: silence is neither failure nor success.
-2. Success is a node that has run the new release at its school and says so.
+1. Only nodes that have been in contact again since the offer count: silence is neither failure nor success, and a
+   school that comes once a week has a week to come back and say how it went.
+2. Success is a node that has run the new release at its school and says so. Of a wave that is smaller than the least
+   number asked for, the same share must succeed as of those in contact: it can never bring more.
 3. Failures end a wave as soon as there are too many; success must last for the soak time.
 4. Ratings that have surely got worse, and schools that fell silent as they never do, stop it until a person decides.
 5. Too few reports by the deadline decide nothing: that is INCONCLUSIVE, and never goes on by itself. A wave whose
@@ -11,6 +13,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -34,14 +37,18 @@ class WaveOutcome(enum.Enum):
 class WaveCounts:
     """How many nodes of the wave stand where."""
 
+    nodes: int
+    """Have a part in the wave, and were not taken out of it."""
     contacted: int
-    """Were offered the release in a contact."""
+    """Were offered the release, and have been in contact again since or should have been by their rhythm."""
     committed: int
     failed: int
     silent: int = 0
-    """Of the contacted, those that have been away for longer than they ever are."""
+    """Of those that were offered it, how many have been away for longer than they ever are."""
     awaited: int = 0
-    """Not contacted yet, and by their rhythm not to be expected yet."""
+    """Have had no occasion to report yet, and by their rhythm are not to be expected yet."""
+    fresh: int = 0
+    """Were offered it in their newest contact and are not due again: they are not among the contacted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +61,7 @@ class WaveRules:
     soak: timedelta
     deadline: timedelta
     silent_share: float = 0.25
-    """Of the contacted, that may fall silent."""
+    """Of those that were offered it, that may fall silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +86,7 @@ def wave_judge(
         return WaveVerdict(outcome=WaveOutcome.FAILED, reason="too_many_failures")
     if quality is QualityOutcome.WORSE:
         return WaveVerdict(outcome=WaveOutcome.INCONCLUSIVE, reason="ratings_worse")
-    if counts.silent >= SILENT_AT_LEAST and counts.silent > rules.silent_share * counts.contacted:
+    if counts.silent >= SILENT_AT_LEAST and counts.silent > rules.silent_share * (counts.contacted + counts.fresh):
         return WaveVerdict(outcome=WaveOutcome.INCONCLUSIVE, reason="schools_fell_silent")
     if is_good_enough(counts, rules):
         if soaking_since is not None and now - soaking_since >= rules.soak:
@@ -98,6 +105,15 @@ def _unfinished(counts: WaveCounts, rules: WaveRules, age: timedelta) -> WaveVer
 
 def is_good_enough(counts: WaveCounts, rules: WaveRules) -> bool:
     """Tell whether enough of the contacted nodes have committed."""
-    if counts.committed < max(rules.min_committed, 1):
-        return False
-    return counts.committed >= rules.pass_share * counts.contacted
+    return counts.committed >= committed_needed(counts, rules)
+
+
+def committed_needed(counts: WaveCounts, rules: WaveRules) -> int:
+    """Return how many nodes must have committed for the wave to be good enough."""
+    at_least = min(rules.min_committed, _share_of(counts.nodes, rules))
+    return max(at_least, 1, _share_of(counts.contacted, rules))
+
+
+def _share_of(nodes: int, rules: WaveRules) -> int:
+    # Before it is rounded up: 0.55 times 100 is a little more than 55.
+    return math.ceil(round(rules.pass_share * nodes, 6))

@@ -7,49 +7,35 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
-from central.admin_pages import ReadOnlyAdmin, actor_of, pdf_answer, rows_act
+from central.admin_pages import ReadOnlyAdmin, ScopedAdmin, actor_of, pdf_answer, reach_of_request, rows_act
+from central.schools.admin_filters import ContactFilter, ProblemFilter
+from central.schools.audit_words import entity_words, value_words
 from central.schools.invitations import node_reinvite, school_invite, sheets_print
 from central.schools.models import AuditEvent, ClaimCode, Node, NodeStatus, RetiredKey, School
+from central.schools.pc_words import problems_words
 from central.schools.school_list import school_list_read, school_list_take_in
+from central.schools.school_page import ability_words, hardware_words, pc_cards, rhythm_words
 from central.schools.services import node_activate, node_revoke, node_suspend, school_save
 from central.schools.sheets_of_centre import sheets_of_centre
+from central.schools.timeline import EntryKind, school_timeline
 from central.trust_root import root_fingerprint
 from central.words import sentence
 from federation.errors import FederationError
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):
-    """Accounts of ministry admins."""
-
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
-    """Groups of accounts with the same permissions."""
+ENTRIES_A_PAGE = 50
 
 
 class PcFilter(admin.SimpleListFilter):
@@ -83,19 +69,42 @@ class SchoolListForm(forms.Form):
 
 
 @admin.register(School)
-class SchoolAdmin(ModelAdmin):
+class SchoolAdmin(ScopedAdmin):
     """Schools; the actions show or print a claim code for one more PC."""
 
     list_display = ("name", "region", "district", "kind", "is_preregistered", "created_at")
+    list_per_page = 50
     list_filter = ("region", "district", "kind", "tags", "is_preregistered", PcFilter)
     search_fields = ("name", "region", "district")
     fields = ("name", "region", "district", "kind", "tags", "is_preregistered")
     actions = ("invite", "print_sheets", "write_stick")
     actions_list = ("import_list",)
+    actions_detail = actions_row = ("timeline",)
+
+    @action(description=_("Timeline"), url_path="timeline", permissions=("view",))
+    def timeline(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what has happened at the school: contacts, installs, ratings, updates and keys, in one order."""
+        school: School | None = self.get_object(request, object_id)
+        if school is None:
+            raise Http404
+        kinds = {kind.value: kind for kind in EntryKind}
+        chosen = request.GET.get("kind", "")
+        rows = Paginator(school_timeline(school, kind=kinds.get(chosen)), ENTRIES_A_PAGE)
+        shown = {"title": str(school), "school": school, "kinds": list(EntryKind), "chosen": chosen}
+        cards = pc_cards(school, today=timezone.localdate())
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "cards": cards, **shown}
+        context["rows"] = rows.get_page(request.GET.get("page"))
+        return TemplateResponse(request, "schools/timeline.html", context)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ANN401 - unfold gives an id
+        """Let whoever may view schools see one; unfold asks about a page's school by its id."""
+        return bool(super().has_view_permission(request, obj if isinstance(obj, School) else None))
 
     def save_model(self, request: HttpRequest, obj: School, form: ModelForm[School], change: bool) -> None:
         """Keep the school by its service."""
-        school_save(school=obj, now=timezone.now())
+        if not change:
+            obj.region = obj.region or reach_of_request(request).region or ""
+        school_save(school=obj, actor=actor_of(request), now=timezone.now())
 
     def has_delete_permission(self, request: HttpRequest, obj: School | None = None) -> bool:
         """Refuse: a school's history stays."""
@@ -143,7 +152,7 @@ class SchoolAdmin(ModelAdmin):
 
     def _import(self, request: HttpRequest, content: bytes) -> bool:
         try:
-            taken = school_list_take_in(schools=school_list_read(content), now=timezone.now())
+            taken = school_list_take_in(schools=school_list_read(content), actor=actor_of(request), now=timezone.now())
         except FederationError as error:
             messages.error(request, sentence(error.code, error.fields))
             return False
@@ -151,7 +160,11 @@ class SchoolAdmin(ModelAdmin):
         messages.success(request, text % asdict(taken))
         return True
 
-    @admin.action(description=_("Write a USB stick for these schools"))
+    def has_stick_permission(self, request: HttpRequest) -> bool:
+        """Let whoever may add trips write sticks."""
+        return bool(request.user.has_perm("courier.add_trip"))
+
+    @admin.action(description=_("Write a USB stick for these schools"), permissions=("stick",))
     def write_stick(self, request: HttpRequest, queryset: QuerySet[School]) -> HttpResponseRedirect:
         """Go on to the page that writes sticks, with these schools chosen."""
         chosen = ",".join(str(school.pk) for school in queryset)
@@ -162,11 +175,46 @@ class SchoolAdmin(ModelAdmin):
 class NodeAdmin(ReadOnlyAdmin):
     """School PCs; their status moves by actions alone."""
 
-    list_display = ("school", "shown_status", "running_short", "last_contact_at", "outbox_depth", "hostname")
-    list_filter = ("status", "school__region")
+    list_display = (
+        "school",
+        "shown_status",
+        "shown_problems",
+        "running_short",
+        "last_contact_at",
+        "outbox_depth",
+        "hostname",
+    )
+    list_filter = ("status", ContactFilter, ProblemFilter, "school__region")
     search_fields = ("school__name", "id", "hostname")
     list_select_related = ("school",)
     actions = ("activate", "suspend", "revoke", "replace")
+    exclude = ("hardware", "capabilities", "problems", "variants")
+    readonly_fields = ("shown_problems", "shown_rhythm", "shown_hardware", "shown_ability", "shown_variants")
+
+    @admin.display(description=_("problems there"))
+    def shown_problems(self, node: Node) -> str:
+        """What is wrong there, in words."""
+        return problems_words(node.problems)
+
+    @admin.display(description=_("contact"))
+    def shown_rhythm(self, node: Node) -> str:
+        """How often it comes."""
+        return rhythm_words(node.rhythm, today=timezone.localdate())
+
+    @admin.display(description=_("hardware"))
+    def shown_hardware(self, node: Node) -> str:
+        """What it can carry."""
+        return hardware_words(node)
+
+    @admin.display(description=_("can"))
+    def shown_ability(self, node: Node) -> str:
+        """What it can do."""
+        return ability_words(node) or "–"
+
+    @admin.display(description=_("variants of bases on its disk"))
+    def shown_variants(self, node: Node) -> str:
+        """Which form of which base it holds."""
+        return ", ".join(f"{base[:12]}: {name}" for base, name in sorted(node.variants.items())) or "–"
 
     @display(
         description=_("status"),
@@ -255,6 +303,35 @@ class ClaimCodeAdmin(ReadOnlyAdmin):
 class AuditEventAdmin(ReadOnlyAdmin):
     """Who changed what, when and why."""
 
-    list_display = ("at", "actor", "entity", "old", "new", "reason")
+    list_display = ("at", "actor", "shown_entity", "shown_old", "shown_new", "reason", "shown_link")
     list_filter = ("new",)
+    list_select_related = ("link",)
+    readonly_fields = ("shown_link", "shown_hash")
     search_fields = ("entity", "actor", "reason")
+
+    @admin.display(description=_("what"), ordering="entity")
+    def shown_entity(self, event: AuditEvent) -> str:
+        """What it is about."""
+        return entity_words(event.entity)
+
+    @admin.display(description=_("from"), ordering="old")
+    def shown_old(self, event: AuditEvent) -> str:
+        """What it was."""
+        return value_words(event.entity, event.old) or "–"
+
+    @admin.display(description=_("to"), ordering="new")
+    def shown_new(self, event: AuditEvent) -> str:
+        """What it became, or what was done to it."""
+        return value_words(event.entity, event.new)
+
+    @admin.display(description=_("link of the chain"))
+    def shown_link(self, event: AuditEvent) -> str:
+        """The number of the row's link; none for some seconds after it was written."""
+        link = getattr(event, "link", None)
+        return str(link.number) if link else "–"
+
+    @admin.display(description=_("hash of the link"))
+    def shown_hash(self, event: AuditEvent) -> str:
+        """The row's own hash in the chain."""
+        link = getattr(event, "link", None)
+        return link.own_hash if link else "–"

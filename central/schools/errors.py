@@ -107,6 +107,30 @@ class NoSchoolWaits(WireError):
     code = "no_school_waits"
 
 
+class OutsideRegion(TrustError):
+    """`entity` lies outside the `region` that the account is for, or reaches beyond it."""
+
+    code = "outside_region"
+
+
+class RoleReadsOnly(TrustError):
+    """The role of `user` changes nothing of this kind."""
+
+    code = "role_reads_only"
+
+
+class AccountRegionWrong(WireError):
+    """A regional admin needs a region; who is there for the whole country has none."""
+
+    code = "account_region_wrong"
+
+
+class NameReserved(WireError):
+    """`username` is the name under which a part of the centre stands in the audit."""
+
+    code = "name_reserved"
+
+
 class AddressMissing(CapacityError):
     """The centre does not know under which address schools reach it."""
 

@@ -19,6 +19,7 @@ from central.schools.audit import audit_record_all
 from central.schools.claim_codes import LIFE_DAYS, claim_code_digest, claim_code_draw
 from central.schools.errors import NoSchoolWaits
 from central.schools.models import ClaimCode, Node, NodeStatus, School
+from central.schools.reach import entity_of, region_expect, steering_expect
 from central.schools.services import node_key_withdraw
 
 
@@ -44,10 +45,16 @@ Render = Callable[[Sequence[DrawnCode]], bytes]
 
 
 def school_invite(*, name: str, region: str, actor: str, now: datetime) -> Invitation:
-    """Record one more expected PC at the school called `name` (made if new) and return its claim code."""
+    """Record one more expected PC at the school called `name` (made if new) and return its claim code.
+
+    Raises:
+        RoleReadsOnly, OutsideRegion: `actor` has no say there; nothing is changed.
+    """
     code = claim_code_draw()
+    region_expect(actor=actor, region=region, entity=f"schools.school {name}")
     with transaction.atomic():
         school, _ = School.objects.get_or_create(name=name, defaults={"region": region, "created_at": now})
+        steering_expect(actor=actor, rows=[school])
         node = Node.objects.create(school=school, created_at=now)
         _codes_write({node: code}, actor, now)
     return Invitation(school=school, node=node, code=code)
@@ -60,12 +67,14 @@ def sheets_print(*, schools: Iterable[School], render: Render, actor: str, now: 
 
     Raises:
         NoSchoolWaits: `schools` is empty.
+        RoleReadsOnly, OutsideRegion: `actor` has no say at one of them; no code is changed.
         FederationError: as `render`; no code is changed.
     """
     expires_at = now + timedelta(days=LIFE_DAYS)
     drawn = [DrawnCode(school=school, code=claim_code_draw(), expires_at=expires_at) for school in schools]
     if not drawn:
         raise NoSchoolWaits(region="")
+    steering_expect(actor=actor, rows=[each.school for each in drawn])
     sheets = render(drawn)
     with transaction.atomic():
         codes = dict(zip(_expected_nodes(drawn, now), (each.code for each in drawn), strict=True))
@@ -78,6 +87,7 @@ def node_reinvite(*, node: Node, render: Render, actor: str, reason: str, now: d
 
     Raises:
         StatusMoveIllegal, StatusConflict: the node is neither active nor suspended; nothing is changed.
+        RoleReadsOnly, OutsideRegion: `actor` may not move it; nothing is changed.
         FederationError: as `render`; nothing is changed.
     """
     drawn = DrawnCode(school=node.school, code=claim_code_draw(), expires_at=now + timedelta(days=LIFE_DAYS))
@@ -102,7 +112,7 @@ def _expected_nodes(drawn: Sequence[DrawnCode], now: datetime) -> list[Node]:
 
 def _codes_write(codes: Mapping[Node, str], actor: str, now: datetime) -> None:
     """Make each node's code the only one by which it can be claimed."""
-    renewed = list(ClaimCode.objects.filter(node__in=codes).values_list("node_id", flat=True))
+    renewed = set(ClaimCode.objects.filter(node__in=codes).values_list("node_id", flat=True))
     fresh = [
         ClaimCode(
             node=node,
@@ -120,5 +130,7 @@ def _codes_write(codes: Mapping[Node, str], actor: str, now: datetime) -> None:
         unique_fields=["node"],
         update_fields=["digest", "created_by", "created_at", "expires_at", "used_at"],
     )
-    entities = [f"schools.node {node_id}" for node_id in renewed]
-    audit_record_all(actor=actor, entities=entities, new="code_renewed", reason="sheet printed again", now=now)
+    again = [entity_of(node) for node in codes if node.pk in renewed]
+    first = [entity_of(node) for node in codes if node.pk not in renewed]
+    audit_record_all(actor=actor, entities=again, new="code_renewed", reason="sheet printed again", now=now)
+    audit_record_all(actor=actor, entities=first, new="code_made", reason="", now=now)

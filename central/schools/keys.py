@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from central.schools.audit import audit_record
 from central.schools.errors import KeyTaken, StatusConflict
 from central.schools.models import Node, NodeStatus, RetiredKey
+from central.schools.reach import entity_of
 from central.schools.sessions import active_node
 from central.schools.signals import node_status_changed
 from federation.trust.envelopes import KEY_ROTATION, envelope_key_ids, envelope_open, envelope_payload_unverified
@@ -63,7 +64,7 @@ def _key_replace(node: Node, new: VerifyingKey, now: datetime) -> None:
             key_retire(node=node, is_withdrawn=False, actor="node", reason=f"new key {key_id(new)[:12]}", now=now)
             held = Node.objects.filter(pk=node.pk, public_key=old_pem, status=NodeStatus.ACTIVE)
             if held.update(public_key=new_pem, flwr_node_id="") != 1:
-                raise StatusConflict(entity=f"schools.node {node.pk}", old="key", new="key")
+                raise StatusConflict(entity=entity_of(node), old="key", new="key")
             transaction.on_commit(lambda: node_status_changed.send_robust(sender=Node, node=node))
     except IntegrityError as error:
         raise KeyTaken from error
@@ -92,7 +93,7 @@ def key_retire(*, node: Node, is_withdrawn: bool, actor: str, reason: str, now: 
     )
     node.session_tokens.all().delete()
     new = "key_withdrawn" if is_withdrawn else "key_rotated"
-    audit_record(actor=actor, entity=f"schools.node {node.pk}", old="", new=new, reason=reason, now=now)
+    audit_record(actor=actor, entity=entity_of(node), old="", new=new, reason=reason, now=now)
 
 
 def envelope_from(*, node: Node, envelope: bytes, kind: str) -> bytes:
@@ -110,8 +111,11 @@ def signing_key(*, node: Node, envelope: bytes) -> VerifyingKey:
     Raises:
         MalformedDocument: `envelope` is none.
     """
-    named = RetiredKey.objects.filter(node=node, key_id__in=envelope_key_ids(envelope)[:8], is_withdrawn=False).first()
-    return public_key_load(named.public_key if named else node.public_key)
+    present, said = public_key_load(node.public_key), envelope_key_ids(envelope)[:8]
+    if key_id(present) in said:
+        return present
+    named = RetiredKey.objects.filter(node=node, key_id__in=said, is_withdrawn=False).first()
+    return public_key_load(named.public_key) if named else present
 
 
 def key_fleet_forget(*, key: RetiredKey) -> None:

@@ -10,15 +10,32 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from central.schools.models_audit import AuditEvent
+from central.schools.models_account import Account
+from central.schools.models_audit import AuditEvent, AuditLink
+from central.schools.models_facts import FactsVersion
+from central.schools.reach import EVERYWHERE
 from central.schools.rhythm import Rhythm
 from central.schools.transitions import HasStatus, Moves, moves
 
-__all__ = ["AuditEvent", "ClaimCode", "Node", "Nonce", "RetiredKey", "School", "SessionToken", "Tag"]
+__all__ = [
+    "Account",
+    "AuditEvent",
+    "AuditLink",
+    "ClaimCode",
+    "FactsVersion",
+    "Node",
+    "Nonce",
+    "RetiredKey",
+    "School",
+    "SessionToken",
+    "Tag",
+]
 
 
 class Tag(models.Model):
     """A word by which the ministry groups schools across regions, such as a pilot."""
+
+    REGION: ClassVar[str] = EVERYWHERE
 
     name = models.CharField(_("name"), max_length=60, unique=True)
 
@@ -42,6 +59,8 @@ class SchoolQuerySet(models.QuerySet["School"]):
 
 class School(models.Model):
     """A school that the ministry knows."""
+
+    REGION: ClassVar[str] = "region"
 
     name = models.CharField(_("name"), max_length=200, unique=True)
     region = models.CharField(_("region"), max_length=120, blank=True, db_index=True)
@@ -91,6 +110,7 @@ class NodeQuerySet(models.QuerySet["Node"]):
 class Node(HasStatus):
     """One school PC: invited with a claim code, then known by its public key."""
 
+    REGION: ClassVar[str] = "school__region"
     MOVES: ClassVar[Moves] = moves(
         {
             NodeStatus.INVITED: (NodeStatus.CLAIMED, NodeStatus.REVOKED),
@@ -156,6 +176,8 @@ class RetiredKey(models.Model):
     What it signed before is still taken from the node, unless the key was withdrawn because two PCs had it.
     """
 
+    REGION: ClassVar[str] = "node__school__region"
+
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="retired_keys", verbose_name=_("school PC"))
     public_key = models.TextField(_("public key"), unique=True)
     key_id = models.CharField(_("key id"), max_length=64, unique=True)
@@ -174,6 +196,8 @@ class RetiredKey(models.Model):
 
 class ClaimCode(models.Model):
     """A code printed for one school, good for one PC; only its keyed digest is kept. A newer one takes its place."""
+
+    REGION: ClassVar[str] = "node__school__region"
 
     node = models.OneToOneField(Node, on_delete=models.PROTECT, related_name="claim_code", verbose_name=_("school PC"))
     digest = models.CharField(_("digest"), max_length=64, unique=True)

@@ -1,4 +1,4 @@
-"""Rows that may only be added, and the first of them: the audit trail."""
+"""Rows that may only be added, and the first of them: the audit trail with its hash chain."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AppendOnly(models.Model):
 
 
 class AuditEvent(AppendOnly):
-    """One change of one status, or one alarm."""
+    """One change of one status, one alarm, or one deed of a person; `AuditLink` chains it once it is committed."""
 
     actor = models.CharField(_("who"), max_length=150)
     entity = models.CharField(_("what"), max_length=120, db_index=True)
@@ -60,3 +60,21 @@ class AuditEvent(AppendOnly):
 
     def __str__(self) -> str:
         return f"{self.entity}: {self.old} → {self.new}"
+
+
+class AuditLink(AppendOnly):
+    """The place of one audit row in the hash chain (`chain`); links have no gaps, and one writer (`audit_chain`)."""
+
+    number = models.PositiveBigIntegerField(_("number"), primary_key=True)
+    event = models.OneToOneField(AuditEvent, on_delete=models.PROTECT, related_name="link", verbose_name=_("audit row"))
+    previous_hash = models.CharField(_("hash of the link before"), max_length=64, unique=True)
+    own_hash = models.CharField(_("own hash"), max_length=64, unique=True)
+
+    class Meta:
+        ordering = ("-number",)
+        verbose_name = _("link of the audit")
+        verbose_name_plural = _("links of the audit")
+        constraints = (models.CheckConstraint(condition=models.Q(number__gte=1), name="audit_link_counts_from_one"),)
+
+    def __str__(self) -> str:
+        return f"{self.number}: {self.own_hash[:12]}"

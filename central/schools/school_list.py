@@ -14,8 +14,10 @@ from datetime import datetime
 
 from django.db import transaction
 
-from central.schools.errors import SchoolListInvalid
+from central.schools.audit import audit_record
+from central.schools.errors import OutsideRegion, RoleReadsOnly, SchoolListInvalid
 from central.schools.models import School, Tag
+from central.schools.reach import reach_of_actor
 
 MAX_BYTES = 8 * 1024 * 1024
 _LONGEST = {"name": 200, "region": 120, "district": 120, "kind": 60}
@@ -90,10 +92,21 @@ def _tags(cell: str | None, line: int) -> tuple[str, ...]:
     return tuple(tags)
 
 
-def school_list_take_in(*, schools: Sequence[ListedSchool], now: datetime) -> TakenIn:
-    """Keep every listed school, known ones by their name with what the list says of them."""
+def school_list_take_in(*, schools: Sequence[ListedSchool], actor: str, now: datetime) -> TakenIn:
+    """Keep every listed school, known ones by their name with what the list says of them.
+
+    Raises:
+        RoleReadsOnly, OutsideRegion: `actor` has no say at one of them; nothing of the list is taken.
+    """
+    reach = reach_of_actor(actor)
+    if not reach.steers:
+        raise RoleReadsOnly(user=actor)
     with transaction.atomic():
         known = {school.name: school for school in School.objects.select_for_update()}
+        for listed in schools:
+            held = known.get(listed.name)
+            if not reach.holds_region(listed.region) or not reach.holds_region(held.region if held else listed.region):
+                raise OutsideRegion(region=reach.region, entity=listed.name)
         new = [listed for listed in schools if listed.name not in known]
         changed = {listed.name for listed in schools if listed.name in known and _apply(known, listed)}
         made = School.objects.bulk_create(
@@ -105,6 +118,8 @@ def school_list_take_in(*, schools: Sequence[ListedSchool], now: datetime) -> Ta
         )
         School.objects.bulk_update([known[name] for name in changed], ["region", "district", "kind"], batch_size=500)
         changed |= _tags_set(schools, {**known, **{school.name: school for school in made}}) - {e.name for e in new}
+        counts = f"{len(new)} added, {len(changed)} changed"
+        audit_record(actor=actor, entity="schools.school list", old="", new="imported", reason=counts, now=now)
     return TakenIn(added=len(new), changed=len(changed), unchanged=len(schools) - len(new) - len(changed))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from central.schools.audit import audit_record
 from central.schools.claim_codes import claim_code_digest
 from central.schools.errors import (
     ClaimCodeExpired,
@@ -19,6 +20,7 @@ from central.schools.errors import (
 )
 from central.schools.keys import key_expect_unknown, key_retire, node_public_key
 from central.schools.models import ClaimCode, Node, NodeStatus, School
+from central.schools.reach import entity_of, region_expect, steering_expect
 from central.schools.rhythm import contact_days_record
 from central.schools.signals import node_status_changed
 from central.schools.transitions import status_move
@@ -46,11 +48,23 @@ CHECKIN_FIELDS = (
 MAX_CHECKIN_NUMBER = 2**62
 
 
-def school_save(*, school: School, now: datetime) -> None:
-    """Keep a new school, or the changed name, region and registration of a known one."""
-    if school._state.adding:  # noqa: SLF001 - Django documents it
+def school_save(*, school: School, actor: str, now: datetime) -> None:
+    """Keep a new school, or the changed name, region and registration of a known one.
+
+    Raises:
+        RoleReadsOnly, OutsideRegion: the school lies, or would lie, where `actor` has no say; nothing is changed.
+    """
+    is_new = school._state.adding  # noqa: SLF001 - Django documents it
+    region_expect(actor=actor, region=school.region, entity=f"schools.school {school.name}")
+    if is_new:
         school.created_at = now
-    school.save()
+    else:
+        steering_expect(actor=actor, rows=[school])
+    with transaction.atomic():
+        school.save()
+        audit_record(
+            actor=actor, entity=entity_of(school), old="", new="added" if is_new else "changed", reason="", now=now
+        )
 
 
 def node_enrol(*, request: EnrolmentRequest, now: datetime, waits_for_approval: bool = False) -> Node:
@@ -131,7 +145,9 @@ def node_key_withdraw(*, node: Node, actor: str, reason: str, now: datetime) -> 
 
     Raises:
         StatusMoveIllegal, StatusConflict: the node is neither active nor suspended.
+        RoleReadsOnly, OutsideRegion: `actor` may not move it.
     """
+    steering_expect(actor=actor, rows=[node])
     with transaction.atomic():
         if node.status != NodeStatus.SUSPENDED:
             node_suspend(node=node, actor=actor, reason=reason, now=now)

@@ -10,6 +10,7 @@ from django.db import models, transaction
 
 from central.schools.audit import audit_record_all
 from central.schools.errors import StatusConflict, StatusMoveIllegal
+from central.schools.reach import entity_of, steering_expect
 
 Moves: TypeAlias = Mapping[str, frozenset[str]]
 
@@ -55,9 +56,10 @@ def status_move(
     Raises:
         StatusMoveIllegal: the row's model has no such move, or the action is not for this status.
         StatusConflict: the row's status in the database is no longer the one in hand; nothing is changed.
+        RoleReadsOnly, OutsideRegion: `actor` may not move it; nothing is changed.
     """
     if only_from and row.status != only_from:
-        raise StatusMoveIllegal(entity=_entity(row), old=str(row.status), new=str(to))
+        raise StatusMoveIllegal(entity=entity_of(row), old=str(row.status), new=str(to))
     statuses_move([row], to=to, actor=actor, now=now, reason=reason, **changes)
 
 
@@ -75,8 +77,10 @@ def statuses_move(
     It takes two queries for each status that they come from, however many they are.
 
     Raises:
-        StatusMoveIllegal, StatusConflict: as `status_move`, of any of them; nothing is changed.
+        StatusMoveIllegal, StatusConflict, RoleReadsOnly, OutsideRegion: as `status_move`, of any of them; nothing is
+            changed.
     """
+    steering_expect(actor=actor, rows=rows)
     with transaction.atomic():
         for old in sorted({str(row.status) for row in rows}):
             _group_move([row for row in rows if row.status == old], to, actor, now, reason, changes)
@@ -86,7 +90,7 @@ def _group_move(
     rows: list[HasStatus], to: str, actor: str, now: datetime, reason: str, changes: Mapping[str, Any]
 ) -> None:
     old, model = str(rows[0].status), type(rows[0])
-    entities = [_entity(row) for row in rows]
+    entities = [entity_of(row) for row in rows]
     if not rows[0].may_become(to):
         raise StatusMoveIllegal(entity=entities[0], old=old, new=str(to))
     in_database: models.Manager[Any] = model._base_manager  # noqa: SLF001 - Django documents it
@@ -98,7 +102,3 @@ def _group_move(
         row.status = to
         for name, value in changes.items():
             setattr(row, name, value)
-
-
-def _entity(row: HasStatus) -> str:
-    return f"{row._meta.label_lower} {row.pk}"  # noqa: SLF001 - Django documents it

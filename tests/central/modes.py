@@ -19,12 +19,11 @@ PRIVATE = {"noise_multiplier": 1.0, "labels_expected": 10.0, "budget": 5.0}
 
 
 def season_robust(**changes):
-    return season_small(mode=SeasonMode.ROBUST, mode_settings=changes.pop("mode_settings", {}), **changes)
+    return season_small(mode=SeasonMode.ROBUST, **changes)
 
 
 def season_private(**changes):
-    mode_settings = PRIVATE | changes.pop("mode_settings", {})
-    return season_small(mode=SeasonMode.PRIVATE, mode_settings=mode_settings, fusion=Fusion.MEAN, **changes)
+    return season_small(mode=SeasonMode.PRIVATE, mode_settings=PRIVATE, fusion=Fusion.MEAN, **changes)
 
 
 def schools_many(client, count):
@@ -45,14 +44,14 @@ def learnt(number: int, *, factor: float = 1.0):
     }
 
 
-def hand_in(school, season, disk, number, *, factor=1.0, plan=None, labels=4, **claims):
+def hand_in(school, season, disk, number, *, factor=1.0, **claims):
     """Return the row of what the school of this number hands in."""
     words = {"loss_before": 1.4, "loss_after": 0.1, "scores": None} | claims
     content = update_write(
-        plan=plan_of(plan or season.plans.first()),
+        plan=plan_of(season.plans.first()),
         node_id=school.node_id,
         counter=1,
-        labels=labels,
+        labels=4,
         steps=5,
         arrays=learnt(number, factor=factor),
         made_at=WHEN,

@@ -42,7 +42,7 @@ def collecting(season):
 def update_of(school, season, *, plan=None, counter=1, key=None, scale=0.1, labels=2, scores=None):
     """Return the bytes of a school's update, every number of it `scale`, to the season's newest plan or to `plan`."""
     document = plan_of(plan or season.plans.first())
-    arrays = {(slot, Factor.B): np.full((2, size.d_out), scale, np.float32) for slot, size in SIZES.items()}
+    arrays = {(slot, Factor.B): np.full((document.rank, size.d_out), scale, np.float32) for slot, size in SIZES.items()}
     return update_write(
         plan=document,
         node_id=school.node_id,

@@ -30,7 +30,7 @@ def guest(client, keys):
 def _nothing_changed():
     node = Node.objects.get()
     claim = ClaimCode.objects.get()
-    return (node.status, node.public_key, claim.used_at, AuditEvent.objects.count()) == ("invited", "", None, 0)
+    return (node.status, node.public_key, claim.used_at, AuditEvent.objects.count()) == ("invited", "", None, 1)
 
 
 def test_a_claim_code_makes_the_pc_of_a_preregistered_school_active_at_once(guest):
@@ -39,7 +39,7 @@ def test_a_claim_code_makes_the_pc_of_a_preregistered_school_active_at_once(gues
     node = Node.objects.get()
     assert (node.status, str(node.pk)) == (NodeStatus.ACTIVE, answer.json()["node_id"])
     moved = [(row.old, row.new) for row in AuditEvent.objects.order_by("pk")]
-    assert moved == [("invited", "claimed"), ("claimed", "active")]
+    assert moved == [("", "code_made"), ("invited", "claimed"), ("claimed", "active")]
 
 
 def test_a_school_that_is_not_preregistered_waits_for_a_person(guest):
@@ -95,7 +95,7 @@ def test_a_code_that_another_key_has_used_is_refused_and_the_first_pc_stays(gues
 
 def test_a_pc_that_lost_the_answer_on_the_way_gets_the_same_one_again(guest):
     assert guest.enrol().json()["node_id"] == guest.enrol().json()["node_id"]
-    assert AuditEvent.objects.count() == 2
+    assert AuditEvent.objects.count() == 3
 
 
 def test_a_request_that_its_own_key_did_not_sign_changes_nothing(guest):

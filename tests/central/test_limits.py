@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from django.core.cache import cache
+from django.core.cache import caches
 from rest_framework.throttling import SimpleRateThrottle
 
 from central.feedback.models import OutboxCursor, Rating, ReceivedParcel
@@ -22,10 +22,15 @@ RATES = UNLIMITED | {"addresses": "8/min", "check-ins": "2/min", "parcels": "2/m
 @pytest.fixture
 def limits(monkeypatch, school, other_school):
     """Set low rates after the schools have enrolled."""
-    cache.clear()
+    _counters_clear()
     monkeypatch.setattr(SimpleRateThrottle, "THROTTLE_RATES", RATES)
     yield
-    cache.clear()
+    _counters_clear()
+
+
+def _counters_clear():
+    for cache in caches.all():
+        cache.clear()
 
 
 def sealed(school, *parcels, key=None):

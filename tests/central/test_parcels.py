@@ -99,6 +99,18 @@ def test_text_that_a_database_cannot_hold_is_quarantined_and_kept_escaped(school
     assert not Rating.objects.exists()
 
 
+def test_a_person_reads_in_words_why_a_parcel_is_in_quarantine(school, admin_client):
+    broken = rating_parcel(2, body={**rating_parcel(2).body, "stars": 6})
+    school.receipt(rating_parcel(1), broken)
+    page = admin_client.get(
+        "/admin/feedback/receivedparcel/?code=malformed_document", headers={"Accept-Language": "en"}
+    )
+    shown = page.context["cl"]
+    assert [parcel.seq for parcel in shown.result_list] == [2]
+    assert ">cannot be read<" in page.content.decode()
+    assert ">malformed_document<" not in page.content.decode()
+
+
 def test_two_parcels_under_one_number_raise_one_alarm_and_the_first_stays(school):
     school.receipt(rating_parcel(1))
     before, audit = _rows(), AuditEvent.objects.count()

@@ -18,6 +18,7 @@ from central.training.models import NoiseSeed, PrivacyCharge, Round, RoundStatus
 from central.training.offers import plan_for
 from central.training.privacy_ledger import noise_seeds_forget, round_charge, round_epsilon, school_spending
 from central.training.rounds import round_abandon, round_advance, round_retry
+from central.training.shared import seasons_shared
 from tests.central.cuts import cut_at, lines_of
 from tests.central.modes import hand_in, school_of, season_private
 from tests.central.seasons import collecting, season_small
@@ -65,10 +66,10 @@ def test_a_round_that_is_not_private_charges_nobody(db, keys, school, disk):
     assert round_epsilon(season.rounds.first()) is None
 
 
-def test_a_round_that_is_combined_after_all_charges_no_school_twice(full):
+def test_a_round_that_is_combined_after_all_charges_no_school_twice(full, disk):
     round_abandon(round_=full, reason="test", now=timezone.now())
     before = list(PrivacyCharge.objects.values())
-    round_retry(round_=full, actor="Гулнора", now=timezone.now())
+    round_retry(round_=full, disk=disk, actor="Гулнора", now=timezone.now())
     assert list(PrivacyCharge.objects.values()) == before
 
 
@@ -123,10 +124,10 @@ def test_a_school_whose_budget_is_spent_is_neither_asked_nor_counted(full, seaso
     """One more round would take its ε from 4.4 to 6.6, past 5."""
     node = Update.objects.filter(round=full).first().node
     node.capabilities, node.running = ["train"], season.base.digest
-    assert plan_for(node=node, now=timezone.now()) is None
+    assert plan_for(node=node, now=timezone.now(), shared=seasons_shared.now()) is None
     Season.objects.filter(pk=season.pk).update(mode_settings=season.mode_settings | {"budget": 7.0})
     Update.objects.filter(node=node).update(status=UpdateStatus.REFUSED, code="test")
-    assert plan_for(node=node, now=timezone.now()) is not None
+    assert plan_for(node=node, now=timezone.now(), shared=seasons_shared.now()) is not None
     Season.objects.filter(pk=season.pk).update(mode_settings=season.mode_settings)
     before = list(PrivacyCharge.objects.values())
 

@@ -114,7 +114,7 @@ def test_a_prefork_worker_does_the_work_that_the_web_process_has_sent(environmen
 def test_the_suite_of_the_centre_passes_on_postgresql(database_url):
     """Rows, constraints and locks behave as on SQLite."""
     environment = {**os.environ, "SORO_TEST_DATABASE_URL": database_url}
-    tests = ["parcels", "rollouts", "enrolment", "rounds", "releases"]
+    tests = ["parcels", "rollouts", "enrolment", "rounds", "releases", "shared_facts"]
     done = subprocess.run(
         [
             sys.executable,

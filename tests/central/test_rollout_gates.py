@@ -11,6 +11,7 @@ from central import trust_root
 from central.releases.models import Release
 from central.rollouts.director import assignment_word
 from central.rollouts.errors import BudgetSpent, ReasonMissing, ReleaseNeverRan, WaveUndecided, WindowInvalid
+from central.rollouts.evidence import wave_counts
 from central.rollouts.models import Assignment, Directive, Rollout, RolloutKind, RolloutStatus
 from central.rollouts.services import (
     budget_raise,
@@ -195,8 +196,9 @@ def test_schools_that_fall_silent_unlike_themselves_stop_the_rollout_and_count_a
 
 
 def test_schools_that_come_once_a_week_are_not_missed_after_four_days(schools, release):
-    rollout = _running(release, ALL, rules=replace(RULES, pass_share=1.0, min_committed=9))
-    for each in schools:
+    rollout = _running(release, ALL, rules=replace(RULES, pass_share=1.0, min_committed=3))
+    schools[0].word()
+    for each in schools[1:]:
         each.install()
     weekly = sum(1 << 7 * week for week in range(5))
     Node.objects.update(contact_days=weekly, last_contact_at=timezone.now() - 4 * DAY)
@@ -287,6 +289,28 @@ def test_the_same_action_rolls_back_a_school_that_only_a_stick_reaches(schools, 
     assert Directive.objects.get(node=node).sequence == back.sequence
 
 
+def test_a_letter_that_installed_what_was_taken_back_meanwhile_is_followed_by_a_word_back(schools, release):
+    # The old release came with the PC: no earlier rollout says what to go back to.
+    rollout, school = _running(release_make(2), ALL), schools[0]
+    school.running = release.digest
+    node = Node.objects.get(pk=school.node_id)
+    node.running = release.digest
+    node.save()
+    letter = assignment_word(node=node, key=trust_root.director_key(), now=timezone.now())
+    carried = parse(AssignmentDocument, envelope_payload_unverified(bytes(letter.envelope), kind=ASSIGNMENT))
+    rollout_roll_back(rollout=rollout, actor="a", reason="", now=timezone.now())
+    school.running = rollout.release.digest
+    school.check_in(school.report(carried, "committed"))
+    back = school.word()
+    assert (back.release, back.waiting_reason, back.is_forced) == (release.digest, "rolling_back", True)
+    _tick(rollout)
+    assert rollout.status == RolloutStatus.ROLLING_BACK
+    school.running = release.digest
+    school.check_in()
+    _tick(rollout)
+    assert rollout.status == RolloutStatus.ROLLED_BACK
+
+
 def test_a_planned_return_needs_a_release_that_schools_have_run(schools, release):
     _two_releases(schools, release)
     terms, waves, now = RolloutTerms(is_rollback=True), [WaveSpec(name="ҳама", percent=100)], timezone.now()
@@ -330,3 +354,36 @@ def test_hours_that_begin_and_end_together_are_refused(release):
             now=timezone.now(),
         )
     assert not Rollout.objects.exists()
+
+
+# Who counts in a wave.
+
+
+def test_a_school_counts_from_the_contact_after_the_offer_on(schools, release):
+    """It cannot say before that how it went: one that comes weekly would hold up every wave for a week."""
+    rollout = _running(release, ALL)
+    now = timezone.now()
+    word = schools[0].word()
+    counts = wave_counts(rollout.waves.get(), now=now)
+    assert (counts.contacted, counts.fresh) == (0, 1)
+    schools[0].check_in(schools[0].report(word, "downloading"))
+    counts = wave_counts(rollout.waves.get(), now=now)
+    assert (counts.contacted, counts.fresh, counts.committed) == (1, 0, 0)
+
+
+def test_a_school_that_was_offered_the_release_and_then_stays_away_unlike_itself_counts(schools, release):
+    rollout = _running(release, ALL)
+    schools[0].word()
+    node = Node.objects.filter(pk=schools[0].node_id)
+    node.update(contact_days=0b11111)
+    counts = wave_counts(rollout.waves.get(), now=timezone.now() + 4 * DAY)
+    assert (counts.contacted, counts.fresh, counts.silent) == (1, 0, 1)
+
+
+def test_a_wave_passes_on_those_who_had_occasion_to_speak(schools, release):
+    rollout = _running(release, ALL, rules=replace(RULES, pass_share=0.9, min_committed=2, soak=timedelta()))
+    for each in schools[:2]:
+        each.install()
+    schools[2].word()
+    _tick(rollout)
+    assert (rollout.status, rollout.waves.get().counts["fresh"]) == (RolloutStatus.COMPLETED, 1)

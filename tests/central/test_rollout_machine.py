@@ -69,6 +69,8 @@ STEPS = (InstallState.STAGED, InstallState.TESTING, InstallState.TRIAL)
 
 
 MOVES = {model._meta.label_lower: model.MOVES for model in (Rollout, Wave, Assignment)}
+# A rollout comes from nothing as a draft.
+MOVES[Rollout._meta.label_lower] = {"": {"draft"}} | Rollout.MOVES
 
 
 class KilledError(Exception):
@@ -303,8 +305,8 @@ class Rollouts(RuleBasedStateMachine):
 
     def _check_in(self, pc, reports, *, is_answer_lost):
         node = Node.objects.get(pk=pc.node_id)
-        checkin_record(node=node, checkin=check_in_of(pc, *reports), now=self.now)
-        envelope = assignment_for(node=node, key=self.key, now=self.now)
+        heard = checkin_record(node=node, checkin=check_in_of(pc, *reports), now=self.now)
+        envelope = assignment_for(node=node, look=heard.look, key=self.key, now=self.now)
         if is_answer_lost:
             return
         word = parse(AssignmentDocument, envelope_payload_unverified(envelope, kind=ASSIGNMENT))

@@ -314,19 +314,19 @@ def test_a_rollout_keeps_its_own_copy_of_the_filter_that_it_was_planned_by(relea
 
 def test_a_list_of_schools_brings_kinds_and_tags_and_one_without_these_columns_leaves_them(db):
     whole = "name;region;district;kind;tags\nА;Хатлон;Восеъ;гимназия;деҳот| таҷрибавӣ\nБ;Суғд;;литсей;\n".encode()
-    first = school_list_take_in(schools=school_list_read(whole), now=timezone.now())
+    first = school_list_take_in(schools=school_list_read(whole), actor="test", now=timezone.now())
     school = School.objects.get(name="А")
     assert (first.added, school.kind, [tag.name for tag in school.tags.all()]) == (
         2,
         "гимназия",
         ["деҳот", "таҷрибавӣ"],
     )
-    again = school_list_take_in(schools=school_list_read(whole), now=timezone.now())
+    again = school_list_take_in(schools=school_list_read(whole), actor="test", now=timezone.now())
     assert (again.added, again.changed, again.unchanged) == (0, 0, 2)
     short = "name,region,district\nА,Хатлон,Восеъ\n".encode()
-    assert school_list_take_in(schools=school_list_read(short), now=timezone.now()).unchanged == 1
+    assert school_list_take_in(schools=school_list_read(short), actor="test", now=timezone.now()).unchanged == 1
     assert School.objects.get(name="А").tags.count() == 2
     bare = "name,region,district,tags\nА,Хатлон,Восеъ,\n".encode()
-    assert school_list_take_in(schools=school_list_read(bare), now=timezone.now()).changed == 1
+    assert school_list_take_in(schools=school_list_read(bare), actor="test", now=timezone.now()).changed == 1
     assert School.objects.get(name="А").tags.count() == 0
     assert School.objects.get(name="А").kind == "гимназия"

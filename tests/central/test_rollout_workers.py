@@ -95,8 +95,8 @@ def test_a_wave_opens_for_schools_that_are_in_contact_at_the_same_moment():
         def call():
             for _ in range(5):
                 node = Node.objects.get(pk=node_id)
-                checkin_record(node=node, checkin=check_in_of(Pc(str(node_id))), now=timezone.now())
-                assignment_for(node=node, key=KEY, now=timezone.now())
+                heard = checkin_record(node=node, checkin=check_in_of(Pc(str(node_id))), now=timezone.now())
+                assignment_for(node=node, look=heard.look, key=KEY, now=timezone.now())
 
         return call
 

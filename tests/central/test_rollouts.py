@@ -322,7 +322,7 @@ def test_success_must_last_for_the_soak():
     rules = WaveRules(
         min_committed=1, pass_share=0.9, failures_allowed=0, soak=timedelta(hours=1), deadline=timedelta(days=1)
     )
-    counts = WaveCounts(contacted=1, committed=1, failed=0)
+    counts = WaveCounts(nodes=1, contacted=1, committed=1, failed=0)
 
     def outcome(since):
         return wave_judge(counts=counts, rules=rules, opened_at=now, soaking_since=since, now=now).outcome

@@ -15,11 +15,14 @@ from central.training.candidate import candidate_make
 from central.training.errors import RoundBlocked, SeasonUnderWay
 from central.training.models import Plan, Round, RoundStatus, Season, SeasonStatus, Update
 from central.training.offers import plan_for
+from central.training.plan_settings import NaturalTerms
 from central.training.plans import plan_of
 from central.training.rounds import candidate_pass_over, round_advance, round_aggregate, round_retry
 from central.training.seasons import season_close, season_follow
+from central.training.shared import seasons_shared
 from central.trust_root import director_key
 from federation.adapter_file import adapter_read
+from federation.basis import frozen_a
 from tests.central.school import SimulatedSchool, rating_parcel
 from tests.central.seasons import SIZES, collecting, season_small, take_in, update_of
 from tests.central.test_candidate import Gate
@@ -66,7 +69,7 @@ def b_of(round_, disk):
 
 def plan_offered(school, now=None):
     node = Node.objects.get(pk=school.node_id)
-    return plan_for(node=node, now=now or timezone.now())
+    return plan_for(node=node, now=now or timezone.now(), shared=seasons_shared.now())
 
 
 def runs(school, release):
@@ -175,7 +178,7 @@ def test_a_person_may_go_on_without_a_candidate_but_not_without_a_signed_one(sch
         candidate_pass_over(round_=numbered(season, 2), actor="a", now=timezone.now())
     assert numbered(season, 2).release.status == "ready"
     with pytest.raises(RoundBlocked):
-        round_retry(round_=numbered(season, 2), actor="a", now=timezone.now())
+        round_retry(round_=numbered(season, 2), disk=disk, actor="a", now=timezone.now())
 
 
 def test_a_season_with_momentum_goes_on_in_the_direction_of_its_last_step(school, keys, disk):
@@ -187,6 +190,34 @@ def test_a_season_with_momentum_goes_on_in_the_direction_of_its_last_step(school
     take_in(update_of(school, season, scale=0.1), disk)
     tick(season, disk)
     assert b_of(numbered(season, 2), disk) == pytest.approx(0.2 + 0.5 * 0.2 + 0.1, rel=0.02)
+
+
+def test_natural_steps_make_a_step_of_the_servers_length_however_short_they_are_together(school, keys, disk):
+    natural = NaturalTerms(steps=1, length=0.3, server_length=2.0)
+    season = season_small(wanted=1, natural=natural)
+    plan = plan_of(season.plans.get())
+    assert (plan.max_steps, plan.step_length) == (1, 0.3)
+    take_in(update_of(school, season, scale=0.01), disk)
+    tick(season, disk)
+    numbers = 2 * sum(size.d_out for size in SIZES.values())
+    assert b_of(numbered(season, 1), disk) == pytest.approx(2.0 / np.sqrt(numbers), rel=0.02)
+
+
+def test_schools_learn_in_more_directions_than_the_adapter_has_from_one_round_to_the_next(school, keys, disk):
+    season = season_small(wanted=1, directions=3)
+    for number, scale in ((1, 0.2), (2, 0.1)):
+        assert plan_of(season.plans.first()).rank == 3
+        take_in(update_of(school, season, scale=scale), disk)
+        tick(season, disk)
+        sign(numbered(season, number), disk)
+        tick(season, disk)
+    path = release_folder(release=numbered(season, 2).release, disk=disk) / "adapter.bin"
+    adapter = adapter_read(path, base_digest=season.base.digest)
+    assert adapter.rank == 2
+    for slot, size in SIZES.items():
+        # Every row of what was sent is alike, so its product has one direction and the cut loses nothing.
+        learnt = frozen_a(seed=season.season_id, slot=slot, d_in=size.d_in, rank=3) @ np.full((3, size.d_out), 0.3)
+        np.testing.assert_allclose(adapter.a[slot] @ adapter.b[slot], learnt, atol=0.02 * np.abs(learnt).max())
 
 
 def test_an_update_that_is_too_far_behind_is_refused_and_its_plan_is_not_offered(school, keys, disk):

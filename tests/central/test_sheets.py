@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 import segno
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone, translation
@@ -19,9 +18,11 @@ from central.schools import sheets
 from central.schools.errors import SchoolListInvalid
 from central.schools.invitations import DrawnCode, sheets_print
 from central.schools.models import AuditEvent, ClaimCode, Node, NodeStatus, School
+from central.schools.roles import Role
 from central.schools.school_list import school_list_read, school_list_take_in
 from central.schools.sheets import BOLD, PLAIN, CentrePrint, sheets_draw
 from federation.wire.sheet import Sheet, SheetMalformed, sheet_read, sheet_text
+from tests.central.regions import account
 from tests.central.school import SimulatedSchool
 from tests.central.test_identity import Drawer
 
@@ -35,7 +36,7 @@ CENTRE = CentrePrint(address="https://soro.example", root_sha256="ab" * 32, auth
 
 @pytest.fixture
 def schools(db, now):
-    school_list_take_in(schools=school_list_read(LIST.encode()), now=now)
+    school_list_take_in(schools=school_list_read(LIST.encode()), actor="test", now=now)
     return School.objects.order_by("name")
 
 
@@ -50,7 +51,7 @@ def test_a_list_of_schools_is_taken_in_once_and_its_changes_later(schools, now):
         ("Суғд", "Панҷакент"),
     ]
     changed = "district,name\r\nШаҳритӯс,Мактаби №2\r\nВарзоб,Мактаби №4\r\n".encode("utf-8-sig")
-    taken = school_list_take_in(schools=school_list_read(changed), now=now)
+    taken = school_list_take_in(schools=school_list_read(changed), actor="test", now=now)
     assert (taken.added, taken.changed, taken.unchanged) == (1, 1, 0)
     assert schools.get(name="Мактаби №2").district == "Шаҳритӯс"
 
@@ -143,13 +144,11 @@ def test_a_region_is_printed_for_the_schools_whose_pc_has_not_come(schools, clie
 
 def test_only_who_may_make_codes_prints_them_and_no_cache_keeps_the_sheet(schools, client, keys, settings):
     settings.PUBLIC_ADDRESS = "https://soro.example"
-    person = get_user_model().objects.create_user("clerk", password="x", is_staff=True)
-    person.user_permissions.add(*Permission.objects.filter(codename__in=("view_school", "change_school")))
-    client.force_login(person)
+    client.force_login(account("clerk", Role.AUDITOR))
     form = {"action": "print_sheets", "_selected_action": [school.pk for school in schools]}
     assert client.post("/admin/schools/school/", form)["Content-Type"].startswith("text/html")
     assert not ClaimCode.objects.exists()
-    person.user_permissions.add(Permission.objects.get(codename="add_claimcode"))
+    client.force_login(account("printer", Role.NATIONAL_ADMIN))
     answer = client.post("/admin/schools/school/", form)
     assert answer["Content-Type"] == "application/pdf"
     assert "no-store" in answer["Cache-Control"]

@@ -13,14 +13,9 @@ from pathlib import Path
 import pytest
 
 from central.secret_key import secret_key_keep
+from tests.stations import free_port
 
 MANAGE = Path(__file__).parents[2] / "manage.py"
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _environment(root):
@@ -68,7 +63,7 @@ def test_a_taken_port_ends_in_one_sentence_and_nothing_is_started(tmp_path):
 
 @pytest.mark.slow
 def test_one_command_starts_all_a_dead_worker_comes_back_and_sigterm_ends_all(tmp_path):
-    port, fleet_port = _free_port(), _free_port()
+    port, fleet_port = free_port(), free_port()
     queue = tmp_path / "broker" / "queue"
     queue.mkdir(parents=True)
     (queue / "1_cut.celery.msg").write_bytes(b'{"body": "cut')

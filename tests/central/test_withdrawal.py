@@ -13,6 +13,7 @@ from central.training.combine import round_combine
 from central.training.models import OptOut, Round, RoundStatus, Update, UpdateStatus
 from central.training.offers import plan_for
 from central.training.rounds import round_advance
+from central.training.shared import seasons_shared
 from central.training.withdrawal import school_readmit, school_withdraw, traces_of, withdrawals_follow
 from tests.central.modes import hand_in, school_of, schools_many, season_robust
 from tests.central.seasons import collecting, season_small
@@ -96,11 +97,11 @@ def test_nothing_of_a_withdrawn_school_stays_on_the_disk_and_it_is_neither_asked
     node = update.node
     node.capabilities, node.running = ["train"], season.base.digest
     Update.objects.filter(pk=update.pk).delete()
-    assert plan_for(node=node, now=timezone.now()) is None
+    assert plan_for(node=node, now=timezone.now(), shared=seasons_shared.now()) is None
     again = hand_in(schools[0], season, disk, 5)
     assert (again.status, again.code) == (UpdateStatus.REFUSED, "school_withdrawn")
     school_readmit(school=school_of(schools[0]), actor="Гулнора", reason="", now=timezone.now())
-    assert plan_for(node=node, now=timezone.now()) is not None
+    assert plan_for(node=node, now=timezone.now(), shared=seasons_shared.now()) is not None
 
 
 def test_a_candidate_that_nobody_has_signed_is_passed_over_and_the_others_count_in_the_next_round(

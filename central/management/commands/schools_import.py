@@ -29,6 +29,6 @@ class Command(CentreCommand):
             content = options["file"].read_bytes()
         except OSError as error:
             raise CommandError(f"{options['file']} cannot be read: {error.strerror}") from error
-        taken = school_list_take_in(schools=school_list_read(content), now=timezone.now())
+        taken = school_list_take_in(schools=school_list_read(content), actor="command line", now=timezone.now())
         text = f"{taken.added} schools are new, {taken.changed} changed, {taken.unchanged} as before."
         self.answer(taken, as_json=options["json"], text=text)

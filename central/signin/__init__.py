@@ -1,0 +1,1 @@
+"""How the ministry's people sign in: lockout after failures, and a code from their telephone as a second factor."""

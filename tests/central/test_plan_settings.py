@@ -1,0 +1,54 @@
+"""What a season's settings make of its plans, scheme by scheme."""
+
+from central.training.plan_settings import NATURAL_PLAN, PlanSettings
+from federation.wire.canonical import from_plain, to_plain
+from federation.wire.rounds import SchemeName
+
+SLOTS = tuple(f"layers.{layer}.{part}" for layer in range(18) for part in ("qkv", "o", "gate", "up", "down"))
+
+
+def test_the_uppermost_third_learns_in_the_projections_that_are_named():
+    assert NATURAL_PLAN.slots_of(SLOTS) == tuple(f"layers.{layer}.down" for layer in range(12, 18))
+
+
+def test_the_share_of_layers_is_rounded_up_so_that_one_always_learns():
+    settings = PlanSettings(parts=("o",), layers_share=0.01)
+    assert settings.slots_of(SLOTS) == ("layers.17.o",)
+    assert settings.slots_of(["layers.0.o"]) == ("layers.0.o",)
+
+
+def test_a_share_that_rounding_has_lifted_by_a_hair_takes_no_further_layer():
+    settings = PlanSettings(parts=("o",), layers_share=1 / 3 + 1e-12)
+    assert len(settings.slots_of(SLOTS)) == 6
+
+
+def test_only_ffa_lora_learns_in_more_directions_than_an_adapter_has():
+    assert NATURAL_PLAN.rank_of(SchemeName.FFA_LORA) == 256
+    assert {NATURAL_PLAN.rank_of(name) for name in SchemeName if name is not SchemeName.FFA_LORA} == {64}
+
+
+def test_schemes_without_gram_matrices_take_adams_steps_and_its_servers():
+    natural = NATURAL_PLAN.natural
+    asked = {name: (*NATURAL_PLAN.steps_of(name), NATURAL_PLAN.scale_of(name, norm=0.25)) for name in SchemeName}
+    by_gram = (natural.steps, natural.length, natural.server_length / 0.25)
+    by_adam = (NATURAL_PLAN.max_steps, 0.0, NATURAL_PLAN.server_scale)
+    assert asked == {
+        SchemeName.FFA_LORA: by_gram,
+        SchemeName.FED_SB: by_gram,
+        SchemeName.FEDIT: by_adam,
+        SchemeName.FLORA: by_adam,
+    }
+
+
+def test_updates_that_cancel_out_move_nothing():
+    assert NATURAL_PLAN.scale_of(SchemeName.FFA_LORA, norm=0.0) == 0.0
+
+
+def test_a_season_that_was_opened_before_these_settings_goes_on_as_it_did():
+    kept = to_plain(PlanSettings())
+    for name in ("directions", "layers_share", "ridge", "natural"):
+        del kept[name]
+    settings = from_plain(PlanSettings, kept)
+    assert settings == PlanSettings()
+    assert settings.slots_of(SLOTS) == tuple(slot for slot in SLOTS if slot.rpartition(".")[2] in ("o", "down"))
+    assert (settings.rank_of(SchemeName.FFA_LORA), settings.steps_of(SchemeName.FFA_LORA)) == (64, (20, 0.0))
