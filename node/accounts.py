@@ -1,6 +1,6 @@
 """Who may do what on the school's page: pupils ask, teachers rate too, the head sees the state of the node.
 
-Guests may ask without an account. Roles are Django groups; a person has one.
+Guests may ask without an account while the head lets them. Roles are Django groups; a person has one.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import enum
 import secrets
 from dataclasses import dataclass
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
@@ -44,9 +45,23 @@ class NewAccount:
     password: str
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnPassword:
+    """A password for a person to read, and the hash to keep; a school's PC hashes for half a second."""
+
+    text: str
+    hashed: str
+
+
+def password_draw() -> DrawnPassword:
+    """Return a fresh one-time password."""
+    text = "".join(secrets.choice(ONE_TIME_ALPHABET) for _ in range(ONE_TIME_LENGTH))
+    return DrawnPassword(text, make_password(text))
+
+
 @transaction.atomic
-def account_create(*, username: str, role: Role) -> NewAccount:
-    """Return a new account of this role with a one-time password; only its hash is kept.
+def account_create(*, username: str, role: Role, password: DrawnPassword | None = None) -> NewAccount:
+    """Return a new account of this role with a one-time password, which may be drawn before; only its hash is kept.
 
     Raises:
         AccountRefused: the name is taken or not fit for a name.
@@ -57,10 +72,10 @@ def account_create(*, username: str, role: Role) -> NewAccount:
         raise AccountRefused(username=username, reason="not_a_name") from error
     if User.objects.filter(username__iexact=username).exists():
         raise AccountRefused(username=username, reason="taken")
-    password = "".join(secrets.choice(ONE_TIME_ALPHABET) for _ in range(ONE_TIME_LENGTH))
-    user = User.objects.create_user(username, password=password)
+    drawn = password or password_draw()
+    user = User.objects.create(username=username, password=drawn.hashed)
     user.groups.add(Group.objects.get_or_create(name=role.value)[0])
-    return NewAccount(username=username, role=role, password=password)
+    return NewAccount(username=username, role=role, password=drawn.text)
 
 
 def has_role(person: AbstractBaseUser | AnonymousUser, *roles: Role) -> bool:

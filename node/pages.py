@@ -15,5 +15,5 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     return {
         "languages": settings.LANGUAGES,
         "may_rate": is_teacher(request.user),
-        "may_see_node": has_role(request.user, Role.TEACHER, Role.HEAD),
+        "is_head": has_role(request.user, Role.HEAD),
     }

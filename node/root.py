@@ -15,6 +15,9 @@ from pathlib import Path
 
 ENVIRONMENT_NAME = "SORO_NODE_ROOT"
 DEFAULT_ROOT = Path("var/node")
+DATABASE_NAME = "node.sqlite3"
+SECRETS = ("django.secret", "pseudonym.secret")
+"""In `keys/`: PINs and sessions stand on the first, the teachers' pseudonyms at the centre on the second."""
 # The kernel takes 107 bytes for a Unix socket's path; the rest of the root's name decides whether it fits.
 MAX_SOCKET_PATH_BYTES = 100
 

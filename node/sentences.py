@@ -42,6 +42,21 @@ SENTENCES: dict[str, str | Promise] = {
         "This cannot be kept: give 8 to 1000000 kbit/s or nothing, and both hours or neither."
     ),
     "port_in_use": gettext_lazy("Port %(port)s on %(host)s is in use or not allowed; choose another with --port."),
+    "question_refused": gettext_lazy("A question has 1 to %(most)s characters; this one has %(characters)s."),
+    "conversation_missing": gettext_lazy(
+        "This conversation is not here any more, or it is somebody else's. Begin a new one."
+    ),
+    "title_refused": gettext_lazy("A title has 1 to %(most)s characters."),
+    "history_refused": gettext_lazy("The page sent something that is no conversation. Load it anew."),
+    "lesson_refused": gettext_lazy("There is no such grade or subject. Choose from the lists."),
+    "too_many_waiting": gettext_lazy("%(waiting)s of your questions wait for an answer. Ask on when one has come."),
+    "device_crowded": gettext_lazy(
+        "Many questions from this device wait for an answer. Ask on when some have come, or sign in."
+    ),
+    "store_full": gettext_lazy(
+        "This PC's disk is full, so nothing new can be kept. Nothing old is lost. Tell a teacher; a chat that is not "
+        "stored works all the same."
+    ),
     "engine_unavailable": gettext_lazy("The engine is not running; start it with “node run”."),
     "no_release_installed": gettext_lazy("No model is installed yet; run “node sync --once” while a link is up."),
     "answer_failed": gettext_lazy("The engine could not answer (%(reason)s); see logs/engine.log."),
@@ -91,6 +106,33 @@ SENTENCES: dict[str, str | Promise] = {
     "prompt_too_long": gettext_lazy("The question is too long for this model. Please shorten it."),
 }
 SENTENCES |= {
+    "backup_passphrase_refused": gettext_lazy("Type a passphrase of at least 10 characters, twice the same."),
+    "backup_passphrase_wrong": gettext_lazy("This passphrase does not open the backup. Nothing was changed."),
+    "backup_unreadable": gettext_lazy("This file is no backup of a school's PC. Choose another."),
+    "backup_damaged": gettext_lazy("The backup is damaged or cut short. Nothing was changed; take another backup."),
+    "backup_too_new": gettext_lazy(
+        "The backup was made by a newer version of this program. Update the program, then put it back."
+    ),
+    "backup_of_another_school": gettext_lazy(
+        "The backup is of the school “%(school)s”, and this PC belongs to another. Nothing was changed."
+    ),
+    "backup_not_proved": gettext_lazy("The stick does not give back what was written on it; take another stick."),
+    "backup_cut": gettext_lazy("The work was cut off. Nothing was changed; start once more."),
+    "backup_stopped": gettext_lazy("The work was stopped. Nothing was changed."),
+    "backup_under_way": gettext_lazy("A backup is being made or put back at this moment; wait until it is done."),
+    "restore_unsettled": gettext_lazy(
+        "First say whether the backup that was put back last works, or go back to the data from before it."
+    ),
+    "nothing_to_undo": gettext_lazy("No data from before a restore is kept here."),
+    "node_running": gettext_lazy(
+        "The database here is damaged, and the program still runs (process %(pid)s). End it, then start this once more."
+    ),
+    "guesses_too_many": gettext_lazy("Too many wrong tries. Wait %(wait_seconds)s seconds, then try again."),
+    "class_code_unknown": gettext_lazy(
+        "No class has this code. Look at it again, digit by digit, or ask your teacher."
+    ),
+    "comparison_refused": gettext_lazy("This comparison has been decided already, or its answers are not there yet."),
+    "pin_wrong": gettext_lazy("The PIN is wrong. Your teacher can give you a new one."),
     "stick_unknown": gettext_lazy(
         "There is no stick from the ministry at %(place)s; put the courier's stick in, wait a moment and try again."
     ),
@@ -144,6 +186,39 @@ SENTENCES |= {
         "This school trades with the centre by USB stick alone; there is no address to call."
     ),
 }
+SENTENCES |= {
+    "textbook_missing": gettext_lazy("There is no textbook with the number %(number)s."),
+    "textbook_there_already": gettext_lazy("This very file is here already, as “%(title)s”. Nothing has changed."),
+    "textbook_too_big": gettext_lazy(
+        "The file is too big: a textbook may have 64 MB. Save it with smaller pictures, or in parts, and try again."
+    ),
+    "textbook_kind_unknown": gettext_lazy(
+        "This is no PDF, no DOCX and no plain text. Save the book as one of these; an old DOC file as DOCX."
+    ),
+    "textbook_damaged": gettext_lazy("The file is damaged and cannot be read. Open it, save it anew and try again."),
+    "textbook_encrypted": gettext_lazy(
+        "The PDF is locked with a password. Save it without one, and add that file instead."
+    ),
+    "textbook_without_text": gettext_lazy(
+        "There are only pictures of pages in this file, and no text that could be read. Look for an edition with text."
+    ),
+    "textbook_letters_broken": gettext_lazy(
+        "The text of this file comes out in wrong letters, because of its fonts. Save it as DOCX or text, and add that."
+    ),
+    "textbook_too_long": gettext_lazy("The file has more than 2,000 pages or six million letters. Add it in parts."),
+    "textbook_too_heavy": gettext_lazy(
+        "Reading this file takes too much memory or time for this PC. Save it anew, or in parts, and try again."
+    ),
+    "textbook_reading_cut": gettext_lazy(
+        "Reading was cut off three times. Replace the file by one that was saved anew, or take the book away."
+    ),
+}
+TEXTBOOK_REASONS: dict[str, str | Promise] = {
+    "title": gettext_lazy("A book needs a title of 1 to 120 characters."),
+    "subject": gettext_lazy("There is no such subject. Choose from the list."),
+    "grade": gettext_lazy("Grades are 1 to 11, or none."),
+    "file": gettext_lazy("Choose a file."),
+}
 CENTRE_REASONS: dict[str, str | Promise] = {
     "claim_code_unknown": gettext_lazy("The centre does not know this claim code; check it letter by letter."),
     "claim_code_used": gettext_lazy("This claim code has been used; ask the ministry for a new one."),
@@ -157,6 +232,19 @@ CENTRE_REASONS: dict[str, str | Promise] = {
     ),
     "node_not_active": gettext_lazy("The ministry has not let this PC in, or has suspended it; ask the ministry."),
 }
+PEOPLE_REASONS: dict[str, str | Promise] = {
+    "class_name_invalid": gettext_lazy("A class needs a name of 1 to 20 characters."),
+    "class_taken": gettext_lazy("There is a class of this name already."),
+    "class_full": gettext_lazy("A class has at most 60 pupils."),
+    "name_invalid": gettext_lazy("A person needs a first name, and no name may have over 60 characters."),
+    "pupil_there_already": gettext_lazy("The class has a pupil of this name already."),
+    "last_head": gettext_lazy("This is the last head who can sign in; make another first."),
+    "password_twice": gettext_lazy("The new password was not typed twice alike."),
+    "password_wrong": gettext_lazy("The present password is wrong."),
+    "password_short": gettext_lazy("A password needs at least 10 characters. A short sentence is easy to remember."),
+    "password_same": gettext_lazy("The new password is the present one. Choose another."),
+    "not_staff": gettext_lazy("A pupil has no password; give a new PIN instead."),
+}
 COMPLETION_REASONS: dict[str, str | Promise] = {
     "not_json": gettext_lazy("The request is not a JSON object."),
     "too_large": gettext_lazy("The request is too large."),
@@ -169,7 +257,9 @@ COMPLETION_REASONS: dict[str, str | Promise] = {
 # Of errors whose `reason` says more than their own code.
 REASONS: dict[str, dict[str, str | Promise]] = {
     "centre_refused": CENTRE_REASONS,
+    "people_refused": PEOPLE_REASONS,
     "completion_refused": COMPLETION_REASONS,
+    "textbook_refused": TEXTBOOK_REASONS,
     "answer_failed": {"prompt_too_long": SENTENCES["prompt_too_long"]},
 }
 

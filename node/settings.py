@@ -3,7 +3,8 @@
 Environment: SORO_NODE_ROOT (directory, default var/node), SORO_NODE_HOSTS (comma-separated names under which the
 page is reached; default any, because a school's network names its PCs as it likes), SORO_NODE_TRAINS_AT_NIGHT (0: only
 `node train` starts the learning), SORO_NODE_FLOWER (`supernode` or `durable`), SORO_NODE_STICKS (further folders for
-USB sticks, colon-separated), SORO_NODE_DEBUG (1 in development).
+USB sticks, colon-separated), SORO_NODE_PROXIES (how many proxies before the page name the device, default 0),
+SORO_NODE_DEBUG (1 in development).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from csp.constants import NONE, SELF
 
-from node.root import root_find, secret_read
+from node.root import DATABASE_NAME, root_find, secret_read
 
 NODE_ROOT = root_find(argv=sys.argv, environ=os.environ)
 NODE_PACKAGE = Path(__file__).parent
@@ -24,6 +25,10 @@ NODE_STICK_FOLDERS = [Path(name) for name in os.environ.get("SORO_NODE_STICKS", 
 
 # The program that hands updates in: Flower's own SuperNode, or the durable client (node.rounds.supernode).
 NODE_FLOWER_CLIENT = os.environ.get("SORO_NODE_FLOWER", "supernode")
+# How long a question waits for an engine that is starting again before the page gives up.
+NODE_ENGINE_WAIT_SECONDS = 90.0
+# With none, X-Forwarded-For is anybody's word.
+NODE_PROXIES = int(os.environ.get("SORO_NODE_PROXIES", "0"))
 NODE_TRAINS_AT_NIGHT = os.environ.get("SORO_NODE_TRAINS_AT_NIGHT", "1") == "1"
 
 DEBUG = os.environ.get("SORO_NODE_DEBUG") == "1"
@@ -44,6 +49,8 @@ INSTALLED_APPS = [
     "node",
     "node.installed",
     "node.outbox",
+    "node.people",
+    "node.textbooks",
     "node.chat",
     "node.ratings",
     "node.rounds",
@@ -53,12 +60,14 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "node.compression.CompressionMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "node.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "node.people.guests.GuestsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -84,7 +93,7 @@ TEMPLATES = [
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": NODE_ROOT / "node.sqlite3",
+        "NAME": NODE_ROOT / DATABASE_NAME,
         "OPTIONS": {
             # FULL costs half a millisecond and keeps the last commit through a power cut; NORMAL may lose it.
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
@@ -103,6 +112,9 @@ USE_TZ = True
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_MAX_AGE = 3600
+
+# Twice what the longest form takes; programs have a limit of their own (node.chat.openai_request).
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 CSRF_FAILURE_VIEW = "node.views.forbidden"
 LOGIN_URL = "sign-in"
@@ -123,6 +135,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
+        "manifest-src": [SELF],
+        "worker-src": [SELF],
         "form-action": [SELF],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],

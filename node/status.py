@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import enum
+import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from django.utils import timezone
+
 from federation.errors import FederationError
+from federation.inference.variants import memory_need_bytes
 from federation.trust.errors import MetadataExpired
-from federation.trust.fetch import disk_free_bytes
-from federation.trust.release_bytes import variant_read
-from federation.trust.tuf_client import trusted_issued_at
+from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes, files_size_bytes
+from federation.trust.release_bytes import index_read, installed_files, variant_read
+from federation.trust.tuf_client import time_floor, trusted_issued_at
+from federation.wire.releases import Assignment, InstallState
+from node.arrival import Held, Newer, newer_of
+from node.backup.places import backup_newest_at
+from node.backup.restoring import is_undo_possible
 from node.chat.engine_client import engine_status
+from node.installed.memory import memory_available_bytes, memory_total_bytes
 from node.installed.models import InstallRecord
 from node.installed.services import ActiveRelease, active_release, release_is_withdrawn
 from node.installed.state import Phase, slots_read
+from node.next_step import REFUSED_HERE, NextStep, Standing, next_step
 from node.outbox.services import parcels_waiting
 from node.root import engine_socket_path
 from node.rounds.models import LocalUpdate
 from node.rounds.training import can_train
-from node.sync.enrol import enrolment_read
+from node.sync.change_over import assignment_seen
+from node.sync.enrol import Enrolment, enrolment_read
 from node.sync.errors import NotEnrolled
+from node.sync.link_settings import link_rule_read
 from node.sync.models import SeenAssignment, SyncLog
 
 
@@ -78,6 +90,16 @@ class NodeStatus:
     """When the centre signed the list of releases that is trusted here."""
     is_metadata_expired: bool
     """Whether it is too old to install anything new by it; what runs is not touched by that."""
+    newer: Newer
+    memory_bytes: int
+    memory_available_bytes: int
+    """What an engine could have."""
+    memory_needed_bytes: int
+    """By what runs; 0 where nothing does."""
+    clock_off_seconds: float
+    """Off the centre's clock, as measured last; positive: ahead. 0 where it is not known."""
+    backup_at: datetime | None
+    next_step: NextStep
 
 
 def status_read(*, root: Path, now: datetime) -> NodeStatus:
@@ -85,16 +107,16 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
     slots = slots_read(root)
     running = slots.current or ""
     active = _active(root)
-    node_id, school = _names(root)
+    enrolment = _enrolment(root)
     record = InstallRecord.objects.filter(release=running).first() if running else None
     contact = SyncLog.objects.filter(step="check-in", error_code="").order_by("-started_at").first()
     newest = SyncLog.objects.order_by("-started_at", "-pk").first()
     metadata = SyncLog.objects.filter(step="metadata").order_by("-started_at", "-pk").first()
     assignment = SeenAssignment.objects.first()
     engine, engine_code = _engine(root)
-    return NodeStatus(
-        node_id=node_id,
-        school=school,
+    facts = NodeStatus(
+        node_id=enrolment.node_id if enrolment else "",
+        school=enrolment.school if enrolment else "",
         running=running,
         version=active.index.version if active else 0,
         title=active.index.title if active else "",
@@ -117,7 +139,77 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         variant=variant_read(active.package) if active else "",
         metadata_at=trusted_issued_at(root / "tuf"),
         is_metadata_expired=metadata is not None and metadata.error_code == MetadataExpired.code,
+        newer=_newer(running, now),
+        memory_bytes=memory_total_bytes(),
+        memory_available_bytes=memory_available_bytes(root),
+        memory_needed_bytes=_memory_needed(active),
+        clock_off_seconds=_clock_off(root, now),
+        backup_at=backup_newest_at(root),
+        next_step=NextStep.ALL_WELL,
     )
+    return replace(facts, next_step=next_step(_standing(facts, root, now)))
+
+
+def _standing(status: NodeStatus, root: Path, now: datetime) -> Standing:
+    enrolment = _enrolment(root)
+    return Standing(
+        is_enrolled=enrolment is not None,
+        has_release=bool(status.running),
+        does_engine_answer=status.engine is EngineState.ANSWERS,
+        is_disk_short=status.disk_free_bytes < RESERVE_BYTES,
+        is_memory_short=status.memory_needed_bytes > status.memory_available_bytes > 0,
+        is_withdrawn=status.is_withdrawn,
+        is_metadata_expired=status.is_metadata_expired,
+        is_restore_unsettled=is_undo_possible(root),
+        clock_off_seconds=status.clock_off_seconds,
+        has_link=enrolment is not None and bool(enrolment.central_url),
+        silent_for=now - status.last_contact_at if status.last_contact_at else None,
+        backup_age=now - status.backup_at if status.backup_at else None,
+        newer=status.newer,
+    )
+
+
+def _newer(running: str, now: datetime) -> Newer:
+    assignment = assignment_seen()
+    record = _record_of(assignment)
+    held = (
+        None
+        if record is None
+        else Held(state=InstallState(record.status), error_code=record.error_code, bytes_fetched=record.bytes_fetched)
+    )
+    here = timezone.localtime(now).time()
+    return newer_of(assignment=assignment, held=held, running=running, rule=link_rule_read(), now=now, here=here)
+
+
+def _record_of(assignment: Assignment | None) -> InstallRecord | None:
+    """Return what is recorded of the release that is assigned, or of the one that was refused here, so that none is."""
+    if assignment is None or assignment.waiting_reason in REFUSED_HERE:
+        return InstallRecord.objects.first()
+    if assignment.release is None:
+        return None
+    return InstallRecord.objects.filter(release=assignment.release, sequence=assignment.sequence).first()
+
+
+def _memory_needed(active: ActiveRelease | None) -> int:
+    if active is None:
+        return 0
+    try:
+        return memory_need_bytes(files_size_bytes(installed_files(active.package, index_read(active.package))))
+    except FederationError:
+        return 0
+
+
+def _clock_off(root: Path, now: datetime) -> float:
+    """Return how far this PC's clock was off when it was compared last, or what signed times alone prove.
+
+    A contact that was held since then says nothing: the centre's time is asked for only as a session is opened.
+    """
+    behind = (time_floor(root / "tuf") - now).total_seconds()
+    if behind > 0:
+        return -behind
+    compared = SyncLog.objects.filter(step="time", error_code="").order_by("-started_at", "-pk").first()
+    found = re.search(r"skew ([+-]\d+) s", compared.detail) if compared else None
+    return float(found[1]) if found else 0.0
 
 
 def _active(root: Path) -> ActiveRelease | None:
@@ -139,12 +231,11 @@ def _engine(root: Path) -> tuple[EngineState, str]:
     return (EngineState.ANSWERS, "") if event.release else (EngineState.EMPTY, event.code)
 
 
-def _names(root: Path) -> tuple[str, str]:
+def _enrolment(root: Path) -> Enrolment | None:
     try:
-        enrolment = enrolment_read(root)
+        return enrolment_read(root)
     except NotEnrolled:
-        return "", ""
-    return enrolment.node_id, enrolment.school
+        return None
 
 
 def _round(update: LocalUpdate) -> RoundStatus:

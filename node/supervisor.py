@@ -6,17 +6,21 @@ what becomes of the children is `federation.processes`' business.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from federation.ports import is_loopback
 from federation.processes import ChildSpec, children_keep
-from federation.wire.canonical import canonical_bytes
+from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
 from node.children import child_environment, command_argv
+
+RUN_NAME = "run.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,32 @@ def node_run(
         return canonical_bytes(run)
 
     specs = _specs(root, host, port, relay_port)
-    children_keep(specs, run_path=root / "run.json", describe=describe, stopping=stopping)
+    children_keep(specs, run_path=root / RUN_NAME, describe=describe, stopping=stopping)
+
+
+def supervisor_pid(root: Path) -> int:
+    """Return the id of the process that keeps the node of `root` running, or 0 where none does."""
+    run = _run_read(root)
+    return run.pid if run is not None else 0
+
+
+def children_restart(*, root: Path, names: Collection[str]) -> None:
+    """Let the children of these names end, where the node of `root` runs; its supervisor starts them again."""
+    run = _run_read(root)
+    for name, pid in run.children.items() if run is not None else ():
+        if name in names:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+
+def _run_read(root: Path) -> _RunFile | None:
+    """Return what the running supervisor has written; after a cut the file may name a process that is gone."""
+    try:
+        run = parse(_RunFile, (root / RUN_NAME).read_bytes())
+        os.kill(run.pid, 0)
+    except (FileNotFoundError, MalformedDocument, ProcessLookupError, PermissionError):
+        return None
+    return run
 
 
 def _specs(root: Path, host: str, port: int, relay_port: int) -> list[ChildSpec]:

@@ -14,6 +14,7 @@ from node.accounts import Role, has_role, is_teacher
 from node.rounds.learning_status import learning_status
 from node.rounds.sentences import learning_sentence
 from node.status import status_read
+from node.status_sentences import newer_sentence, step_sentence
 
 
 @require_GET
@@ -22,8 +23,11 @@ def status(request: HttpRequest) -> HttpResponse:
     """Show teachers and the head how the node is."""
     if not is_teacher(request.user):
         raise PermissionDenied
+    read = status_read(root=settings.NODE_ROOT, now=timezone.now())
     page = {
-        "status": status_read(root=settings.NODE_ROOT, now=timezone.now()),
+        "status": read,
+        "step": step_sentence(read),
+        "newer": newer_sentence(read.newer),
         "is_head": has_role(request.user, Role.HEAD),
         "learning": learning_sentence(learning_status(root=settings.NODE_ROOT, now=timezone.now())),
     }
@@ -33,10 +37,22 @@ def status(request: HttpRequest) -> HttpResponse:
 def missing(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say that there is no such page."""
     del exception
-    return render(request, "node/missing.html", status=404)
+    return _said(request, "node/missing.html", status=404)
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None, reason: str = "") -> HttpResponse:
     """Say that this page is for teachers, or that the form was too old to be taken."""
     del exception
-    return render(request, "node/forbidden.html", {"is_stale_form": bool(reason)}, status=403)
+    return _said(request, "node/forbidden.html", {"is_stale_form": bool(reason)}, status=403)
+
+
+def unreadable(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say that what was sent is too much, or not what a page of ours sends."""
+    del exception
+    return _said(request, "node/unreadable.html", status=400)
+
+
+def _said(request: HttpRequest, template: str, page: dict[str, object] | None = None, *, status: int) -> HttpResponse:
+    """Return the whole page, or what it says in a line where a script will show it in the page that is there."""
+    frame = "node/part.html" if getattr(request, "htmx", False) else "node/base.html"
+    return render(request, template, {"frame": frame} | (page or {}), status=status)

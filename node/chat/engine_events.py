@@ -79,6 +79,8 @@ class EngineRequest:
     op: EngineOp
     client: str = ""
     """Whose turn it is in the fair queue."""
+    most_waiting: int = 0
+    """How many requests of the client may wait; 0: any number."""
     generation: str = ""
     """Name by which `stop` finds a generation."""
     messages: tuple[ChatMessage, ...] = ()

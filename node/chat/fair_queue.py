@@ -23,6 +23,10 @@ class FairQueue(Generic[Waiting]):
         """Return how many wait."""
         return sum(map(len, self._rows.values()))
 
+    def waiting_of(self, client: str) -> int:
+        """Return how many requests of `client` wait."""
+        return len(self._rows.get(client, ()))
+
     def push(self, client: str, waiting: Waiting) -> None:
         """Put a request of `client` behind its own others."""
         self._rows.setdefault(client, deque()).append(waiting)

@@ -9,6 +9,15 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Coalesce, Left, NullIf
+
+from node.chat.pitch import Lesson
+from node.subjects import Subject
+from node.textbooks.models import TITLE_CHARACTERS as TITLE_OF_BOOK_CHARACTERS
+from node.textbooks.models import Passage
+
+TITLE_CHARACTERS = 80
+DEVICE_DIGITS = 16
 
 
 class ConversationQuerySet(models.QuerySet["Conversation"]):
@@ -20,6 +29,22 @@ class ConversationQuerySet(models.QuerySet["Conversation"]):
             return self.filter(person_id=person_id).order_by("-started_at")
         return self.filter(person=None, session_key=session_key).order_by("-started_at")
 
+    def titled(self) -> ConversationQuerySet:
+        """With `name` (the title, else how the first question begins) and `asked_at`; last asked first."""
+        own = Turn.objects.filter(conversation=models.OuterRef("pk"))
+        first = own.order_by("asked_at").annotate(beginning=Left("question", TITLE_CHARACTERS)).values("beginning")
+        # Two look-ups by index. A join with Max would look for the first question anew at each turn.
+        return self.annotate(
+            name=Coalesce(NullIf("title", models.Value("")), models.Subquery(first[:1])),
+            asked_at=models.Subquery(own.order_by("-asked_at").values("asked_at")[:1]),
+        ).order_by("-asked_at")
+
+    def speaking_of(self, pattern: str) -> ConversationQuerySet:
+        """Those whose title, a question or an answer matches the regular expression `pattern`."""
+        # LIKE of SQLite knows no capital letters but the Latin ones; REGEXP is Python's, and knows all.
+        said = Turn.objects.filter(models.Q(question__iregex=pattern) | models.Q(answer__text__iregex=pattern))
+        return self.filter(models.Q(title__iregex=pattern) | models.Q(pk__in=said.values("conversation_id")))
+
 
 class Conversation(models.Model):
     """Turns that share a context; it belongs to a person, or to a guest's browser."""
@@ -27,6 +52,7 @@ class Conversation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True, related_name="+")
     session_key = models.CharField(max_length=40, blank=True, db_index=True)
+    title = models.CharField(max_length=TITLE_CHARACTERS, blank=True)
     started_at = models.DateTimeField()
 
     objects = ConversationQuerySet.as_manager()
@@ -37,16 +63,41 @@ class Conversation(models.Model):
 
 
 class Turn(models.Model):
-    """One question of a conversation."""
+    """One question of a conversation, the turn that it follows, and what its answer was to be pitched to.
+
+    Turns that follow the same one are versions of each other: edited questions, or the same one answered anew.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    parent = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="children")
     question = models.TextField()
+    subject = models.CharField(max_length=32, choices=Subject.choices, blank=True)
+    grade = models.PositiveSmallIntegerField(default=0)
+    is_hinted = models.BooleanField(default=False)
     asked_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        """What the database itself refuses, and how it finds rows fast."""
+
+        indexes = [models.Index(fields=["conversation", "asked_at"], name="chat_turn_in_order")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(grade__range=(0, 11)), name="chat_turn_grade_range"),
+        ]
 
     def __str__(self) -> str:
         """Name the row for logs, without anybody's words."""
         return f"turn {self.pk}"
+
+    @property
+    def lesson(self) -> Lesson:
+        """What its answer was to be pitched to."""
+        return Lesson(subject=self.subject, grade=self.grade, is_hinted=self.is_hinted)
+
+    def passages_left(self) -> list[Passage]:
+        """Return the passages that its answer was given to draw from, as far as their books are still here."""
+        cited = self.citations.select_related("passage")
+        return [citation.passage for citation in cited if citation.passage is not None]
 
 
 class Answer(models.Model):
@@ -69,10 +120,13 @@ class Answer(models.Model):
     release_version = models.PositiveIntegerField(default=0)
     error_code = models.CharField(max_length=64, blank=True)
     finished_at = models.DateTimeField(null=True)
+    device = models.CharField(max_length=DEVICE_DIGITS, blank=True, default="")
+    """The guest's device while the question waits, by a keyed digest; emptied with its end."""
 
     class Meta:
         """What the database itself refuses, and how it finds rows fast."""
 
+        indexes = [models.Index(fields=["device"], condition=~models.Q(device=""), name="chat_answer_waits_of_device")]
         constraints = [
             models.CheckConstraint(
                 condition=~models.Q(status="finished") | ~models.Q(release=""),
@@ -83,6 +137,27 @@ class Answer(models.Model):
     def __str__(self) -> str:
         """Name the row for logs, without anybody's words."""
         return f"answer {self.pk} ({self.status})"
+
+
+class Citation(models.Model):
+    """A passage that a turn's answer was given to draw from; what it is called stays when the book goes."""
+
+    turn = models.ForeignKey(Turn, on_delete=models.CASCADE, related_name="citations")
+    number = models.PositiveSmallIntegerField()
+    """By which the answer names it, from 1."""
+    passage = models.ForeignKey("textbooks.Passage", on_delete=models.SET_NULL, null=True, related_name="+")
+    title = models.CharField(max_length=TITLE_OF_BOOK_CHARACTERS)
+    page = models.PositiveIntegerField()
+
+    class Meta:
+        """What the database itself refuses, and in which order rows come."""
+
+        ordering = ("number",)
+        constraints = [models.UniqueConstraint(fields=["turn", "number"], name="chat_citation_number_once")]
+
+    def __str__(self) -> str:
+        """Name the row for logs, without the book's title."""
+        return f"citation {self.pk}"
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):

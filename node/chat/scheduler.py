@@ -1,8 +1,8 @@
 """Brings the questions of many to one engine: who waits, who is answered, and the words that go back to each.
 
 One thread runs `work`; any thread may `submit`, `cancel` and `stop`. Up to as many as the engine has rows are answered
-together, the others wait in fair order and hear their place. A new release is loaded between two answers: while one
-waits, nobody new begins.
+together, the others wait in fair order and hear their place. Nobody begins before the engine can read the question, so
+that the order stays open until then. A new release is loaded between two answers: while one waits, nobody new begins.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from node.chat.engine_events import (
     EngineRequest,
     EventKind,
 )
+from node.chat.errors import DeviceCrowded
 from node.chat.fair_queue import FairQueue
 from node.chat.serving import Served, Serving
 
@@ -89,10 +90,17 @@ class Scheduler:
         self._busy_at = monotonic()
 
     def submit(self, request: EngineRequest) -> Ticket:
-        """Let `request` (a generation or a score) wait for its turn; the ticket's last event ends it."""
+        """Let `request` (a generation or a score) wait for its turn; the ticket's last event ends it.
+
+        Where as many of its client wait as may, that event says so at once.
+        """
         ticket = Ticket(request)
         with self._changed:
             self._busy_at = self._monotonic()
+            waiting = self._waiting.waiting_of(request.client)
+            if 0 < request.most_waiting <= waiting:
+                ticket.events.put(_error(DeviceCrowded(waiting=waiting, most=request.most_waiting)))
+                return ticket
             self._waiting.push(request.client, ticket)
             self._changed.notify()
         return ticket
@@ -157,7 +165,7 @@ class Scheduler:
                     self._waiting.remove(ticket)
                     ticket.events.put(EngineEvent(kind=EventKind.DONE, is_stopped=True))
             served = self._serving.served
-            has_room = served is None or served.engine.has_room
+            has_room = served is None or (served.engine.has_room and not served.engine.is_behind)
             return self._waiting.pop() if has_room and self._waiting else None
 
     def _begin(self, ticket: Ticket, served: Served) -> _Answer:
@@ -218,9 +226,15 @@ class Scheduler:
                 self._waiting.pop().events.put(EngineEvent(kind=EventKind.DONE, is_stopped=True))
 
     def _tell_places(self) -> None:
+        """Tell everybody without a word who stands before; whoever is alone is answered sooner than that is read."""
+        reading = sorted(
+            (answer for answer in self._answers if answer.generation.is_reading),
+            key=lambda answer: answer.generation.number,
+        )
         with self._changed:
-            for place, ticket in enumerate(self._waiting.in_order()):
-                if ticket.place != place:
+            line = [*(answer.ticket for answer in reading), *self._waiting.in_order()]
+            for place, ticket in enumerate(line):
+                if ticket.place != place and len(line) > 1:
                     ticket.place = place
                     ticket.events.put(EngineEvent(kind=EventKind.QUEUED, place=place))
 

@@ -23,6 +23,11 @@ def memory_available_bytes(root: Path, *, proc: Path = PROC) -> int:
     return _figure(proc / "meminfo", "MemAvailable") + held
 
 
+def memory_total_bytes(*, proc: Path = PROC) -> int:
+    """Return how much memory this PC has."""
+    return _figure(proc / "meminfo", "MemTotal")
+
+
 def _engine_pid(socket_path: Path) -> int:
     """Return the id of the process that listens on the engine's socket, or 0 where none does."""
     try:

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from node.chat.models import Answer
-
-
-class Subject(models.TextChoices):
-    """School subjects; the empty one is none."""
-
-    NONE = "", _("No subject")
-    MATHEMATICS = "mathematics", _("Mathematics")
-    PHYSICS = "physics", _("Physics")
-    CHEMISTRY = "chemistry", _("Chemistry")
-    BIOLOGY = "biology", _("Biology")
-    GEOGRAPHY = "geography", _("Geography")
-    HISTORY = "history", _("History")
-    TAJIK_LANGUAGE = "tajik-language", _("Tajik language")
-    TAJIK_LITERATURE = "tajik-literature", _("Tajik literature")
-    RUSSIAN = "russian", _("Russian language")
-    ENGLISH = "english", _("English language")
-    INFORMATICS = "informatics", _("Computer science")
-    OTHER = "other", _("Another subject")
+from node.subjects import Subject
 
 
 class Reason(models.TextChoices):
@@ -33,9 +18,20 @@ class Reason(models.TextChoices):
     WRONG = "wrong", _("The facts are wrong")
     INCOMPLETE = "incomplete", _("Something is missing")
     UNCLEAR = "unclear", _("Hard to understand")
-    LANGUAGE = "language", _("Mistakes in the language")
+    TOO_HARD = "too-hard", _("Too hard for the grade")
+    LANGUAGE = "language", _("Wrong language, or mistakes in it")
     OFF_TOPIC = "off-topic", _("It does not answer the question")
-    UNSUITABLE = "unsuitable", _("Not suitable for pupils")
+    UNSUITABLE = "unsuitable", _("Unsafe or not suitable for pupils")
+    OTHER = "other", _("Something else")
+
+
+class Sharing(models.TextChoices):
+    """Where a rating's words are; HELD → SENT."""
+
+    HELD = "held"
+    """At the school alone."""
+    SENT = "sent"
+    """In the outbox, or at the centre."""
 
 
 class RatingQuerySet(models.QuerySet["Rating"]):
@@ -44,6 +40,10 @@ class RatingQuerySet(models.QuerySet["Rating"]):
     def active(self) -> RatingQuerySet:
         """The newest revision of each rating that was not withdrawn."""
         return self.filter(is_active=True)
+
+    def held(self) -> RatingQuerySet:
+        """Active ratings whose words have not left the school, oldest first."""
+        return self.active().filter(sharing=Sharing.HELD).order_by("rated_at", "pk")
 
     def corrections(self) -> RatingQuerySet:
         """Active ratings that carry a better answer, oldest first."""
@@ -56,6 +56,9 @@ class Rating(models.Model):
     record_id = models.CharField(max_length=32, db_index=True)
     revision = models.PositiveIntegerField()
     is_active = models.BooleanField(default=True)
+    sharing = models.CharField(max_length=8, choices=Sharing.choices, default=Sharing.SENT)
+    masked_words = models.JSONField(default=list)
+    """That the teacher had masked; they stay at the school, for the next edit."""
     answer = models.ForeignKey(Answer, on_delete=models.PROTECT, related_name="ratings")
     teacher = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     question = models.TextField()
@@ -85,3 +88,41 @@ class Rating(models.Model):
     def __str__(self) -> str:
         """Name the row for logs, without anybody's words."""
         return f"rating {self.record_id} revision {self.revision}"
+
+
+class Choice(models.TextChoices):
+    """Which of two answers is better; the empty one is none yet."""
+
+    NONE = "", _("Not chosen yet")
+    LEFT = "left", _("The left one")
+    RIGHT = "right", _("The right one")
+    SAME = "same", _("Equally good")
+    NEITHER = "neither", _("Both bad")
+
+
+class Comparison(models.Model):
+    """Two answers to a teacher's question, judged before it is told who gave which; it never leaves the school."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    teacher = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    question = models.TextField()
+    left_text = models.TextField(blank=True)
+    right_text = models.TextField(blank=True)
+    left_version = models.PositiveIntegerField(default=0)
+    right_version = models.PositiveIntegerField(default=0)
+    is_written = models.BooleanField(default=False)
+    choice = models.CharField(max_length=8, choices=Choice.choices, blank=True)
+    asked_at = models.DateTimeField()
+
+    class Meta:
+        """What the database itself refuses."""
+
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(choice="") | models.Q(is_written=True), name="ratings_comparison_chosen_is_written"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        """Name the row for logs, without anybody's words."""
+        return f"comparison {self.pk}"

@@ -17,8 +17,9 @@ from typing import Protocol
 
 from federation.wire.labels import LabelKind, TeacherLabel
 from federation.wire.rounds import RoundPlan
+from node.ratings.masking import PersonalKind
+from node.ratings.stars import BAD_STARS, GOOD_STARS
 
-GOOD_STARS, BAD_STARS = 4, 2
 HELD_OUT_OF = 5
 LEAST_CORRECTIONS = 10
 """With fewer corrections in force all are learnt, and the school has no score of its own."""
@@ -63,6 +64,9 @@ def labels_choose(
 
 def label_kind(rating: Rated, *, plan: RoundPlan) -> LabelKind | None:
     """Return what the rating teaches under the plan, or None where that is nothing."""
+    if PersonalKind.BOOK.value in (rating.correction or rating.answer_text):
+        # A text of which a piece was left out would teach the hole.
+        return None
     if rating.correction:
         return LabelKind.CORRECTION
     if plan.objective.ratings <= 0 or BAD_STARS < rating.stars < GOOD_STARS:

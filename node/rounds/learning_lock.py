@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from node.file_locks import is_lock_held
+
 
 @contextmanager
 def learning_alone(root: Path) -> Iterator[None]:
@@ -19,15 +21,7 @@ def learning_alone(root: Path) -> Iterator[None]:
 
 def is_learning(root: Path) -> bool:
     """Return whether a process is learning now; a process that was killed holds nothing any more."""
-    try:
-        with _path(root).open() as stream:
-            # Shared, so that two pages which look at the same moment do not take each other for a training.
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
+    return is_lock_held(_path(root))
 
 
 def _path(root: Path) -> Path:

@@ -15,7 +15,7 @@ MOST_REASON_CHARACTERS = 200
 
 
 class LearningRuleRefused(WireError):
-    """The hours of learning are not ones that can be kept; `field` names why."""
+    """What somebody decided about learning cannot be kept: idle minutes or a stop's reason; `field` names which."""
 
     code = "learning_rule_refused"
 

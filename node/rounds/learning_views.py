@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from node.accounts import Role, has_role
-from node.ratings.views import teacher_of, teacher_required
+from node.guards import person_of, teacher_required
 from node.rounds.learning_settings import (
     LearningRuleRefused,
     learning_hours_write,
@@ -64,7 +64,7 @@ def stop(request: HttpRequest) -> HttpResponse:
     """Stop the learning on this PC until somebody lets it go on."""
     form = StopForm(request.POST)
     reason = form.cleaned_data["reason"] if form.is_valid() else ""
-    learning_stop(reason=reason[:200], by=teacher_of(request).get_username(), now=timezone.now())
+    learning_stop(reason=reason[:200], by=person_of(request).get_username(), now=timezone.now())
     return redirect("learning")
 
 

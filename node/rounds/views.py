@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from node.ratings.views import teacher_of, teacher_required
+from node.guards import person_of, teacher_required
 from node.rounds.progress import corrections_progress
 
 
@@ -15,5 +15,5 @@ from node.rounds.progress import corrections_progress
 @teacher_required
 def corrections(request: HttpRequest) -> HttpResponse:
     """Show this teacher's corrections and how far each is."""
-    rows = corrections_progress(teacher_id=teacher_of(request).pk, root=settings.NODE_ROOT)
+    rows = corrections_progress(teacher_id=person_of(request).pk, root=settings.NODE_ROOT)
     return render(request, "node/corrections.html", {"rows": rows})

@@ -29,8 +29,13 @@ def may_change_over(assignment: Assignment, *, has_release: bool, now: datetime,
     """Return whether the PC may change over at `now`, which is `here` by the school's own clock."""
     if assignment.activates_at is not None and now < assignment.activates_at:
         return False
-    opens_at, closes_at = _time(assignment.opens_minute), _time(assignment.closes_minute)
+    opens_at, closes_at = hours_of(assignment)
     return assignment.is_forced or not has_release or is_within(here, opens_at=opens_at, closes_at=closes_at)
+
+
+def hours_of(assignment: Assignment) -> tuple[time | None, time | None]:
+    """Return between which hours of the school's own clock the PC may change over; None: at any."""
+    return _time(assignment.opens_minute), _time(assignment.closes_minute)
 
 
 def is_time_to_change_over(assignment: Assignment, *, root: Path, clock: Callable[[], datetime]) -> bool:

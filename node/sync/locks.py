@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from node.file_locks import lock_take
 from node.sync.errors import ContactUnderWay
 
 STICK_WAIT_SECONDS = 120.0
@@ -43,20 +44,12 @@ def stick_alone(
 def is_stick_waiting(root: Path) -> bool:
     """Return whether a process has a stick in hand, or waits for its turn with one."""
     with (root / "stick.lock").open("w") as stream:
-        return not _taken(stream)
+        return not lock_take(stream)
 
 
 def _take_soon(stream: IO[str], seconds: float, sleep: Callable[[float], None]) -> None:
     until = time.monotonic() + seconds
-    while not _taken(stream):
+    while not lock_take(stream):
         if time.monotonic() >= until:
             raise ContactUnderWay
         sleep(_LOOK_SECONDS)
-
-
-def _taken(stream: IO[str]) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

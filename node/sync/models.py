@@ -30,6 +30,9 @@ class LinkSettings(models.Model):
 
     is_only = models.BooleanField(default=True, unique=True)
     cap_kbit_s = models.PositiveIntegerField(null=True)
+    cap_from = models.TimeField(null=True)
+    cap_until = models.TimeField(null=True)
+    """The hours in which the cap binds; none: always."""
     opens_at = models.TimeField(null=True)
     closes_at = models.TimeField(null=True)
     is_shared = models.BooleanField(default=True)
@@ -44,6 +47,11 @@ class LinkSettings(models.Model):
                 condition=models.Q(opens_at__isnull=True, closes_at__isnull=True)
                 | models.Q(opens_at__isnull=False, closes_at__isnull=False),
                 name="sync_link_window_has_both_ends",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(cap_from__isnull=True, cap_until__isnull=True)
+                | models.Q(cap_from__isnull=False, cap_until__isnull=False),
+                name="sync_link_cap_hours_have_both_ends",
             ),
         ]
 

@@ -9,11 +9,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from node.sentences import code_sentence
+from node.status_sentences import clock_sentence
 
 register = template.Library()
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 register.filter("sentence", code_sentence)
+register.filter("clock_off", clock_sentence)
 
 
 @register.filter

@@ -31,6 +31,9 @@ class EngineSimulator:
         self.failure_code = ""
         self.place = 0
         self.is_ending = False
+        self.dies_after = 0
+        self.words = WORDS
+        self._stopped = set()
         self.may_go_on = threading.Event()
         self.may_go_on.set()
         self.reader_left = threading.Event()
@@ -87,15 +90,18 @@ class EngineSimulator:
             if self.place:
                 send(kind=EventKind.QUEUED, place=self.place)
             self._generate(request, connection, send)
+        elif request.op is EngineOp.STOP:
+            self._stopped.add(request.generation)
+            send(kind=EventKind.DONE, is_stopped=True)
         else:
             send(kind=EventKind.DONE, release=DIGEST, version=VERSION)
 
     def _generate(self, request, connection, send):
-        words = list(WORDS)
+        words = list(self.words)
         if request.temperature > 0:
             random.Random(request.seed).shuffle(words)
         text, count, is_cut = "", 0, False
-        while count < min(len(words), request.max_tokens) and not is_cut:
+        while count < min(len(words), request.max_tokens) and not is_cut and request.generation not in self._stopped:
             piece = words[count]
             for stop in request.stop:
                 if stop in text + piece:
@@ -103,7 +109,9 @@ class EngineSimulator:
             text, count = text + piece, count + 1
             if piece:
                 send(kind=EventKind.PIECE, text=piece)
-            while not self.may_go_on.wait(0.01):
+            if count == self.dies_after:
+                raise ConnectionAbortedError
+            while not self.may_go_on.wait(0.01) and request.generation not in self._stopped:
                 if select.select([connection], [], [], 0)[0]:
                     raise BrokenPipeError
         send(
@@ -111,7 +119,7 @@ class EngineSimulator:
             text=text.strip(),
             release=DIGEST,
             version=VERSION,
-            is_stopped=self.is_ending,
+            is_stopped=self.is_ending or request.generation in self._stopped,
             is_complete=is_cut or count == len(words),
             prompt_tokens=sum(len(message.text.split()) for message in request.messages),
             tokens=count,

@@ -1,5 +1,7 @@
 """What names a person is replaced before a text leaves the school, and lessons are left alone."""
 
+import time
+
 import pytest
 
 from node.ratings.masking import text_mask
@@ -47,6 +49,34 @@ def test_a_number_of_a_lesson_is_left_alone(lesson):
 
 def test_a_known_name_is_masked_and_a_word_that_only_contains_it_is_left_alone():
     assert text_mask("Карим ва каримӣ", names=["Карим"]).text == "[ном] ва каримӣ"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Каримро, Каримҷонро ва Каримам дидам", "[ном]ро, [ном]ҷонро ва [ном]ам дидам"),
+        ("Дар бораи Карими мо", "Дар бораи [ном]и мо"),
+        ("Я видел Ҷамилу с Каримом", "Я видел [ном] с [ном]ом"),
+        ("КАРИМ-ҷон", "[ном]-ҷон"),
+        ("Карим Саидов ва Саид", "[ном] [ном] ва Саид"),
+        ("Моҳи Ойро ва ой", "Моҳи Ойро ва [ном]"),
+    ],
+)
+def test_a_known_name_is_masked_with_the_endings_that_it_takes(text, masked):
+    assert text_mask(text, names=["Карим", "Ҷамила", "Саидов", "Ой"]).text == masked
+
+
+def test_words_that_a_teacher_points_at_are_masked():
+    masked = text_mask("Деҳаи\nОббурдонро (кӯчаи 5) дидам.", words=["деҳаи  Оббурдон", "(кӯчаи 5)", ""])
+    assert masked.text == "[пинҳон]ро [пинҳон] дидам."
+    assert [text for _kind, text in masked.found] == ["Деҳаи\nОббурдон", "(кӯчаи 5)"]
+
+
+def test_three_thousand_names_are_masked_in_a_moment():
+    names = [f"Номи{number}" for number in range(3000)]
+    started = time.perf_counter()
+    assert text_mask("Номи2999 ва дарс. " * 400, names=names).text.startswith("[ном] ва")
+    assert time.perf_counter() - started < 2
 
 
 def test_masking_again_changes_nothing():

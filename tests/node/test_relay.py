@@ -2,7 +2,6 @@
 
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -38,6 +37,7 @@ from node.sync.relay_door import MOST_AT_ONCE, RelayDoor
 from node.sync.services import Contact, ContactTimes
 from node.sync.shelf import Shelf
 from node.sync.transport import http_client
+from tests.stations import free_port
 
 pytestmark = pytest.mark.django_db
 NO_WAITING = ContactTimes(trial_seconds=0, poll_seconds=0.01, delivery_poll_seconds=0.01)
@@ -122,12 +122,6 @@ def relays(*roots, is_shared=lambda: True):
         stopping.set()
         for thread in threads:
             thread.join()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def await_true(holds, seconds=40):

@@ -1,18 +1,19 @@
-"""Template filters that turn an answer or a masked text into safe HTML."""
+"""Template filters that turn an answer into safe HTML."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from html import unescape
 
 from django import template
-from django.utils.html import escape, strip_tags
-from django.utils.safestring import SafeString, mark_safe
+from django.urls import reverse
+from django.utils.html import strip_tags
+from django.utils.safestring import SafeString
 
 from node.chat import markup
+from node.chat.models import Citation
 
 register = template.Library()
-_PLACEHOLDER = re.compile(r"\[(?:почтаи электронӣ|рақами корт|рақами телефон|рақами ҳуҷҷат|ном)\]")
 
 
 @register.filter
@@ -21,14 +22,14 @@ def answer_html(text: str) -> SafeString:
     return markup.answer_html(text)
 
 
+@register.simple_tag
+def answer_cited(text: str, citations: Iterable[Citation] | None) -> SafeString:
+    """Return a model's answer laid out, each [1] in it a way to the passage of this number."""
+    ways = {each.number: reverse("passage", args=[each.passage_id]) for each in citations or () if each.passage_id}
+    return markup.answer_html(text, ways)
+
+
 @register.filter
 def answer_words(text: str) -> str:
     """Return a model's answer as plain words, for a list."""
     return unescape(strip_tags(markup.answer_html(text)))
-
-
-@register.filter
-def placeholders(text: str) -> SafeString:
-    """Return a masked text with its placeholders marked for the eye."""
-    marked = _PLACEHOLDER.sub(lambda found: f"<mark>{found[0]}</mark>", escape(text))
-    return mark_safe(marked)  # noqa: S308 - escaped in the line above

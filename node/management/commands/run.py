@@ -12,9 +12,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from federation.ports import port_check
+from node.backup.restoring import restore_settle
+from node.backup.work import is_work_running
 from node.chat.services import answers_abandon
 from node.doors import NodeCommand
 from node.supervisor import node_run
+from node.textbooks.launch import reading_launch
+from node.textbooks.services import readings_wait, shelf_clear
 
 
 class Command(NodeCommand):
@@ -40,8 +44,13 @@ class Command(NodeCommand):
         if options["relay_port"]:
             port_check(host=host, port=options["relay_port"], option="--relay-port")
         (self.root / "logs").mkdir(parents=True, exist_ok=True)
+        if not is_work_running(self.root):
+            restore_settle(root=self.root, now=timezone.now())
         self.tables_make()
         answers_abandon(now=timezone.now())
+        shelf_clear(root=self.root)
+        if readings_wait():
+            reading_launch(root=self.root)
         connections.close_all()
         stopping = threading.Event()
         for sign in (signal.SIGTERM, signal.SIGINT):

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 
 from node.doors import NodeCommand
 from node.status import EngineState, NodeStatus, status_read
+from node.status_sentences import newer_sentence, step_sentence
 
 
 class Command(NodeCommand):
@@ -31,9 +32,11 @@ class Command(NodeCommand):
 
 def _words(status: NodeStatus) -> str:
     lines = [
+        (_("What to do now"), step_sentence(status)),
         (_("School"), status.school or _("not enrolled")),
         (_("Release"), _release_words(status)),
         (_("Phase"), status.phase),
+        (_("Newest release"), newer_sentence(status.newer)),
         (_("Engine"), _("answers") if status.engine is EngineState.ANSWERS else _("does not answer")),
         (_("Waiting parcels"), str(status.outbox_depth)),
         (_("Last contact"), status.last_contact_at.isoformat() if status.last_contact_at else _("never")),
@@ -47,7 +50,7 @@ def _release_words(status: NodeStatus) -> str:
     if not status.running:
         return _("none")
     named = f"{status.version} ({status.running[:12]})"
-    return f"{named} · {_('withdrawn by the ministry')}" if status.is_withdrawn else named
+    return named + " · " + _("withdrawn by the ministry") if status.is_withdrawn else named
 
 
 def _metadata_words(status: NodeStatus) -> str:
