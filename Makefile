@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format bench-serve bench-build bench-sync bench-rounds clean
+.PHONY: help demo test lint format bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,7 +41,7 @@ demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="
 	@$(BIN)/python manage.py demo $(ARGS)
 
 test: lint  ## Check everything: lint, then unit, property and end-to-end tests.
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
 	@$(BIN)/ruff check .
@@ -62,6 +62,18 @@ bench-sync: $(VENV)/dev.ready  ## Compare how releases travel with one plain res
 
 bench-rounds: $(VENV)/dev.ready  ## Measure rounds: 4,000 schools, one exchange, real processes, learning (PARTS="scale exchange" picks).
 	@$(BIN)/python -m tests.benchmarks.rounds $(PARTS)
+
+bench-admin: $(VENV)/dev.ready  ## Time the admin's pages over 4,000 schools and a million ratings on PostgreSQL (some minutes the first time).
+	@$(BIN)/python -m tests.benchmarks.admin
+
+bench-centre: $(VENV)/dev.ready  ## Let 4,000 schools check in at once, on PostgreSQL and on SQLite (a few minutes).
+	@$(BIN)/python -m tests.benchmarks.centre $(ARGS)
+
+bench-rollouts: $(VENV)/dev.ready  ## Roll releases out to 4,000 simulated schools, five ways; goes on where it was interrupted (ARGS="--anew").
+	@$(BIN)/python -m tests.benchmarks.rollouts $(ARGS)
+
+bench-page: $(VENV)/dev.ready  ## Measure the school's page: first paint, bytes, sixteen pupils who ask at once (minutes; the first time a build).
+	@$(BIN)/python -m tests.benchmarks.page $(ARGS)
 
 format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
 	@$(BIN)/ruff check --fix .

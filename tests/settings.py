@@ -31,6 +31,8 @@ globals().update({name: value for name, value in NODE_OVERRIDES.items() if not h
 NODE_ROOT = node_settings.NODE_ROOT
 NODE_TRAINS_AT_NIGHT = node_settings.NODE_TRAINS_AT_NIGHT
 NODE_FLOWER_CLIENT = node_settings.NODE_FLOWER_CLIENT
+NODE_PROXIES = node_settings.NODE_PROXIES
+NODE_ENGINE_WAIT_SECONDS = node_settings.NODE_ENGINE_WAIT_SECONDS
 NODE_STICK_FOLDERS = node_settings.NODE_STICK_FOLDERS
 
 INSTALLED_APPS = list(dict.fromkeys([*central_settings.INSTALLED_APPS, *node_settings.INSTALLED_APPS]))

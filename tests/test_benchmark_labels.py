@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from node.ratings.models import Subject
+from node.subjects import Subject
 from tests.benchmarks.labels.label_set import (
     NEAR_DUPLICATE,
     Label,

@@ -5,12 +5,20 @@ import re
 from pathlib import Path
 
 import pytest
-from babel.messages.mofile import write_mo
+from babel.messages.extract import extract
+from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
+from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parents[1]
 HOLE = re.compile(r"%\(\w+\)[sd]")
 FEWEST = {"central": 300, "node": 190}
+_PLURAL, _IN_CONTEXT = (1, 2), ((1, "c"), 2)
+KEYWORDS = {
+    **dict.fromkeys(("_", "_both", "gettext", "gettext_lazy", "gettext_noop")),
+    **dict.fromkeys(("ngettext", "ngettext_lazy"), _PLURAL),
+    **dict.fromkeys(("pgettext", "pgettext_lazy"), _IN_CONTEXT),
+}
 CATALOGUES = [(project, language) for project in FEWEST for language in ("tg", "ru")]
 
 
@@ -19,6 +27,21 @@ def catalogue_read(project, language):
     path = ROOT / project / "locale" / language / "LC_MESSAGES" / "django.po"
     with path.open("rb") as stream:
         return read_po(stream, locale=language), path.with_suffix(".mo")
+
+
+@pytest.mark.parametrize(("project", "language"), CATALOGUES)
+def test_the_catalogue_has_every_word_of_the_pages_and_no_other(project, language):
+    catalogue, _compiled = catalogue_read(project, language)
+    known = {_singular(message.id) for message in catalogue if message.id}
+
+    assert known == set(_words_of(ROOT / project))
+
+
+@pytest.mark.parametrize(("project", "language"), CATALOGUES)
+def test_no_word_is_fuzzy(project, language):
+    catalogue, _compiled = catalogue_read(project, language)
+
+    assert not [message.id for message in catalogue if message.id and message.fuzzy]
 
 
 @pytest.mark.parametrize(("project", "language"), CATALOGUES)
@@ -33,8 +56,31 @@ def test_every_word_is_translated_with_the_same_holes(project, language):
 
 @pytest.mark.parametrize(("project", "language"), CATALOGUES)
 def test_the_compiled_words_are_those_that_are_written(project, language):
-    catalogue, compiled = catalogue_read(project, language)
-    fresh = io.BytesIO()
-    write_mo(fresh, catalogue)
+    catalogue, path = catalogue_read(project, language)
+    with path.open("rb") as stream:
+        compiled = read_mo(stream)
 
-    assert compiled.read_bytes() == fresh.getvalue()
+    assert _words(compiled) == _words(catalogue)
+
+
+def _words(catalogue):
+    """Return what is said for each text; the heading, which names Babel's version, left out."""
+    return {
+        (message.context, message.id): message.string
+        for message in catalogue
+        if message.id and message.string and not message.fuzzy
+    }
+
+
+def _words_of(folder):
+    """Yield every text in the code and the templates of `folder` that is marked for translation."""
+    for path in (*folder.rglob("*.py"), *folder.rglob("*.html")):
+        source = path.read_text("utf-8")
+        if path.suffix == ".html":
+            source = templatize(source, origin=str(path))
+        found = extract("python", io.BytesIO(source.encode()), keywords=KEYWORDS, options={"encoding": "utf-8"})
+        yield from (_singular(words) for _line, words, _comments, _context in found)
+
+
+def _singular(words):
+    return words if isinstance(words, str) else words[0]

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 )
 
 from central.feedback.models import Rating, ReceivedParcel
-from central.feedback.services import acknowledgement, parcels_take_in
+from central.feedback.services import acknowledgement, cursor_of, parcels_take_in
 from central.schools.invitations import school_invite
 from federation.wire.feedback import ParcelBatch, ParcelKind
 from node.outbox.models import Epoch, Parcel
@@ -102,7 +102,7 @@ class Outbox(RuleBasedStateMachine):
 
     @rule()
     def check_in(self):
-        safe = acknowledgement(node=self.node, epoch=epoch_name(), heard_seq=acknowledged_seq())
+        safe = acknowledgement(cursor=cursor_of(node=self.node, epoch=epoch_name()), heard_seq=acknowledged_seq())
         parcels_acknowledge(
             epoch=epoch_name(),
             acknowledged_seq=safe.seq,

@@ -16,7 +16,9 @@ def chromium():
     program = shutil.which("chromium")
     if program is None:
         service_missing("Chromium", "it is not installed")
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
+        # Playwright keeps an event loop in this thread, which makes Django refuse the tests' own reads and writes.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         try:
             browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         except Error as error:

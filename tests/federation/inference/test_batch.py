@@ -168,3 +168,26 @@ def test_what_layers_no_longer_look_back_to_may_go_and_the_answer_stays(tmp_path
             row=row, ids=ids + tokens[:count], targets=[2], factors=NO_FACTORS, output=SCORE_LOGITS
         )
         assert token == expected[0].argmax()
+
+
+def test_what_a_whole_class_is_told_is_read_once_though_all_come_at_once(session, batch):
+    told = prompt(1, 40)
+    questions = [[*told, 20 + pupil, 30, 31] for pupil in range(3)]
+    asked = [batch.open(ids, max_new_tokens=5) for ids in questions]
+    assert [generation.reused_tokens for generation in asked] == [0, 0, 0]
+    together = finish(batch, asked)
+    assert [generation.reused_tokens for generation in asked] == [0, len(told), len(told)]
+    assert together == [alone(session, ids, 5) for ids in questions]
+
+
+def test_short_prompts_are_read_in_one_step_and_the_oldest_first(session, batch):
+    asked = [batch.open(prompt(seed, length), max_new_tokens=4) for seed, length in ((1, 60), (2, 60), (3, 110))]
+    assert batch.is_behind
+    batch.step()
+    assert [generation.produced for generation in asked] == [1, 1, 0]
+    assert not batch.is_behind
+    # Whoever leaves gives the row to the last; the order of coming stays.
+    batch.close(asked[0])
+    late = batch.open(prompt(4, 100), max_new_tokens=4)
+    batch.step()
+    assert (asked[2].produced, late.produced) == (1, 0)

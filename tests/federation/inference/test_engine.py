@@ -1,5 +1,6 @@
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -137,6 +138,21 @@ def test_old_turns_go_first_and_the_system_text_stays(engine):
     assert tokenizer.text(short) == "user\nхуб\n\nчор\nmodel\n"
     with pytest.raises(PromptTooLong):
         tokenizer.prompt(spoken, allowed_tokens=5)
+
+
+def test_of_ten_thousand_turns_the_last_that_fit_are_found_in_a_moment(engine):
+    tokenizer = engine.tokenizer
+    spoken = [Turn(Role.USER if number % 2 == 0 else Role.MODEL, str(number)) for number in range(10_001)]
+    began = time.process_time()
+    fitting = tokenizer.prompt([Turn(Role.SYSTEM, "хуб"), *spoken], allowed_tokens=500)
+    # Here a tenth of a second; who encodes all turns anew for each that is left out takes hours, and all pupils wait.
+    assert time.process_time() - began < 5
+    kept = next(n for n in range(1, 100, 2) if len(prompt_of_last(tokenizer, spoken, n + 2)) > 500)
+    assert fitting == prompt_of_last(tokenizer, spoken, kept)
+
+
+def prompt_of_last(tokenizer, spoken, count):
+    return tokenizer.prompt([Turn(Role.SYSTEM, "хуб"), *spoken[-count:]], allowed_tokens=10**6)
 
 
 def test_a_card_tells_what_trimming_cost_and_one_from_before_that_was_measured_opens(packaged, tmp_path):
