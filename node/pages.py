@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from node.accounts import Role, has_role, is_teacher
+from node.https.services import is_switched_on
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
@@ -16,4 +17,5 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "languages": settings.LANGUAGES,
         "may_rate": is_teacher(request.user),
         "is_head": has_role(request.user, Role.HEAD),
+        "has_app": is_switched_on(settings.NODE_ROOT),
     }
