@@ -8,6 +8,7 @@ import warnings
 from django.core.asgi import get_asgi_application
 
 from node.body_limit import BodyLimit
+from node.https.cookies import SecureCookies
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "node.settings")
 # WhiteNoise hands out open files as plain iterators; they are a few kilobytes each, so reading one whole is right.
@@ -17,4 +18,4 @@ _django = get_asgi_application()
 # Only once Django stands can anything be imported that knows accounts.
 from node.textbooks.upload_limit import textbook_rule  # noqa: E402
 
-application = BodyLimit(_django, rule_of=textbook_rule)
+application = SecureCookies(BodyLimit(_django, rule_of=textbook_rule))

@@ -127,6 +127,20 @@ SENTENCES |= {
     "node_running": gettext_lazy(
         "The database here is damaged, and the program still runs (process %(pid)s). End it, then start this once more."
     ),
+    "https_address_missing": gettext_lazy(
+        "This PC has no address in a school's network, so no telephone could come. Connect it to the network first."
+    ),
+    "https_authority_unreadable": gettext_lazy(
+        "The app's certificate on this PC is damaged. Switch the app off, forget the certificate and switch the app on "
+        "again; telephones then need the new one."
+    ),
+    "https_clock_wrong": gettext_lazy(
+        "This PC's clock is wrong, and telephones refuse what it would sign. Set the date and the time, then try again."
+    ),
+    "https_port_taken": gettext_lazy(
+        "Another program has the app's port. End it, or start this one with another --https-port."
+    ),
+    "https_switched_on": gettext_lazy("Switch the app off first."),
     "guesses_too_many": gettext_lazy("Too many wrong tries. Wait %(wait_seconds)s seconds, then try again."),
     "class_code_unknown": gettext_lazy(
         "No class has this code. Look at it again, digit by digit, or ask your teacher."

@@ -143,7 +143,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         memory_bytes=memory_total_bytes(),
         memory_available_bytes=memory_available_bytes(root),
         memory_needed_bytes=_memory_needed(active),
-        clock_off_seconds=_clock_off(root, now),
+        clock_off_seconds=clock_off_seconds(root, now),
         backup_at=backup_newest_at(root),
         next_step=NextStep.ALL_WELL,
     )
@@ -199,7 +199,7 @@ def _memory_needed(active: ActiveRelease | None) -> int:
         return 0
 
 
-def _clock_off(root: Path, now: datetime) -> float:
+def clock_off_seconds(root: Path, now: datetime) -> float:
     """Return how far this PC's clock was off when it was compared last, or what signed times alone prove.
 
     A contact that was held since then says nothing: the centre's time is asked for only as a session is opened.

@@ -32,7 +32,14 @@ class _RunFile:
 
 
 def node_run(
-    *, root: Path, host: str, port: int, relay_port: int, clock: Callable[[], datetime], stopping: threading.Event
+    *,
+    root: Path,
+    host: str,
+    port: int,
+    https_port: int,
+    relay_port: int,
+    clock: Callable[[], datetime],
+    stopping: threading.Event,
 ) -> None:
     """Keep the node's processes running until `stopping` is set; `run.json` under `root` names their ids meanwhile."""
     address, started_at = f"http://{host}:{port}", clock()
@@ -41,7 +48,7 @@ def node_run(
         run = _RunFile(pid=os.getpid(), address=address, started_at=started_at, children=children)
         return canonical_bytes(run)
 
-    specs = _specs(root, host, port, relay_port)
+    specs = _specs(root, host, port, https_port, relay_port)
     children_keep(specs, run_path=root / RUN_NAME, describe=describe, stopping=stopping)
 
 
@@ -70,9 +77,9 @@ def _run_read(root: Path) -> _RunFile | None:
     return run
 
 
-def _specs(root: Path, host: str, port: int, relay_port: int) -> list[ChildSpec]:
+def _specs(root: Path, host: str, port: int, https_port: int, relay_port: int) -> list[ChildSpec]:
     commands: dict[str, list[str]] = {
-        "page": command_argv("page", "--host", host, "--port", str(port)),
+        "page": command_argv("page", "--host", host, "--port", str(port), "--https-port", str(https_port)),
         "engine": command_argv("engine"),
         "sync": command_argv("sync"),
     }

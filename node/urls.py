@@ -11,6 +11,7 @@ from node.backup import views as backup_views
 from node.chat import history_views, key_views, openai_api, stream_views
 from node.chat import views as chat
 from node.guards import open_to_guests
+from node.https import views as https_views
 from node.people import sign_in
 from node.people import views as people
 from node.people.sign_in import StaffSignIn
@@ -59,6 +60,10 @@ urlpatterns = [
     path("learning/resume/", learning_views.resume, name="learning-resume"),
     path("status/", views.status, name="status"),
     path("link/", link_views.link, name="link"),
+    path("telephones/", https_views.telephones, name="telephones"),
+    path("telephones/soro.crt", https_views.certificate, name="telephones-certificate"),
+    path("telephones/switch/", https_views.switch, name="telephones-switch"),
+    path("telephones/forget/", https_views.forget, name="telephones-forget"),
     path("backup/", backup_views.backup, name="backup"),
     path("backup/progress/", backup_views.progress, name="backup-progress"),
     path("backup/make/", backup_views.make, name="backup-make"),

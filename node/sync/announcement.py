@@ -8,23 +8,13 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-import ifaddr
 from zeroconf import IPVersion, ServiceBrowser, ServiceInfo, ServiceListener, Zeroconf
 
-from federation.ports import is_loopback
 from federation.trust.peers import is_neighbour
 from node.sync.neighbours import MOST_NEIGHBOURS, neighbours_forget, neighbours_write
 
 SERVICE = "_soro-relay._tcp.local."
 LOOKUP_MILLISECONDS = 2000
-
-
-def own_addresses(host: str) -> tuple[str, ...]:
-    """Return the IPv4 addresses by which others reach a door that listens on `host`."""
-    if host not in ("0.0.0.0", "::"):  # noqa: S104 - the question is whether it is
-        return (host,)
-    found = (ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips if isinstance(ip.ip, str))
-    return tuple(sorted(ip for ip in found if is_neighbour(ip) and not is_loopback(ip)))
 
 
 class Announcement:

@@ -11,7 +11,8 @@ from pathlib import Path
 import uvicorn
 from zeroconf import Error as ZeroconfError
 
-from node.sync.announcement import Announcement, own_addresses
+from node.own_addresses import own_addresses
+from node.sync.announcement import Announcement
 from node.sync.relay_door import MOST_AT_ONCE, RelayDoor
 from node.sync.shelf import Shelf
 

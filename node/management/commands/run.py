@@ -31,6 +31,12 @@ class Command(NodeCommand):
         parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 serves the whole school (default: this PC)")
         parser.add_argument("--port", type=int, default=8450)
         parser.add_argument(
+            "--https-port",
+            type=int,
+            default=8451,
+            help="where telephones find the page as an app, while the head wants it (default: 8451)",
+        )
+        parser.add_argument(
             "--relay-port",
             type=int,
             default=0,
@@ -61,6 +67,7 @@ class Command(NodeCommand):
             root=self.root,
             host=host,
             port=port,
+            https_port=options["https_port"],
             relay_port=options["relay_port"],
             clock=timezone.now,
             stopping=stopping,
