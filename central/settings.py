@@ -111,7 +111,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
 SECURE_HSTS_SECONDS = _environment.hsts_seconds
 # Only where a proxy is counted, which writes this header itself; else it would be anybody's word.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS and _environment.proxies else None
-# W008: nginx redirects (deploy/nginx). W005, W021: other names under the ministry's domain are not ours to bind.
+# W008: nginx in front redirects. W005, W021: other names under the ministry's domain are not ours to bind.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 IS_SECOND_FACTOR_REQUIRED: bool = _environment.is_second_factor_required
 OTP_TOTP_ISSUER = "Soro"
