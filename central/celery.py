@@ -10,16 +10,28 @@ from typing import Any
 
 from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
-from celery.signals import worker_init, worker_ready
+from celery.signals import beat_init, worker_init, worker_ready
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 from central.broker_folder import broker_folder_clean
+from central.environment import settings_expect
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "central.settings")
 
 app = Celery("central")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def _expect(**_signal: Any) -> None:  # noqa: ANN401 - Celery's signals name no types
+    try:
+        settings_expect(settings.SETTINGS_MISTAKES)
+    except ImproperlyConfigured as error:
+        # Celery goes on after any other error of a signal's receiver.
+        raise SystemExit(str(error)) from error
 
 
 @worker_init.connect

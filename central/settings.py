@@ -1,16 +1,7 @@
 """Settings of the centre; every machine-dependent value comes from the environment, and each has an embedded default.
 
-SORO_CENTRAL_ROOT, SORO_CENTRAL_DATABASE_URL, SORO_CENTRAL_BROKER_URL, SORO_CENTRAL_HOSTS (comma-separated names),
-SORO_CENTRAL_QUEUE, SORO_CENTRAL_TICK_SECONDS, SORO_CENTRAL_CHECKIN_SECONDS (how soon schools come back),
-SORO_CENTRAL_BUILD_WORK (kept steps of builds), SORO_CENTRAL_SUITES (a folder of the gate's further suites),
-SORO_CENTRAL_BLOBS (s3://bucket/prefix), SORO_CENTRAL_S3_ENDPOINT, SORO_CENTRAL_BLOBS_ACCEL (nginx's internal address),
-SORO_CENTRAL_STICKS (further folders for USB sticks, colon-separated), SORO_CENTRAL_DEBUG, SORO_CENTRAL_PROXIES (how
-many proxies in front name the client's address; default 0),
-SORO_CENTRAL_FLEET (host:port by which schools reach the SuperLink, or several by region; none: no Flower),
-SORO_CENTRAL_ADDRESS (under which schools reach the centre, for claim sheets), SORO_CENTRAL_AUTHORITY (PEM file of the
-private authority that vouches for the web server; none: a public one does), SORO_CENTRAL_APPROVAL (`automatic`: a valid
-claim code is enough; `manual`: every PC waits for a person), SORO_CENTRAL_SECOND_FACTOR (`optional`: whoever wants one
-enrols a telephone; `required`: nobody sees a page of the admin without).
+`central.environment` reads and judges all SORO_CENTRAL_* variables; docs/operations.md says what each is for. A trial
+on one machine and a production behind nginx go through the same lines: what differs are the values.
 """
 
 from __future__ import annotations
@@ -20,21 +11,27 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from central.admin_menu import SIDEBAR
-from central.database_url import database_settings
+from central.environment import LOOPBACK_NAMES, environment_read
 from central.root import root_find
 from central.secret_key import secret_key_keep
 
 PROJECT = Path(__file__).resolve().parent
 CENTRAL_ROOT: Path = root_find(argv=sys.argv, environ=os.environ)
 CENTRAL_ROOT.mkdir(parents=True, exist_ok=True)
+# Lower case: Django's debug page shows what is in capitals, and this holds passwords.
+_environment = environment_read(os.environ, root=CENTRAL_ROOT)
+SETTINGS_MISTAKES = _environment.mistakes
 
-SECRET_KEY = secret_key_keep(CENTRAL_ROOT / "keys" / "secret_key")
-DEBUG = os.environ.get("SORO_CENTRAL_DEBUG") == "1"
-ALLOWED_HOSTS = [name for name in os.environ.get("SORO_CENTRAL_HOSTS", "127.0.0.1,localhost,[::1]").split(",") if name]
+SECRET_KEY_FILE = CENTRAL_ROOT / "keys" / "secret_key"
+SECRET_KEY = secret_key_keep(SECRET_KEY_FILE)
+DEBUG = _environment.is_debug
+# Who asks on the machine itself, such as a watchdog, names it by loopback.
+ALLOWED_HOSTS = [*dict.fromkeys((*_environment.hosts, *LOOPBACK_NAMES))]
 
 INSTALLED_APPS = [
     "central.admin_config.CentreAdminConfig",
@@ -60,6 +57,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "central.static_files.StaticFiles",
+    "central.content_policy.ContentPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -87,11 +85,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {
-    "default": database_settings(
-        os.environ.get("SORO_CENTRAL_DATABASE_URL", ""), sqlite_file=CENTRAL_ROOT / "central.sqlite3"
-    )
-}
+DATABASES = {"default": dict(_environment.database)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Only counters of requests are in them. What stops guessing is counted in a table that all web processes share; on
 # SQLite there is one. Nodes' knocks each process counts for itself: they are in every check-in (decision 0083).
@@ -111,9 +105,33 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 SESSION_COOKIE_HTTPONLY = True
-IS_SECOND_FACTOR_REQUIRED: bool = os.environ.get("SORO_CENTRAL_SECOND_FACTOR", "optional") == "required"
+IS_TLS: bool = _environment.is_tls
+# TLS ends at the web server in front, which also sends people who come without it to the right address.
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
+SECURE_HSTS_SECONDS = _environment.hsts_seconds
+# Only where a proxy is counted, which writes this header itself; else it would be anybody's word.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS and _environment.proxies else None
+# W008: nginx in front redirects. W005, W021: other names under the ministry's domain are not ours to bind.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
+IS_SECOND_FACTOR_REQUIRED: bool = _environment.is_second_factor_required
 OTP_TOTP_ISSUER = "Soro"
 SECURE_CONTENT_TYPE_NOSNIFF = True
+# Scripts come from this server's files alone, never from within a page. Unfold's Alpine makes functions of the words in
+# its attributes, and writes some styles as text: decision 0106 says why neither can be spared.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, UNSAFE_EVAL],
+        "style-src": [SELF, UNSAFE_INLINE],
+        # The square that a telephone scans is in its page alone.
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
 
 LANGUAGE_CODE = "tg"
@@ -148,33 +166,31 @@ REST_FRAMEWORK: dict[str, Any] = {
         "updates": "240/min",
     },
     # Proxies in front whose X-Forwarded-For is believed; with none the header is anybody's word.
-    "NUM_PROXIES": int(os.environ.get("SORO_CENTRAL_PROXIES", "0")),
+    "NUM_PROXIES": _environment.proxies,
 }
 
 # Finished steps of release builds are kept here, so that a build that was cut goes on where it was.
-BUILD_WORK: Path = Path(os.environ.get("SORO_CENTRAL_BUILD_WORK") or CENTRAL_ROOT / "builds" / "steps").absolute()
+BUILD_WORK: Path = _environment.build_work
 # Beside the shipped suites; None: those alone (docs/suites.md).
-_suites = os.environ.get("SORO_CENTRAL_SUITES", "")
-SUITES: Path | None = Path(_suites).absolute() if _suites else None
+SUITES: Path | None = _environment.suites
 # Empty: under the root. Or s3://bucket/prefix, at S3_ENDPOINT; its credentials come by boto3's own variables.
-BLOBS_ADDRESS: str = os.environ.get("SORO_CENTRAL_BLOBS", "")
-S3_ENDPOINT: str = os.environ.get("SORO_CENTRAL_S3_ENDPOINT", "")
+BLOBS_ADDRESS: str = _environment.blobs
+S3_ENDPOINT: str = _environment.s3_endpoint
 # The internal address under which nginx finds the blobs' folder, such as /_blobs/; empty: the centre sends the bytes.
-BLOBS_ACCEL: str = os.environ.get("SORO_CENTRAL_BLOBS_ACCEL", "")
+BLOBS_ACCEL: str = _environment.blobs_accel
 # Folders beside the mounted removable media in which a stick may lie.
-STICK_FOLDERS: list[Path] = [Path(name) for name in os.environ.get("SORO_CENTRAL_STICKS", "").split(os.pathsep) if name]
+STICK_FOLDERS: list[Path] = list(_environment.sticks)
 SESSION_TOKEN_SECONDS: int = 45 * 60
-NEXT_CHECKIN_SECONDS = int(os.environ.get("SORO_CENTRAL_CHECKIN_SECONDS", "300"))
+NEXT_CHECKIN_SECONDS = _environment.checkin_seconds
 LEASE_CAP: int = 100
-PUBLIC_ADDRESS: str = os.environ.get("SORO_CENTRAL_ADDRESS", "")
-_authority = os.environ.get("SORO_CENTRAL_AUTHORITY", "")
-WEB_AUTHORITY: Path | None = Path(_authority).absolute() if _authority else None
-NODES_WAIT_FOR_APPROVAL: bool = os.environ.get("SORO_CENTRAL_APPROVAL", "automatic") == "manual"
-FLEET_ADDRESS: str = os.environ.get("SORO_CENTRAL_FLEET", "")
+PUBLIC_ADDRESS: str = _environment.address
+WEB_AUTHORITY: Path | None = _environment.authority
+NODES_WAIT_FOR_APPROVAL: bool = _environment.is_approval_manual
+FLEET_ADDRESS: str = _environment.fleet
 # What one update may have at most, by whichever way it comes.
 UPDATE_MAX_BYTES: int = 16 * 1024 * 1024
 
-CELERY_BROKER_URL = os.environ.get("SORO_CENTRAL_BROKER_URL", "filesystem://localhost")
+CELERY_BROKER_URL = _environment.broker_url
 IS_BROKER_EMBEDDED: bool = CELERY_BROKER_URL.startswith("filesystem:")
 BROKER_ROOT: Path = CENTRAL_ROOT / "broker"
 if IS_BROKER_EMBEDDED:
@@ -187,14 +203,14 @@ if IS_BROKER_EMBEDDED:
         "control_folder": str(BROKER_ROOT / "control"),
     }
 CELERY_WORKER_POOL = "solo" if IS_BROKER_EMBEDDED else "prefork"
-CELERY_TASK_DEFAULT_QUEUE = os.environ.get("SORO_CENTRAL_QUEUE", "central")
+CELERY_TASK_DEFAULT_QUEUE = _environment.queue
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
-TICK_SECONDS = float(os.environ.get("SORO_CENTRAL_TICK_SECONDS", "3"))
+TICK_SECONDS = _environment.tick_seconds
 # Every entry is a sweep that looks in the tables for due work: a lost broker delays work by one tick and loses none.
 CELERY_BEAT_SCHEDULE = {
     "rounds": {"task": "central.training.tasks.round_tick", "schedule": TICK_SECONDS},

@@ -93,7 +93,8 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
         "DJANGO_SETTINGS_MODULE": "central.settings",
         "SORO_CENTRAL_ROOT": str(plan.root),
         "SORO_CENTRAL_FLEET": plan.fleet_address if has_flower else "",
-        "SORO_CENTRAL_ADDRESS": settings.PUBLIC_ADDRESS or plan.base_url,
+        # Behind TLS the web server's own address is nobody's to call.
+        "SORO_CENTRAL_ADDRESS": settings.PUBLIC_ADDRESS or ("" if settings.IS_TLS else plan.base_url),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_TREE), os.environ.get("PYTHONPATH", "")])),
         "PYTHONUNBUFFERED": "1",
     }
