@@ -177,7 +177,6 @@ def _program(pythons: Sequence[str], kept: Path, scratch: Path, progress: Progre
         wheels |= {path.name: path for path in found}
     requirements = _requirements(own)
     digest = hashlib.sha256(requirements.encode()).hexdigest()
-    # The folder must hold while the stick is written, which outlives no scratch.
     return _Program(
         version=f"{own.version}-{digest[:12]}",
         wheels=[wheels[name] for name in sorted(wheels)],
