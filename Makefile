@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
+.PHONY: help demo test lint format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -74,6 +74,9 @@ bench-rollouts: $(VENV)/dev.ready  ## Roll releases out to 4,000 simulated schoo
 
 bench-page: $(VENV)/dev.ready  ## Measure the school's page: first paint, bytes, sixteen pupils who ask at once (minutes; the first time a build).
 	@$(BIN)/python -m tests.benchmarks.page $(ARGS)
+
+node-lock: $(VENV)/dev.ready  ## Write anew what exactly installation sticks carry, after the node's dependencies changed.
+	@$(BIN)/python -m central.installers.lock
 
 format: $(VENV)/dev.ready  ## Rewrite the code as ruff wants it.
 	@$(BIN)/ruff check --fix .

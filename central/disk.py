@@ -75,6 +75,11 @@ class CentreDisk:
         return self.training / "inbox"
 
     @property
+    def installers(self) -> Path:
+        """Packages for installation sticks, fetched once, one folder a version of Python."""
+        return self.root / "installers"
+
+    @property
     def logs(self) -> Path:
         """One log a process."""
         return self.root / "logs"

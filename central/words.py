@@ -55,6 +55,12 @@ SENTENCES: Mapping[str, str] = {
         "The stick is full: %(needed_bytes)s bytes are needed, %(free_bytes)s are free; make room or take another."
     ),
     "stick_forbidden": _("The stick at %(place)s is write-protected or not this user's; change that or take another."),
+    "wheels_unavailable": _(
+        "The packages for Python %(python)s could not be had (%(problem)s); connect the centre to a package index once."
+    ),
+    "node_code_missing": _(
+        "The code for schools' PCs is not at %(path)s; install the centre from the whole project, and try again."
+    ),
     "stick_gone": _(
         "The stick was pulled out or does not answer; put it in again and repeat: it goes on where it was."
     ),

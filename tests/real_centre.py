@@ -138,6 +138,15 @@ class _Commands:
         release_revoke(release=release, disk=centre_disk(), actor="a", reason="test", now=_now())
         return {}
 
+    def school(self, *, name: str) -> dict[str, object]:
+        from central.schools.models import School
+
+        School.objects.create(name=name, region="", created_at=_now())
+        return {}
+
+    def sign(self, *, folder: str) -> dict[str, object]:
+        return {"digest": _sign(Path(folder), None).digest}
+
     def stick_write(self, *, place: str) -> dict[str, object]:
         from central.courier.cargo import nodes_of
         from central.courier.services import stick_export

@@ -28,6 +28,8 @@ ASSIGNMENT = "assignment"
 ROUND_PLAN = "round-plan"
 CHECK_IN = "check-in"
 CENTRE_LETTER = "centre-letter"
+INSTALLER = "installer"
+FIRST_RELEASE = "first-release"
 PACKED_TYPE = "application/vnd.soro.envelope"
 """Content-Type of a packed envelope (protocol §1.9)."""
 

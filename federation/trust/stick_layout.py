@@ -10,6 +10,7 @@ import re
 
 FOLDER = "soro"
 MARK = "stick.json"
+FIRST_RELEASE = "first-release.json"
 METADATA = "tuf/metadata"
 TARGETS = "tuf/targets/releases"
 BLOBS = "blobs"

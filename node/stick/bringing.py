@@ -24,12 +24,13 @@ from federation.trust.folder_transport import (
     stick_reader,
 )
 from federation.trust.keys import key_id
+from federation.trust.release_bytes import index_digest
 from federation.trust.stick_blobs import StickBlobSource
 from federation.trust.stick_disk import StickDisk
 from federation.trust.stick_letters import letter_open, letter_read
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.courier import CentreLetter
-from federation.wire.releases import CheckInAnswer, InstallState
+from federation.wire.releases import CheckInAnswer, InstallState, ReleaseIndex
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import release_install, running_is_withdrawn, superseded_remove
@@ -37,7 +38,8 @@ from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_acknowledge
 from node.rounds.services import plan_receive, update_receive_receipt
 from node.stick.address import address_hear
-from node.stick.enrolment import answer_take, own_key
+from node.stick.enrolment import answer_take, is_claim_kept, own_key
+from node.stick.first_release import first_release_read
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
 from node.sync.change_over import assignment_seen, is_time_to_change_over
@@ -92,7 +94,10 @@ class BringingIn:
         envelope = self._letter_read()
         letter = None if is_enrolled else self._enrol(envelope)
         if not (self.bench.root / "node.json").exists():
-            return self.outcome
+            # An answer to the request to enrol takes a second stick; a model need not wait for it.
+            if is_claim_kept(self.bench.root):
+                self._install(self._metadata_refresh())
+            return self._told()
         enrolment = enrolment_read(self.bench.root)
         trusted = self._metadata_refresh()
         letter = letter or self._letter_open(envelope, trusted)
@@ -100,6 +105,9 @@ class BringingIn:
             self._letter_apply(letter, trusted, enrolment)
         self._install(trusted)
         self.outcome = replace(self.outcome, is_withdrawn=running_is_withdrawn(root=self.bench.root))
+        return self._told()
+
+    def _told(self) -> BroughtIn:
         return replace(self.outcome, failures=tuple(_failure(*failed) for failed in self.journal.failures.items()))
 
     def _letter_read(self) -> bytes | None:
@@ -221,7 +229,10 @@ class BringingIn:
     def _install(self, trusted: TrustedReleases | None) -> None:
         """Take the release that the newest accepted word names as far as this stick's bytes go."""
         assignment = assignment_seen()
-        if trusted is None or assignment is None:
+        if trusted is None:
+            return
+        if assignment is None:
+            self._first_install(trusted)
             return
         self.outcome = replace(self.outcome, waiting_reason=assignment.waiting_reason)
         if assignment.release is None:
@@ -229,29 +240,60 @@ class BringingIn:
         with self.journal.step("stick-install", may_fail=True) as detail:
             index = trusted.index_fetch(assignment.release)
             self.outcome = replace(self.outcome, release_version=index.version)
-            state = release_install(
-                root=self.bench.root,
-                index=index,
-                base_index=trusted.index_fetch(index.base) if index.base else None,
+            state = self._index_install(
+                index,
+                trusted.index_fetch(index.base) if index.base else None,
                 variant=assignment.variant,
                 sequence=assignment.sequence,
-                gauges=self.bench.gauges,
-                source=StickBlobSource(self.disk),
-                clock=self.bench.clock,
-                self_test=self.bench.self_test,
                 may_change_over=lambda: is_time_to_change_over(
                     assignment, root=self.bench.root, clock=self.bench.clock
                 ),
-                progress=lambda done, total: self.bench.heard("release", done, total),
             )
             detail.append(state.value)
-            if state is InstallState.TRIAL:
-                self.bench.heard("trial", 0, 0)
-                trial_await(root=self.bench.root, times=self.bench.times)
-            superseded_remove(root=self.bench.root, assigned=assignment.release, now=self.bench.clock())
-            is_committed = slots_read(self.bench.root).phase is Phase.COMMITTED
-            shown = InstallState.COMMITTED if state is InstallState.TRIAL and is_committed else state
-            self.outcome = replace(self.outcome, release_state=shown.value)
+
+    def _index_install(
+        self,
+        index: ReleaseIndex,
+        base_index: ReleaseIndex | None,
+        *,
+        variant: str,
+        sequence: int,
+        may_change_over: Callable[[], bool] = lambda: True,
+    ) -> InstallState:
+        """Take the release as far as this stick's bytes go, and what the engine says of it."""
+        state = release_install(
+            root=self.bench.root,
+            index=index,
+            base_index=base_index,
+            variant=variant,
+            sequence=sequence,
+            gauges=self.bench.gauges,
+            source=StickBlobSource(self.disk),
+            clock=self.bench.clock,
+            self_test=self.bench.self_test,
+            may_change_over=may_change_over,
+            progress=lambda done, total: self.bench.heard("release", done, total),
+        )
+        if state is InstallState.TRIAL:
+            self.bench.heard("trial", 0, 0)
+            trial_await(root=self.bench.root, times=self.bench.times)
+        superseded_remove(root=self.bench.root, assigned=index_digest(index), now=self.bench.clock())
+        is_committed = slots_read(self.bench.root).phase is Phase.COMMITTED
+        shown = InstallState.COMMITTED if state is InstallState.TRIAL and is_committed else state
+        self.outcome = replace(self.outcome, release_state=shown.value)
+        return state
+
+    def _first_install(self, trusted: TrustedReleases) -> None:
+        """Take the release that an installation stick begins with, where nothing was ever assigned or runs here."""
+        if slots_read(self.bench.root).current is not None:
+            return
+        with self.journal.step("stick-first-release", may_fail=True):
+            word = first_release_read(disk=self.disk, director_key=trusted.director_key)
+            if word is None:
+                return
+            index = trusted.index_fetch(word.release)
+            self.outcome = replace(self.outcome, release_version=index.version, is_first_release=True)
+            self._index_install(index, None, variant=word.variant, sequence=0)
 
     def _releases(self, *readers: Reader) -> TrustedReleases:
         return TrustedReleases(root=self.bench.root / "tuf", base_url=BASE_URL, client=folder_client(*readers))

@@ -66,6 +66,11 @@ def claim_read(root: Path) -> Claim:
         raise NotEnrolled(root=str(root)) from error
 
 
+def is_claim_kept(root: Path) -> bool:
+    """Tell whether this PC has asked to enrol and waits for the answer."""
+    return _claim_path(root).exists()
+
+
 def own_key(root: Path) -> NodeKey:
     """Return the key by which sticks name this PC; before it has a school, it is made at the first call.
 

@@ -35,6 +35,8 @@ class BroughtIn:
     release_version: int = 0
     """Of the release that the centre names for this school; 0 where it names none."""
     release_state: str = ""
+    is_first_release: bool = False
+    """Whether that is the one which an installation stick begins with, and no assignment."""
     waiting_reason: str = ""
     is_withdrawn: bool = False
     """Whether the centre has withdrawn what runs here, and nothing has taken its place yet."""

@@ -19,7 +19,7 @@ def brought_in_sentences(outcome: BroughtIn) -> list[str]:
         lines.append(_("Should a link come, this PC calls the centre at %(address)s.") % {"address": outcome.address})
     if outcome.refusal:
         lines.append(_refusal(outcome.refusal))
-    elif not outcome.has_letter:
+    elif not outcome.has_letter and not outcome.is_first_release:
         lines.append(_("There is no letter for this school on the stick; ask the courier for one that has it."))
     if outcome.ratings_safe:
         lines.append(_("Ratings that have arrived at the centre: %(count)d.") % {"count": outcome.ratings_safe})

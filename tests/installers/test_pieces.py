@@ -1,0 +1,130 @@
+"""What an installation stick is made of: the lock, the node's own wheel, the one file that is started."""
+
+import hashlib
+import re
+import string
+import subprocess
+import tomllib
+import zipfile
+from base64 import urlsafe_b64encode
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.installers.conftest import TREE
+
+pytest.importorskip("central", reason="sticks are made with the centre's code")
+
+from central.installers.own_wheel import own_wheel_write
+from central.installers.services import install_script
+from central.installers.target.ed25519 import ORDER, ed25519_verify
+from central.installers.target.install import LEAST_MEMORY_BYTES, Refused, memory_check
+from central.installers.target.words import LANGUAGES, WORDS
+from central.installers.wheels import lock_read
+
+
+def test_the_lock_holds_what_the_node_asks_for_in_versions_that_it_allows():
+    project = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["node"])]
+    locked = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+) ", lock_read(), flags=re.MULTILINE))
+
+    assert [str(each) for each in asked if locked.get(canonicalize_name(each.name)) not in each.specifier] == []
+    assert not {"torch", "flwr", "celery", "transformers"} & set(locked)
+    assert "pip" in locked
+
+
+def test_the_lock_brings_all_that_its_packages_ask_for(written):
+    names, asked = set(), set()
+    for path in (written[0] / "wheels").iterdir():
+        with zipfile.ZipFile(path) as wheel:
+            folder = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+            text = wheel.read(folder).decode().split("\n\n")[0]
+        names.add(canonicalize_name(re.search(r"^Name: (.*)$", text, re.MULTILINE)[1]))
+        needs = [Requirement(line) for line in re.findall(r"^Requires-Dist: (.*)$", text, re.MULTILINE)]
+        asked |= {
+            canonicalize_name(each.name) for each in needs if not each.marker or each.marker.evaluate({"extra": ""})
+        }
+
+    assert asked - names == set()
+
+
+def test_the_nodes_own_wheel_is_the_same_each_time_and_has_no_centre(tmp_path):
+    wheels = [own_wheel_write(tmp_path / name) for name in ("a", "b") if not (tmp_path / name).mkdir()]
+
+    assert wheels[0].sha256 == wheels[1].sha256
+    with zipfile.ZipFile(wheels[0].path) as wheel:
+        names = wheel.namelist()
+        record = next(name for name in names if name.endswith("/RECORD"))
+        listed = [line.split(",") for line in wheel.read(record).decode().splitlines()]
+        assert sorted(name for name, *_ in listed) == sorted(names)
+        for name, digest, _size in listed:
+            if name != record:
+                found = urlsafe_b64encode(hashlib.sha256(wheel.read(name)).digest()).rstrip(b"=").decode()
+                assert digest == f"sha256={found}"
+    assert "node/settings.py" in names
+    assert "node/locale/tg/LC_MESSAGES/django.mo" in names
+    assert not [name for name in names if name.startswith(("central/", "tests/")) or "__pycache__" in name]
+
+
+@given(st.binary(max_size=200), st.binary(min_size=32, max_size=32), st.integers(0, 511))
+def test_signatures_are_judged_as_cryptography_judges_them(message, seed, bit):
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(seed)
+    public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    signature = key.sign(message)
+    altered = bytearray(signature)
+    altered[bit // 8] ^= 1 << bit % 8
+    scalar = int.from_bytes(signature[32:], "little") + ORDER
+
+    assert ed25519_verify(public, message, signature)
+    assert not ed25519_verify(public, message + b"x", signature)
+    assert not ed25519_verify(public, message, bytes(altered))
+    # The same signature in other bytes, which RFC 8032 forbids.
+    assert scalar >= 2**256 or not ed25519_verify(public, message, signature[:32] + scalar.to_bytes(32, "little"))
+
+
+def test_every_sentence_is_there_in_three_languages_with_the_same_holes():
+    for key, sentences in WORDS.items():
+        holes = [sorted(filter(None, (part[1] for part in string.Formatter().parse(each)))) for each in sentences]
+        assert len(sentences) == len(LANGUAGES), key
+        assert holes[0] == holes[1] == holes[2], key
+
+
+def test_the_one_file_is_both_shell_and_python(tmp_path):
+    script = tmp_path / "install"
+    script.write_bytes(install_script(b"\x07" * 32))
+
+    assert subprocess.run(["dash", "-n", str(script)], check=False).returncode in (0, 2)
+    compile(script.read_bytes(), "install", "exec")
+    assert b"07" * 32 in script.read_bytes()
+    assert b"central.installers" not in script.read_bytes()
+
+
+def test_without_a_python_that_will_do_the_shell_says_so_in_three_languages(tmp_path):
+    script = tmp_path / "install"
+    script.write_bytes(install_script(b"\x07" * 32))
+    for tool in ("cat", "sh"):
+        (tmp_path / tool).symlink_to(f"/bin/{tool}")
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python3").chmod(0o755)
+
+    ended = subprocess.run(
+        ["sh", str(script)], env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 3
+    assert "This PC has no Python 3.11, 3.12 or 3.13" in ended.stderr
+
+
+def test_a_pc_with_less_than_four_gigabytes_is_refused_and_one_with_four_is_not():
+    # What /proc/meminfo says of PCs with 4 and 3 GiB.
+    memory_check(3_916_000_000)
+    with pytest.raises(Refused) as refused:
+        memory_check(3 * 1024**3)
+    assert refused.value.fields == {"found": "3.2"}
+    assert LEAST_MEMORY_BYTES < 3_916_000_000
