@@ -24,6 +24,7 @@ from django.core.management import call_command
 
 import federation
 from central.disk import CentreDisk
+from central.metrics.store import store_variables
 from central.superlinks import SuperLinkSite, superlinks_read
 from central.training.superlink import superlink_commands, superlink_prepare
 from federation.ports import port_check
@@ -101,10 +102,17 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
     celery = ("-m", "celery", "--app", "central.celery")
     worker = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
     commands = {"web": web_command(plan), "worker": (*celery, *worker)}
+    if settings.METRICS_ADDRESS:
+        commands["metrics"] = ("-m", "django", "metrics")
     if not settings.IS_BROKER_EMBEDDED:
         commands["beat"] = (*celery, "beat", "--schedule", str(disk.root / "beat-schedule"))
     return [
-        ChildSpec(name=name, argv=(sys.executable, *argv), env=env, log_path=disk.logs / f"{name}.log")
+        ChildSpec(
+            name=name,
+            argv=(sys.executable, *argv),
+            env=env | (store_variables(root=disk.metrics, part=name) if settings.METRICS_ADDRESS else {}),
+            log_path=disk.logs / f"{name}.log",
+        )
         for name, argv in commands.items()
     ]
 
@@ -117,7 +125,11 @@ def web_command(plan: CentrePlan) -> tuple[str, ...]:
     """
     if settings.IS_SQLITE:
         address = ("--host", plan.host, "--port", str(plan.port))
-        return ("-m", "uvicorn", "central.asgi:application", *address, "--timeout-graceful-shutdown", "5")
+        # In JSON every request has a line of ours, with its route.
+        log = ("--no-access-log",) if settings.IS_LOG_JSON else ()
+        # Whether a proxy is believed say the settings, not where it calls from.
+        proxies = ("--no-proxy-headers", "--timeout-graceful-shutdown", "5")
+        return ("-m", "uvicorn", "central.asgi:application", *address, *proxies, *log)
     processes = min(os.cpu_count() or 1, WEB_PROCESSES_AT_MOST)
     threads = ("--worker-class", "gthread", "--workers", str(processes), "--threads", str(WEB_THREADS), "--reuse-port")
     waits = ("--graceful-timeout", "5", "--keep-alive", "60", "--timeout", "120")
