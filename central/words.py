@@ -140,6 +140,7 @@ SENTENCES: Mapping[str, str] = {
     "database_unreachable": _("The database does not answer; see that it runs, and SORO_CENTRAL_DATABASE_URL."),
     "migrations_missing": _("The tables are of an older program; run: manage.py central migrate."),
     "broker_unreachable": _("The broker takes no messages; see that it runs, and SORO_CENTRAL_BROKER_URL."),
+    "part_unknown": _("The centre has no part %(part)s; as its settings are, it has %(parts)s."),
     "storage_unwritable": _("The centre cannot write under %(root)s; check the disk and the folder's owner."),
     "storage_away": _("The storage of release files does not answer (%(problem)s); check its address and keys."),
     "storage_misnamed": _("«%(value)s» names no storage; write SORO_CENTRAL_BLOBS=s3://bucket/prefix."),
