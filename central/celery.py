@@ -5,17 +5,21 @@ Embedded (the filesystem broker), one process is worker and beat. With RabbitMQ 
 
 from __future__ import annotations
 
+import logging.config
 import os
+import time
 from typing import Any
 
 from celery import Celery
 from celery.beat import EmbeddedService, Scheduler
-from celery.signals import beat_init, worker_init, worker_ready
+from celery.signals import beat_init, before_task_publish, setup_logging, worker_init, worker_ready
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from central.broker_folder import broker_folder_clean
+from central.disk import centre_disk
 from central.environment import settings_expect
+from central.metrics.store import SENT_HEADER, store_open
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "central.settings")
 
@@ -32,6 +36,26 @@ def _expect(**_signal: Any) -> None:  # noqa: ANN401 - Celery's signals name no 
     except ImproperlyConfigured as error:
         # Celery goes on after any other error of a signal's receiver.
         raise SystemExit(str(error)) from error
+
+
+@setup_logging.connect
+def _log(**_signal: Any) -> None:  # noqa: ANN401 - Celery's signals name no types
+    # Celery would put handlers of its own beside those of the settings.
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@before_task_publish.connect
+def _stamp(headers: dict[str, Any], **_signal: Any) -> None:  # noqa: ANN401 - Celery's signals name no types
+    headers[SENT_HEADER] = time.time()
+
+
+@worker_init.connect
+def _count(**_signal: Any) -> None:  # noqa: ANN401 - Celery's signals name no types
+    if settings.METRICS_ADDRESS:
+        store_open(root=centre_disk().metrics, part="worker")
+        from central.metrics.work import work_watch  # noqa: PLC0415 - only workers count tasks
+
+        work_watch(settings.CELERY_TASK_DEFAULT_QUEUE)
 
 
 @worker_init.connect

@@ -47,7 +47,7 @@ def _production_rules() -> list[tuple[bool, str, str, str]]:
             not settings.IS_TLS,
             "central.W001",
             "Schools and people reach the centre without TLS; passwords and tokens can be read on the way.",
-            "Put nginx in front and set SORO_CENTRAL_TLS=1 and SORO_CENTRAL_PROXIES=1.",
+            "Put nginx in front (deploy/nginx) and set SORO_CENTRAL_TLS=1 and SORO_CENTRAL_PROXIES=1.",
         ),
         (
             bool(settings.IS_SQLITE),

@@ -85,6 +85,11 @@ class CentreDisk:
         return self.root / "logs"
 
     @property
+    def metrics(self) -> Path:
+        """What processes count for Prometheus, one folder a part."""
+        return self.root / "metrics"
+
+    @property
     def run_state(self) -> Path:
         """What the running supervisor has started: addresses and process ids."""
         return self.root / "run.json"

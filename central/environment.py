@@ -30,6 +30,7 @@ BROKERS = ("filesystem", "redis", "rediss", "amqp", "amqps", "memory")
 """The last is for tests: messages go from a process to itself."""
 MONTH_SECONDS = 30 * 24 * 3600
 _DAY_SECONDS = 24 * 3600
+_LAST_PORT = 65_535
 _HOST = re.compile(r"\*|\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s?#]*)?")
 _ACCEL = re.compile(r"/([\w.-]+/)+")
@@ -69,6 +70,8 @@ class CentreEnvironment:
     blobs: str
     s3_endpoint: str
     blobs_accel: str
+    metrics: str
+    is_log_json: bool
     mistakes: tuple[Mistake, ...]
 
 
@@ -107,6 +110,8 @@ def environment_read(environ: Mapping[str, str], *, root: Path) -> CentreEnviron
         blobs=blobs,
         s3_endpoint=endpoint,
         blobs_accel=accel,
+        metrics=reader.matched("METRICS", code="central.E007", refusal=_listen_refusal),
+        is_log_json=reader.choice("LOG", ("text", "json")) == "json",
         mistakes=(),
     )
     reader.together(is_bad=is_tls and not proxies, text=_TLS_ALONE)
@@ -218,6 +223,12 @@ def _address_refusal(value: str) -> str:
         is_fit = False
     is_bare = is_fit and not (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
     return "" if is_bare else "must be http:// or https:// with a name and, where needed, a port, and nothing behind it"
+
+
+def _listen_refusal(value: str) -> str:
+    host, _colon, port = value.rpartition(":")
+    is_fit = bool(host) and "/" not in value and port.isdecimal() and 0 < int(port) <= _LAST_PORT
+    return "" if is_fit else "must be HOST:PORT, such as 127.0.0.1:9464"
 
 
 def _broker_refusal(value: str) -> str:

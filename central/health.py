@@ -1,23 +1,19 @@
-"""The door for whoever watches the centre."""
+"""The doors for whoever watches the centre: is the process alive, and can it do its work."""
 
 from __future__ import annotations
 
-import os
-
-from django.db import connection
+from django.core.cache import caches
+from django.utils import timezone
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from central.disk import centre_disk
-from federation.errors import CapacityError
+from central.readiness import OK, readiness_read
 
-
-class StorageUnwritable(CapacityError):
-    """The centre cannot write under `root`."""
-
-    code = "storage_unwritable"
+_KEPT_SECONDS = 2
+"""Whoever asks without end must not keep the database and the broker busy."""
 
 
 class HealthView(APIView):
@@ -27,10 +23,22 @@ class HealthView(APIView):
     permission_classes = (AllowAny,)
 
     def get(self, request: Request) -> Response:
-        """Answer 200 when the database answers and the disk can be written."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-        root = centre_disk().root
-        if not os.access(root, os.W_OK):
-            raise StorageUnwritable(root=str(root))
-        return Response({"database": "ok", "storage": "ok"})
+        """Answer that this process answers; what it stands on is /readyz' business."""
+        return Response({"alive": OK})
+
+
+class ReadinessView(APIView):
+    """GET /readyz."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    def get(self, request: Request) -> Response:
+        """Answer 200 when all is well, else 503; either names each thing and the code of what is wrong with it."""
+        kept = caches["knocks"]
+        found = kept.get("readiness")
+        if found is None:
+            found = readiness_read(disk=centre_disk(), now=timezone.now())
+            kept.set("readiness", found, _KEPT_SECONDS)
+        is_ready = all(code == OK for code in found.values())
+        return Response(found, status=200 if is_ready else 503)

@@ -18,6 +18,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from central.request_trace import trace_node
 from central.schools.models import Node
 from central.schools.sessions import session_node
 from central.words import sentence
@@ -64,7 +65,9 @@ class NodeAuthentication(BaseAuthentication):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             return None
-        return session_node(token=token, now=timezone.now()), token
+        node = session_node(token=token, now=timezone.now())
+        trace_node(str(node.pk))
+        return node, token
 
     def authenticate_header(self, request: Request) -> str:
         """Name the scheme that the door wants."""

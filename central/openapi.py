@@ -53,10 +53,20 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What whoever watches the centre reads."""
+    """What whoever restarts the centre reads."""
+
+    alive: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What whoever watches the centre reads: `ok`, or the code of what is wrong, and then the status is 503."""
 
     database: str
+    migrations: str
+    broker: str
     storage: str
+    metadata: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +90,8 @@ class Door:
 
 
 DOORS: tuple[Door, ...] = (
-    Door(method="get", path="/healthz", summary="Is the centre well?", answer=Health, is_open=True),
+    Door(method="get", path="/healthz", summary="Does the centre answer?", answer=Health, is_open=True),
+    Door(method="get", path="/readyz", summary="Can the centre do its work?", answer=Readiness, is_open=True),
     Door(method="get", path="/api/v1/time", summary="The centre's clock", answer=ServerTime, is_open=True),
     Door(method="get", path="/api/v1/authority", summary="Who vouches for this server", answer=Authority, is_open=True),
     Door(method="get", path="/api/v1/openapi.json", summary="This document", answer=None, is_open=True),

@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "central.dashboard",
 ]
 MIDDLEWARE = [
+    "central.metrics.requests.RequestWatch",
     "django.middleware.security.SecurityMiddleware",
     "central.static_files.StaticFiles",
     "central.content_policy.ContentPolicy",
@@ -111,7 +112,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = IS_TLS
 SECURE_HSTS_SECONDS = _environment.hsts_seconds
 # Only where a proxy is counted, which writes this header itself; else it would be anybody's word.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_TLS and _environment.proxies else None
-# W008: nginx in front redirects. W005, W021: other names under the ministry's domain are not ours to bind.
+# W008: nginx redirects (deploy/nginx). W005, W021: other names under the ministry's domain are not ours to bind.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W008", "security.W021"]
 IS_SECOND_FACTOR_REQUIRED: bool = _environment.is_second_factor_required
 OTP_TOTP_ISSUER = "Soro"
@@ -228,11 +229,20 @@ CELERY_BEAT_SCHEDULE = {
     "credentials": {"task": "central.schools.tasks.credentials_sweep", "schedule": 3600.0},
 }
 
+# Where `central metrics` serves figures for Prometheus; empty: nowhere.
+METRICS_ADDRESS: str = _environment.metrics
+IS_LOG_JSON: bool = _environment.is_log_json
+_OWN_LINES: dict[str, Any] = {"handlers": ["stderr"], "propagate": False}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+        "json": {"()": "central.log_lines.JsonLines"},
+    },
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json" if IS_LOG_JSON else "text"},
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     "loggers": {
         "httpx": {"level": "WARNING"},
@@ -241,6 +251,11 @@ LOGGING = {
         "tuf": {"level": "WARNING"},
         # central.http logs each refusal with its code; TUF's clients ask for the next root with every refresh.
         "django.request": {"level": "ERROR"},
+        # A line for each request is for machines; in the trial's text uvicorn has its own.
+        "central.metrics.requests": {"level": "INFO" if IS_LOG_JSON else "WARNING"},
+        # The servers' own handlers write text.
+        **({"uvicorn": _OWN_LINES, "gunicorn.error": _OWN_LINES} if IS_LOG_JSON else {}),
+        **({"uvicorn.access": {"level": "WARNING"}} if IS_LOG_JSON else {}),
         # Ticks every few seconds would bury everything else.
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

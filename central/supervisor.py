@@ -18,16 +18,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from django.conf import settings
 from django.core.management import call_command
 
 import federation
 from central.disk import CentreDisk
+from central.metrics.store import store_variables
 from central.superlinks import SuperLinkSite, superlinks_read
 from central.training.superlink import superlink_commands, superlink_prepare
+from federation.errors import CapacityError
 from federation.ports import port_check
 from federation.processes import ChildSpec, children_keep
+
+
+class PartUnknown(CapacityError):
+    """The centre has no part `part`; `parts` are those that it has."""
+
+    code = "part_unknown"
+
 
 WEB_PROCESSES_AT_MOST = 4
 WEB_THREADS = 8
@@ -73,17 +83,45 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
     call_command("migrate", interactive=False, verbosity=0)
     call_command("createcachetable", verbosity=0)
     disk = CentreDisk(plan.root)
-    specs = web_specs(plan, disk, has_flower=has_flower)
+    specs = part_specs(plan, disk)
     if has_flower:
-        for site in plan.sites:
-            hosts = {plan.host, site.host}
-            superlink_prepare(root=site.root(disk), port=site.port, hosts=hosts, now=datetime.now(UTC), host=plan.host)
-            specs += fleet_specs(plan, site, disk)
+        _superlinks_prepare(plan, disk)
     else:
         announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
     announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")
     describe = partial(_run_state, plan, has_flower=has_flower)
     children_keep(specs, run_path=disk.run_state, describe=describe, stopping=_stopping())
+
+
+def part_specs(plan: CentrePlan, disk: CentreDisk) -> list[ChildSpec]:
+    """Return all parts of this centre, in the order in which to start them."""
+    has_flower = importlib.util.find_spec("flwr") is not None
+    specs = web_specs(plan, disk, has_flower=has_flower)
+    for site in plan.sites if has_flower else ():
+        specs += fleet_specs(plan, site, disk)
+    return specs
+
+
+def part_exec(plan: CentrePlan, name: str) -> NoReturn:
+    """Become the part `name` of the centre, for a supervisor that is not ours: systemd, or a container's.
+
+    Raises:
+        PartUnknown: the centre, as its settings are, has no such part.
+    """
+    disk = CentreDisk(plan.root)
+    specs = {spec.name: spec for spec in part_specs(plan, disk)}
+    if name not in specs:
+        raise PartUnknown(part=name, parts=", ".join(specs))
+    if name.startswith("superlink"):
+        _superlinks_prepare(plan, disk)
+    spec = specs[name]
+    os.execve(spec.argv[0], spec.argv, dict(spec.env))  # noqa: S606 - without a shell, because there is nothing for one
+
+
+def _superlinks_prepare(plan: CentrePlan, disk: CentreDisk) -> None:
+    for site in plan.sites:
+        hosts = {plan.host, site.host}
+        superlink_prepare(root=site.root(disk), port=site.port, hosts=hosts, now=datetime.now(UTC), host=plan.host)
 
 
 def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[ChildSpec]:
@@ -101,10 +139,17 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
     celery = ("-m", "celery", "--app", "central.celery")
     worker = ("worker", "--loglevel", "INFO", "--without-gossip", "--without-mingle", "--without-heartbeat")
     commands = {"web": web_command(plan), "worker": (*celery, *worker)}
+    if settings.METRICS_ADDRESS:
+        commands["metrics"] = ("-m", "django", "metrics")
     if not settings.IS_BROKER_EMBEDDED:
         commands["beat"] = (*celery, "beat", "--schedule", str(disk.root / "beat-schedule"))
     return [
-        ChildSpec(name=name, argv=(sys.executable, *argv), env=env, log_path=disk.logs / f"{name}.log")
+        ChildSpec(
+            name=name,
+            argv=(sys.executable, *argv),
+            env=env | (store_variables(root=disk.metrics, part=name) if settings.METRICS_ADDRESS else {}),
+            log_path=disk.logs / f"{name}.log",
+        )
         for name, argv in commands.items()
     ]
 
@@ -117,7 +162,11 @@ def web_command(plan: CentrePlan) -> tuple[str, ...]:
     """
     if settings.IS_SQLITE:
         address = ("--host", plan.host, "--port", str(plan.port))
-        return ("-m", "uvicorn", "central.asgi:application", *address, "--timeout-graceful-shutdown", "5")
+        # In JSON every request has a line of ours, with its route.
+        log = ("--no-access-log",) if settings.IS_LOG_JSON else ()
+        # Whether a proxy is believed say the settings, not where it calls from.
+        proxies = ("--no-proxy-headers", "--timeout-graceful-shutdown", "5")
+        return ("-m", "uvicorn", "central.asgi:application", *address, *proxies, *log)
     processes = min(os.cpu_count() or 1, WEB_PROCESSES_AT_MOST)
     threads = ("--worker-class", "gthread", "--workers", str(processes), "--threads", str(WEB_THREADS), "--reuse-port")
     waits = ("--graceful-timeout", "5", "--keep-alive", "60", "--timeout", "120")

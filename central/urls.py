@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 
 from central.checkins.api import CheckInView
 from central.feedback.api import ParcelsView
-from central.health import HealthView
+from central.health import HealthView, ReadinessView
 from central.openapi import OpenApiView
 from central.releases.api import BlobView, TufView
 from central.schools.api import AuthorityView, EnrolmentView, KeyView, NonceView, SessionView, TimeView
@@ -19,6 +19,7 @@ handler404 = "central.http.missing"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index", permanent=False)),
     path("healthz", HealthView.as_view()),
+    path("readyz", ReadinessView.as_view()),
     path("api/v1/openapi.json", OpenApiView.as_view()),
     path("api/v1/time", TimeView.as_view()),
     path("api/v1/authority", AuthorityView.as_view()),

@@ -143,6 +143,10 @@ SENTENCES: Mapping[str, str] = {
     "anchors_unreadable": _("The anchor file %(path)s is damaged at line %(line)s; restore it."),
     # The machine and its files.
     "port_in_use": _("Port %(port)s is taken by another program; end that program or choose another with %(option)s."),
+    "database_unreachable": _("The database does not answer; see that it runs, and SORO_CENTRAL_DATABASE_URL."),
+    "migrations_missing": _("The tables are of an older program; run: manage.py central migrate."),
+    "broker_unreachable": _("The broker takes no messages; see that it runs, and SORO_CENTRAL_BROKER_URL."),
+    "part_unknown": _("The centre has no part %(part)s; as its settings are, it has %(parts)s."),
     "storage_unwritable": _("The centre cannot write under %(root)s; check the disk and the folder's owner."),
     "storage_away": _("The storage of release files does not answer (%(problem)s); check its address and keys."),
     "storage_misnamed": _("«%(value)s» names no storage; write SORO_CENTRAL_BLOBS=s3://bucket/prefix."),

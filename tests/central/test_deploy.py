@@ -1,0 +1,235 @@
+"""What deploy/ ships, as far as one machine can try it: clean settings, units, a real nginx, containers' parts."""
+
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from central.disk import CentreDisk
+from central.environment import environment_read
+from central.training.superlink import superlink_prepare
+from federation.demo.commands import CommandLine, LongRunning, wait_until
+from tests.services import service_missing
+from tests.stations import EMBEDDED, does_answer, free_port
+from tests.tls_files import TestAuthority
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+PARTS = {"web", "worker", "beat", "metrics", "superlink", "superexec"}
+COMPOSE = yaml.safe_load((DEPLOY / "container" / "compose.yml").read_text(encoding="utf-8"))
+NAME = "centre.example"
+
+
+def settings_shipped():
+    text = (DEPLOY / "centre.env").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def environment(**own):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
+    return {**kept, "PYTHONPATH": str(ROOT), **own}
+
+
+def test_the_settings_that_are_shipped_pass_every_check_for_production(tmp_path):
+    shipped = settings_shipped() | {"SORO_CENTRAL_ROOT": str(tmp_path)}
+    argv = [sys.executable, str(ROOT / "manage.py"), "central", "check", "--deploy", "--fail-level", "WARNING"]
+    done = subprocess.run(argv, env=environment(**shipped), capture_output=True, text=True, timeout=300, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no issues" in done.stdout
+
+
+def test_a_part_that_the_centre_does_not_have_is_refused_with_those_that_it_has(tmp_path):
+    argv = [sys.executable, str(ROOT / "manage.py"), "central", "part", "metrics"]
+    own = {"SORO_CENTRAL_ROOT": str(tmp_path)}
+    done = subprocess.run(argv, env=environment(**own), capture_output=True, text=True, timeout=300, check=False)
+
+    assert done.returncode == 1
+    assert "no part metrics" in done.stderr
+    assert "web, worker, superlink, superexec" in done.stderr
+
+
+# systemd
+
+
+def units():
+    return sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def test_every_part_has_a_unit_that_the_target_starts():
+    started = {re.search(r"central part (\w+)", unit.read_text())[1] for unit in units() if "central part" in unit.read_text()}  # fmt: skip  # noqa: E501
+    target = (DEPLOY / "systemd" / "soro.target").read_text()
+
+    assert started == PARTS
+    assert set(re.findall(r"soro-\w+\.service", target)) == {unit.name for unit in units()}
+
+
+def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        service_missing("systemd-analyze", "not installed")
+    for unit in (DEPLOY / "systemd").iterdir():
+        text = unit.read_text().replace("/srv/soro/app/.venv/bin/python", sys.executable)
+        (tmp_path / unit.name).write_text(text.replace("/srv/soro/app", str(ROOT)))
+    done = subprocess.run(
+        [program, "verify", "--man=no", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    told = [line for line in done.stderr.splitlines() if "soro" in line]
+    assert (done.returncode, told) == (0, [])
+
+
+# nginx
+
+
+def site(folder, **values):
+    """Return the site as envsubst leaves it."""
+    text = (DEPLOY / "nginx" / "soro-centre.conf.template").read_text(encoding="utf-8")
+    filled = re.sub(r"\$\{(SORO_\w+)\}", lambda found: str(values[found[1]]), text)
+    path = folder / "site.conf"
+    path.write_text(filled)
+    return path
+
+
+@pytest.fixture(scope="module")
+def in_front(tmp_path_factory):
+    """Return the addresses of a real nginx before a real centre, and what to trust: http, https, fleet, context."""
+    program = os.environ.get("SORO_TEST_NGINX") or shutil.which("nginx")
+    if program is None:
+        service_missing("nginx", "not installed")
+    scratch, disk = tmp_path_factory.mktemp("nginx"), CentreDisk(tmp_path_factory.mktemp("central"))
+    port, plain, tls, fleet, away = (free_port() for _ in range(5))
+    own = {"SORO_CENTRAL_HOSTS": NAME, "SORO_CENTRAL_TLS": "1", "SORO_CENTRAL_PROXIES": "1"}
+    commands = CommandLine(project="central", root=disk.root, environment={**EMBEDDED, **own})
+    commands.run("start", "migrate", "--verbosity", "0")
+    centre = commands.start("part", "web", "--port", str(port))
+    now = datetime.now(UTC)
+    certificate, key = TestAuthority.make(begins=now - timedelta(days=1)).server(
+        scratch, begins=now - timedelta(days=1), days=30
+    )
+    certificate.rename(scratch / "fullchain.pem")
+    key.rename(scratch / "privkey.pem")
+    superlink_prepare(root=disk.superlink, port=away, hosts={NAME}, now=now)
+    path = site(
+        scratch,
+        SORO_NAME=NAME,
+        SORO_TLS=scratch,
+        SORO_ROOT=disk.root,
+        SORO_HTTP=f"127.0.0.1:{plain}",
+        SORO_HTTPS=f"127.0.0.1:{tls}",
+        SORO_FLEET_LISTEN=f"127.0.0.1:{fleet}",
+        SORO_FLEET_PORT=away,
+    )
+    path.write_text(path.read_text().replace("http://127.0.0.1:8440", f"http://127.0.0.1:{port}"))
+    temporary = " ".join(f"{name}_temp_path {scratch}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip  # noqa: E501
+    (scratch / "nginx.conf").write_text(
+        f"daemon off; master_process off; pid {scratch}/pid; error_log stderr; events {{}}\n"
+        f"http {{ access_log off; {temporary} include {path}; }}\n"
+    )
+    words = [program, "-c", str(scratch / "nginx.conf"), "-e", "stderr"]
+    tried = subprocess.run([*words, "-t"], capture_output=True, text=True, timeout=120, check=False)
+    assert tried.returncode == 0, tried.stderr
+    with (scratch / "log").open("wb") as log:
+        child = subprocess.Popen(words, stderr=log, start_new_session=True)
+    nginx = LongRunning(name="nginx", child=child, log=scratch / "log")
+    try:
+        wait_until("start", lambda: does_answer(f"http://127.0.0.1:{port}/healthz"), what="its page", process=centre)
+        yield f"http://127.0.0.1:{plain}", f"https://127.0.0.1:{tls}", f"https://127.0.0.1:{fleet}"
+    finally:
+        nginx.stop()
+        centre.stop()
+
+
+def asked(url, **headers):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return httpx.get(url, headers={"Host": NAME, **headers}, verify=context, timeout=60)
+
+
+@pytest.mark.slow
+def test_behind_nginx_people_are_sent_to_tls_and_told_to_keep_to_it(in_front):
+    plain, tls, _fleet = in_front
+
+    sent = asked(f"{plain}/admin/?next=1")
+    assert (sent.status_code, sent.headers["Location"]) == (308, f"https://{NAME}/admin/?next=1")
+    page = asked(f"{tls}/admin/login/")
+    assert page.status_code == 200
+    assert page.headers["Strict-Transport-Security"] == "max-age=2592000"
+    cookie = next(told for told in page.headers.get_list("Set-Cookie") if told.startswith("csrftoken="))
+    assert "Secure" in cookie
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+@pytest.mark.slow
+def test_nginx_writes_anew_what_the_centre_believes_of_it(in_front):
+    _plain, tls, _fleet = in_front
+    forged = asked(f"{tls}/healthz", **{"X-Forwarded-Proto": "http", "X-Request-ID": "given-by-nginx-2"})
+
+    # Told only over TLS: what the caller said of it was not believed.
+    assert "Strict-Transport-Security" in forged.headers
+    assert forged.headers["X-Request-ID"] == "given-by-nginx-2"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/_blobs/aa/aa"])
+def test_nginx_does_not_publish_what_is_for_the_machine_itself(in_front, path):
+    answer = asked(f"{in_front[1]}{path}")
+    assert (answer.status_code, "nginx" in answer.text) == (404, True)
+
+
+@pytest.mark.slow
+def test_of_the_superlink_only_the_fleets_path_gets_through(in_front):
+    # No SuperLink runs here: the path that is open ends in 502, all others before they get so far.
+    assert asked(f"{in_front[2]}/v1/fleet/ping").status_code == 502
+    for path in ("/v1/control/start-run", "/v1/runtime/x", "/health", "/v1/fleet/../control/x"):
+        assert asked(f"{in_front[2]}{path}").status_code == 404, path
+
+
+# Containers
+
+
+def commands_of(service):
+    own = COMPOSE["services"][service]
+    return own["command"] if isinstance(own.get("command"), list) else []
+
+
+def test_compose_has_a_service_for_every_part_with_settings_that_are_no_mistakes():
+    started = {commands_of(name)[1] for name in COMPOSE["services"] if commands_of(name)[:1] == ["part"]}
+    assert started == PARTS
+
+    filled = {"POSTGRES_PASSWORD": "x", "SORO_NAME": NAME}
+    for name in COMPOSE["services"]:
+        if commands_of(name)[:1] != ["part"]:
+            continue
+        given = COMPOSE["services"][name]["environment"]
+        own = {key: re.sub(r"\$\{(\w+):\?\}", lambda found: filled[found[1]], value) for key, value in given.items()}
+        read = environment_read(settings_shipped() | own, root=Path("/srv/soro/centre"))
+        assert read.mistakes == ()
+
+
+def test_compose_fills_every_place_of_nginxs_site():
+    text = (DEPLOY / "nginx" / "soro-centre.conf.template").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(SORO_\w+)\}", text)) == set(COMPOSE["services"]["nginx"]["environment"])
+
+
+def test_all_that_shares_the_superlinks_loopback_and_files_that_are_named_are_there():
+    for name in PARTS - {"superlink"} | {"nginx", "prometheus"}:
+        assert COMPOSE["services"][name]["network_mode"] == "service:superlink"
+    containerfile = (DEPLOY / "container" / "Containerfile").read_text(encoding="utf-8")
+    for line in re.findall(r"^COPY (.+) \S+$", containerfile, flags=re.MULTILINE):
+        for path in line.split():
+            assert (ROOT / path).exists(), path
+    torch = re.search(r"torch==[\w.+]+", (ROOT / "Makefile").read_text(encoding="utf-8"))[0]
+    assert f"'{torch}'" in containerfile
