@@ -25,6 +25,7 @@ from django.core.management import call_command
 import federation
 from central.disk import CentreDisk
 from central.superlinks import SuperLinkSite, superlinks_read
+from central.training.fleet import runs_forget
 from central.training.superlink import superlink_commands, superlink_prepare
 from federation.ports import port_check
 from federation.processes import ChildSpec, children_keep
@@ -79,6 +80,7 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
             hosts = {plan.host, site.host}
             superlink_prepare(root=site.root(disk), port=site.port, hosts=hosts, now=datetime.now(UTC), host=plan.host)
             specs += fleet_specs(plan, site, disk)
+        runs_forget(sites=plan.sites)
     else:
         announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
     announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")
