@@ -70,6 +70,11 @@ class CentreDisk:
         return self.training / "velocities"
 
     @property
+    def claims(self) -> Path:
+        """One lock a round, held by the process that combines it."""
+        return self.training / "claims"
+
+    @property
     def inbox(self) -> Path:
         """Where Flower runs drop updates, one folder a round."""
         return self.training / "inbox"

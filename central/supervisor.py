@@ -27,6 +27,7 @@ import federation
 from central.disk import CentreDisk
 from central.metrics.store import store_variables
 from central.superlinks import SuperLinkSite, superlinks_read
+from central.training.fleet import runs_forget
 from central.training.superlink import superlink_commands, superlink_prepare
 from federation.errors import CapacityError
 from federation.ports import port_check
@@ -86,6 +87,7 @@ def centre_run(plan: CentrePlan, *, announce: Callable[[str], object]) -> None:
     specs = part_specs(plan, disk)
     if has_flower:
         _superlinks_prepare(plan, disk)
+        runs_forget(sites=plan.sites)
     else:
         announce("Flower is not installed: rounds take updates in by other ways, and there is no SuperLink.")
     announce(f"The centre serves {plan.base_url}/admin/ (logs: {disk.logs})")

@@ -34,6 +34,14 @@ def fleet_advance(*, site: SuperLinkSite, disk: CentreDisk, now: datetime) -> No
         LOGGER.warning("the SuperLink is away and is tried again later: %s", error)
 
 
+def runs_forget(*, sites: Iterable[SuperLinkSite]) -> int:
+    """Forget the runs of SuperLinks that are about to be started, and return how many: the next sweep starts new ones.
+
+    Their ServerApps ended with the centre that ran before. Flower itself would say so only a minute later.
+    """
+    return FlowerRun.objects.filter(superlink__in=[site.name for site in sites]).delete()[0]
+
+
 def runs_check(*, site: SuperLinkSite, disk: CentreDisk) -> None:
     """Forget runs that ended without a record, so that the next sweep starts them again.
 

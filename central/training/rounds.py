@@ -19,6 +19,7 @@ from central.schools.audit import audit_record
 from central.schools.reach import entity_of, steering_expect
 from central.schools.transitions import status_move
 from central.training.buffer import Buffer, Due, Progress, round_judge
+from central.training.claim import Claim, claim_hold
 from central.training.errors import RoundBlocked, RoundNotEnough, RoundUnknown
 from central.training.models import Round, RoundStatus, Season, SeasonStatus, Update, UpdateStatus
 from central.training.plans import PASSED_OVER, season_version, settings_of
@@ -165,11 +166,14 @@ def candidate_pass_over(*, round_: Round, actor: str, now: datetime) -> None:
         _pass_over(round_, _collecting(season), actor, now)
 
 
-def round_claim(*, round_: Round, now: datetime) -> bool:
-    """Tell whether this process may aggregate the round now: no other has given a sign of life for half an hour."""
+def round_claim(*, round_: Round, now: datetime, is_left: bool = False) -> bool:
+    """Tell whether this process may aggregate the round now: no other has given a sign of life for half an hour.
+
+    Where `is_left`, the process that claimed it last is known to have ended, and nobody waits for it.
+    """
     with transaction.atomic():
         held = Round.objects.select_for_update().get(pk=round_.pk)
-        is_taken = held.attempt_at is not None and held.attempt_at > now - ATTEMPT_SILENCE
+        is_taken = held.attempt_at is not None and held.attempt_at > now - ATTEMPT_SILENCE and not is_left
         if held.status != RoundStatus.AGGREGATING or is_taken:
             return False
         Round.objects.filter(pk=held.pk).update(attempt_at=now)
@@ -186,15 +190,26 @@ def round_hand_back(*, round_: Round, claimed_at: datetime) -> None:
     Round.objects.filter(pk=round_.pk, attempt_at=claimed_at).update(attempt_at=None)
 
 
-def round_aggregate(*, round_: Round, clock: Callable[[], datetime], make: Callable[[Round], Release]) -> None:
+def round_aggregate(
+    *, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], make: Callable[[Round], Release]
+) -> None:
     """Let `make` turn an aggregating round's updates into a judged candidate; a refused one still completes the round.
 
-    One process does so at a time; another takes over half an hour after the last sign of life of one that was cut. A
-    question suite that cannot be used holds the round up until the operator has mended it: the next tick looks again.
+    One process does so at a time. Another takes over from one that was cut: on the same machine at once, on another
+    half an hour after its last sign of life. A question suite that cannot be used holds the round up until the operator
+    has mended it: the next tick looks again.
     """
-    claimed_at = clock()
-    if not round_claim(round_=round_, now=claimed_at):
-        return
+    with claim_hold(disk.claims, round_id=round_.round_id) as claim:
+        claimed_at = clock()
+        if not round_claim(round_=round_, now=claimed_at, is_left=claim.is_left):
+            return
+        claim.sign()
+        _claimed_aggregate(round_, claim, claimed_at, clock, make)
+
+
+def _claimed_aggregate(
+    round_: Round, claim: Claim, claimed_at: datetime, clock: Callable[[], datetime], make: Callable[[Round], Release]
+) -> None:
     try:
         release = make(round_)
     except SuiteInvalid:
@@ -205,6 +220,10 @@ def round_aggregate(*, round_: Round, clock: Callable[[], datetime], make: Calla
         LOGGER.exception("round %s made no release", round_.round_id)
         round_abandon(round_=round_, reason=str(error), now=clock())
         return
+    except Exception:
+        # It would fail again at once: a disk that is full, a database that is away.
+        claim.withdraw()
+        raise
     status_move(round_, to=RoundStatus.COMPLETED, actor=ACTOR, now=clock(), release=release, ended_at=clock())
 
 

@@ -52,7 +52,7 @@ def round_tick() -> None:
             LOGGER.exception("round %s could not be advanced", round_.round_id)
     aggregating = Round.objects.filter(status=RoundStatus.AGGREGATING)
     for round_ in aggregating.select_related("season__base", "release__base"):
-        round_aggregate(round_=round_, clock=timezone.now, make=_candidate)
+        round_aggregate(round_=round_, disk=centre_disk(), clock=timezone.now, make=_candidate)
     noise_seeds_forget()
 
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 from central.schools.models import Node, RetiredKey
 from central.schools.services import node_revoke
 from central.superlinks import SuperLinkSite, superlinks
-from central.training.fleet import fleet_advance, runs_check
+from central.training.fleet import fleet_advance, runs_check, runs_forget
 from central.training.models import FlowerRun
 from central.training.rounds import round_abandon
 from central.training.superlink import SuperLinkUnreachable, superlink_commands, superlink_is_healthy, superlink_prepare
@@ -107,6 +107,14 @@ def test_each_of_two_superlinks_has_the_nodes_of_its_regions_and_a_run_of_its_ow
             )
             assert [(each["name"], each["node-id"]) for each in listed] == [(str(node.pk), node.flwr_node_id)]
     assert sorted(round_.runs.values_list("superlink", flat=True)) == ["north", "south"]
+
+
+def test_runs_of_superlinks_that_are_about_to_start_are_forgotten_and_no_others(school):
+    round_ = collecting(season_small())
+    for name in ("north", "south"):
+        FlowerRun.objects.create(round=round_, superlink=name, flwr_run_id="1")
+    assert runs_forget(sites=[SuperLinkSite(name="south", address="127.0.0.1:9")]) == 1
+    assert list(FlowerRun.objects.values_list("superlink", flat=True)) == ["north"]
 
 
 def test_a_superlink_that_is_away_is_tried_again_later(school, disk):

@@ -53,6 +53,7 @@ def work(disk, *, after=timedelta(0)):
     for round_ in Round.objects.filter(status=RoundStatus.AGGREGATING).select_related("season__base", "release__base"):
         round_aggregate(
             round_=round_,
+            disk=disk,
             clock=now,
             make=lambda each: candidate_make(round_=each, disk=disk, clock=now, measure=Gate()),
         )

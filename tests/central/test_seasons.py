@@ -43,6 +43,7 @@ def tick(season, disk, gate=None, now=None):
     for round_ in Round.objects.filter(season=season, status=RoundStatus.AGGREGATING):
         round_aggregate(
             round_=round_,
+            disk=disk,
             clock=lambda: at,
             make=lambda each: candidate_make(round_=each, disk=disk, clock=lambda: at, measure=gate or Gate()),
         )

@@ -165,7 +165,7 @@ class Centre:
             return candidate_make(round_=each, disk=self.disk, clock=self.world.moment, measure=measure)
 
         try:
-            round_aggregate(round_=round_, clock=self.world.moment, make=make)
+            round_aggregate(round_=round_, disk=self.disk, clock=self.world.moment, make=make)
         except Killed:
             self.worker_kills += 1
             return

@@ -189,7 +189,7 @@ def test_each_school_gets_the_variant_that_fits_its_pc_and_both_learn_one_adapte
         assert (update.status, update.code, update.variant) == ("accepted", "", variant)
     round_ = season.rounds.get()
     round_advance(round_=round_, now=timezone.now())
-    round_aggregate(round_=round_, clock=timezone.now, make=partial(made, disk))
+    round_aggregate(round_=round_, disk=disk, clock=timezone.now, make=partial(made, disk))
     candidate = Release.objects.get(kind="adapter")
     judged = parse(ReleaseVerdict, bytes(candidate.verdict_bytes))
     assert judged.variants.keys() == {"int8", "fp16"}
