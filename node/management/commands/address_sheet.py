@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from federation.trust.durable import durable_write
 from node.address_sheet import address_sheet, page_addresses
 from node.doors import NodeCommand
-from node.sync.announcement import own_addresses
+from node.own_addresses import own_addresses
 from node.sync.enrol import enrolment_read
 from node.sync.errors import NotEnrolled
 
