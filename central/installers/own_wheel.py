@@ -46,7 +46,7 @@ def own_wheel_write(into: Path) -> OwnWheel:
     path = into / f"{name}-py3-none-any.whl"
     record = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        own = [(f"{folder}/METADATA", (distribution.read_text("METADATA") or "").encode())]
+        own = [(f"{folder}/METADATA", _metadata(distribution))]
         for name_inside, content in (*_code(), *own, (f"{folder}/WHEEL", _WHEEL.encode())):
             _put(wheel, name_inside, content)
             digest = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
@@ -54,6 +54,14 @@ def own_wheel_write(into: Path) -> OwnWheel:
         _put(wheel, f"{folder}/RECORD", ("".join(record) + f"{folder}/RECORD,,\n").encode())
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return OwnWheel(path=path, version=distribution.version, sha256=sha256)
+
+
+def _metadata(distribution: metadata.Distribution) -> bytes:
+    # Started in its source tree, Python finds what setuptools left there, which has the same text under another name.
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO")
+    if not text:
+        raise NodeCodeMissing(path=DISTRIBUTION)
+    return text.encode()
 
 
 def _code() -> Iterator[tuple[str, bytes]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -14,23 +13,34 @@ from central.releases.models import Release, ReleaseKindChoice
 from central.releases.package_slots import slot_sizes
 from central.training.mode_settings import mode_expect
 from central.training.models import Season, SeasonMode, SeasonStatus
-from central.training.plan_settings import DEFAULT_PLAN
+from central.training.plan_settings import StepsChoice, plan_settings
 from central.trust_root import director_key
 from central.words import sentence
 from federation.errors import FederationError
 from federation.learning.schemes.scheme import Fusion
 from federation.wire.rounds import SchemeName
 
+STEPS = (
+    (StepsChoice.NATURAL.value, _("small steps, many rounds")),
+    (StepsChoice.ADAM.value, _("by heart, in one round")),
+)
 FUSIONS = ((Fusion.LEAST_SQUARES.value, _("least squares")), (Fusion.MEAN.value, _("weighted mean")))
 
 
 class SeasonForm(forms.ModelForm):
     """Asks which base to learn on, how many schools make a round, and how their updates are combined."""
 
+    steps = forms.ChoiceField(
+        label=_("how schools learn"),
+        choices=STEPS,
+        initial=StepsChoice.NATURAL.value,
+        widget=UnfoldAdminSelectWidget,
+        help_text=_("By heart is for a handful of corrections, and wherever the weighted mean is taken."),
+    )
     fusion = forms.ChoiceField(
         label=_("how updates are added up"),
         choices=FUSIONS,
-        initial=DEFAULT_PLAN.fusion.value,
+        initial=Fusion.LEAST_SQUARES.value,
         widget=UnfoldAdminSelectWidget,
         help_text=_("The private mode needs the weighted mean."),
     )
@@ -49,7 +59,10 @@ class SeasonForm(forms.ModelForm):
         """Refuse what the service would refuse, and keep the season's settings as `settings`."""
         cleaned = super().clean() or self.cleaned_data
         base = cleaned.get("base")
-        cleaned["settings"] = replace(DEFAULT_PLAN, fusion=Fusion(cleaned.get("fusion", DEFAULT_PLAN.fusion)))
+        cleaned["settings"] = plan_settings(
+            steps=StepsChoice(cleaned.get("steps", StepsChoice.NATURAL)),
+            fusion=Fusion(cleaned.get("fusion", Fusion.LEAST_SQUARES)),
+        )
         if base is None or not {"mode", "scheme"} <= cleaned.keys():
             return cleaned
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.schemes.scheme import Fusion
@@ -22,6 +23,18 @@ class NaturalTerms:
     """Of each, as an L2 norm."""
     server_length: float
     """Of the server's step: schools' steps point apart, so what they add up to is the shorter the more they are."""
+    anchor_weight: float = 0.0
+    """What the anchors' tokens weigh in schools' Gram matrices beside their own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTerms:
+    """What a plan says of a school's steps (federation.wire.rounds.RoundPlan)."""
+
+    max_steps: int
+    step_length: float
+    """0: Adam's steps."""
+    anchor_weight: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +42,7 @@ class PlanSettings:
     """What a season's plans ask of schools, and how its rounds then combine what they hand in.
 
     A season keeps its settings; one that was opened before a setting existed has the value that stands here, which is
-    what its rounds did then. What a new season gets is `DEFAULT_PLAN`.
+    what its rounds did then. What a new season gets is `plan_settings`.
     """
 
     rank: int = 64
@@ -78,10 +91,12 @@ class PlanSettings:
         """Return what natural steps a season of `scheme` takes; None where it takes Adam's."""
         return self.natural if Factor.GRAM in scheme_of(scheme).factors else None
 
-    def steps_of(self, scheme: SchemeName) -> tuple[int, float]:
-        """Return how many steps a school takes at most in a season of `scheme`, and the length of each; 0 is Adam's."""
+    def steps_of(self, scheme: SchemeName) -> StepTerms:
+        """Return the steps that a school takes in a season of `scheme`."""
         natural = self.natural_of(scheme)
-        return (natural.steps, natural.length) if natural else (self.max_steps, 0.0)
+        if natural is None:
+            return StepTerms(max_steps=self.max_steps, step_length=0.0, anchor_weight=0.0)
+        return StepTerms(max_steps=natural.steps, step_length=natural.length, anchor_weight=natural.anchor_weight)
 
     def scale_of(self, scheme: SchemeName, *, norm: float) -> float:
         """Return what a combined update of this L2 norm is multiplied by in a season of `scheme`."""
@@ -103,17 +118,32 @@ def _layer(slot: str) -> int:
     return int(slot.split(".")[1])
 
 
-DEFAULT_PLAN = PlanSettings()
-"""What a new season gets."""
-
 NATURAL_PLAN = PlanSettings(
     directions=256,
     parts=("down",),
     layers_share=1 / 3,
     precision=Precision.INT8,
     ridge=0.01,
-    natural=NaturalTerms(steps=1, length=0.3, server_length=1.0),
+    natural=NaturalTerms(steps=1, length=0.3, server_length=0.66, anchor_weight=1.0),
     max_norm=0.5,
 )
-"""Gains three times as much in a round and spoils prose, so that the gate refuses it (docs/decisions/0068). For the
-benchmark, until natural steps heed the anchors."""
+"""Many schools learn side by side, round after round, and prose stays (docs/decisions/0116)."""
+ADAM_PLAN = PlanSettings()
+"""A handful of corrections is learnt by heart in one round, at a price in prose (0008)."""
+
+
+class StepsChoice(StrEnum):
+    """How schools learn in a new season."""
+
+    NATURAL = "natural"
+    ADAM = "adam"
+
+
+def plan_settings(*, steps: StepsChoice, fusion: Fusion) -> PlanSettings:
+    """Return what a new season's plans ask.
+
+    Natural steps are one step on all labels together only where least squares adds them up; beside the mean schools
+    take Adam's in any case.
+    """
+    is_natural = steps is StepsChoice.NATURAL and fusion is Fusion.LEAST_SQUARES
+    return replace(NATURAL_PLAN if is_natural else ADAM_PLAN, fusion=fusion)

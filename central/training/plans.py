@@ -130,7 +130,7 @@ def _last_fruitless(season: Season) -> datetime | None:
 
 def _document(season: Season, start: Release | None, version: int, now: datetime) -> RoundPlan:
     settings, scheme = settings_of(season), SchemeName(season.scheme)
-    max_steps, step_length = settings.steps_of(scheme)
+    steps = settings.steps_of(scheme)
     return RoundPlan(
         plan_id=uuid.uuid4().hex,
         season_id=season.season_id,
@@ -144,9 +144,10 @@ def _document(season: Season, start: Release | None, version: int, now: datetime
         rank=settings.rank_of(scheme),
         slots=settings.slots_of(sizes_of(season)),
         learning_rate=settings.learning_rate,
-        step_length=step_length,
+        step_length=steps.step_length,
         ridge=settings.ridge,
-        max_steps=max_steps,
+        anchor_weight=steps.anchor_weight,
+        max_steps=steps.max_steps,
         stop_loss=settings.stop_loss,
         anchors=anchors_read(),
         min_labels=settings.min_labels,

@@ -19,7 +19,7 @@ from central.schools.transitions import status_move
 from central.training.errors import SeasonUnderWay, SeasonUnknown
 from central.training.mode_settings import mode_expect, round_minimum
 from central.training.models import Round, RoundStatus, Season, SeasonMode, SeasonStatus
-from central.training.plan_settings import DEFAULT_PLAN, PlanSettings
+from central.training.plan_settings import NATURAL_PLAN, PlanSettings
 from central.training.plans import plan_issue, plans_renew, season_version, settings_of
 from federation.basis import SlotSize
 from federation.trust.keys import DirectorKey
@@ -52,7 +52,7 @@ def season_open(
     scheme: SchemeName = SchemeName.FFA_LORA,
     mode: SeasonMode = SeasonMode.PLAIN,
     mode_settings: Mapping[str, Any] | None = None,
-    settings: PlanSettings = DEFAULT_PLAN,
+    settings: PlanSettings = NATURAL_PLAN,
 ) -> Season:
     """Return an open season on `base` with its first plan and a round that collects; `slot_sizes` are in card order.
 

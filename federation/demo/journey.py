@@ -113,7 +113,7 @@ class Journey:
     def _season_open(self, base: str) -> tuple[str, str]:
         with self._step("plan", "The centre opens a season; its plan reaches the schools") as show:
             wanted = ("--wanted", str(len(self.taught)))
-            opened = self.centre.commands.run_json("plan", "season_open", "--base", base, *wanted)
+            opened = self.centre.commands.run_json("plan", "season_open", "--base", base, *wanted, "--steps", "adam")
             show("the schools hear of it", 0.5)
             for school in self.taught:
                 school.contact("plan")

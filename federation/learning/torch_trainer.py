@@ -24,6 +24,7 @@ from federation.learning.answers import answer_nats
 from federation.learning.chat import Conversation
 from federation.learning.checkpoint import checkpoint_read, checkpoint_write
 from federation.learning.gram import grams_measure
+from federation.learning.gram_matrix import gram_beside
 from federation.learning.lessons import Lessons
 from federation.learning.local_scores import fare_measure, scores_of
 from federation.learning.local_steps import AdamSteps, LocalSteps, NaturalSteps
@@ -86,7 +87,7 @@ class Training:
             takes_all=is_natural,
         )
         self._before = fare_measure(model, lessons.held_out)
-        self._grams = self._grams_measured()
+        self._grams = self._grams_measured(anchors)
         self._steps = self._steps_begin()
         self._step = 0
         self._history: list[float] = []
@@ -119,7 +120,7 @@ class Training:
         return {name: delta.detach().numpy() for name, delta in self._deltas()}
 
     def grams(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
-        """Return by slot the weighted Gram matrix (rank, rank) of the school's own lessons at the start; see `gram`."""
+        """Return by slot the weighted Gram matrix (rank, rank) of the lessons at the start; see `gram`."""
         return self._grams
 
     def scores(self) -> LocalScores | None:
@@ -135,10 +136,15 @@ class Training:
         """Forget the checkpoint: what it led to is safe elsewhere."""
         self._path.unlink(missing_ok=True)
 
-    def _grams_measured(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
+    def _grams_measured(self, anchors: Sequence[Conversation]) -> dict[tuple[str, Factor], NDArray[np.float32]]:
         if Factor.GRAM not in scheme_of(self._plan.scheme).factors:
             return {}
         grams = grams_measure(self._model, self._adapters, self._lessons.conversations)
+        weight = self._plan.anchor_weight
+        if weight > 0:
+            # What the anchors look at is held there too, by the school's step and again by the centre's fusion.
+            held = grams_measure(self._model, self._adapters, anchors)
+            grams = {slot: gram_beside(gram, held.get(slot), weight=weight) for slot, gram in grams.items()}
         return {(slot, Factor.GRAM): gram for slot, gram in grams.items()}
 
     def _steps_begin(self) -> LocalSteps:

@@ -74,6 +74,8 @@ class RoundPlan:
     """L2 length of each natural step, which looks at all of the school's labels; 0: Adam at `learning_rate`."""
     ridge: float = 0.1
     """Added to a Gram matrix, in units of its mean eigenvalue, where a step or the fusion divides by it."""
+    anchor_weight: float = 0.0
+    """What the anchors' tokens weigh in a school's Gram matrix beside its own, both of one trace; 0: nothing."""
     stop_loss: float
     """Training ends early when the mean loss of a step over the school's own examples falls to this, in nats."""
     anchors: tuple[Example, ...]

@@ -10,7 +10,6 @@ digest of what decides it, so that a run which was cut goes on where it was.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 
@@ -18,7 +17,6 @@ import django
 import torch
 from rich.console import Console
 
-from central.training.plan_settings import NATURAL_PLAN
 from federation.learning.precision import dtype_fastest
 from federation.trust.keys import NodeKey, node_key_create, node_key_load
 from tests.benchmarks.labels.label_set import Split, labels_read, labels_split
@@ -44,20 +42,12 @@ def measure(*, work: Path) -> list[Row]:
     torch.set_num_threads(THREADS)
     findings = trial_run(settings, package, work, dtype=dtype)
     findings.plot(BENCH_ROOT)
-    natural = natural_gain(settings, package, work, dtype=dtype)
-    return [*rows(findings), row("gain_natural", natural, "nats a token, one round of natural steps")]
+    return rows(findings)
 
 
 def trial_run(settings: Settings, package: Path, work: Path, *, dtype: torch.dtype) -> Findings:
     """Return what `settings` find out on the base of `package`."""
     return findings_make(_trial(settings, package, work, dtype))
-
-
-def natural_gain(settings: Settings, package: Path, work: Path, *, dtype: torch.dtype) -> float:
-    """Return what one round of natural steps gains on reworded questions, in nats a token (decision 0068)."""
-    trial = _trial(replace(settings, plan=NATURAL_PLAN), package, work, dtype)
-    (adapter,) = trial.season(replace(trial.settings.default, rounds=1))
-    return trial.examine(None).reworded.nats - trial.examine(adapter).reworded.nats
 
 
 def _trial(settings: Settings, package: Path, work: Path, dtype: torch.dtype) -> Trial:

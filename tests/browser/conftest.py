@@ -12,19 +12,25 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 
 @pytest.fixture(scope="package")
-def chromium():
+def playwright():
+    """Steer browsers; a process can do that once at a time."""
+    with sync_playwright() as running, pytest.MonkeyPatch.context() as patch:
+        # Playwright keeps an event loop in this thread, which makes Django refuse the tests' own reads and writes.
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        yield running
+
+
+@pytest.fixture(scope="package")
+def chromium(playwright):
     program = shutil.which("chromium")
     if program is None:
         service_missing("Chromium", "it is not installed")
-    with sync_playwright() as playwright, pytest.MonkeyPatch.context() as patch:
-        # Playwright keeps an event loop in this thread, which makes Django refuse the tests' own reads and writes.
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        try:
-            browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        except Error as error:
-            service_missing("Chromium", error)
-        yield browser
-        browser.close()
+    try:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    except Error as error:
+        service_missing("Chromium", error)
+    yield browser
+    browser.close()
 
 
 class Visit:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, expect, sync_playwright
+from playwright.sync_api import Error, expect
 
 from node.https.certificates import server_issue
 from node.https.names import PcNames
@@ -77,13 +77,6 @@ class _Tabs:
 
     def new_context(self, **_options):
         return self._context
-
-
-@pytest.fixture(scope="module")
-def playwright(school):
-    with sync_playwright() as running, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -159,7 +159,13 @@ def test_a_person_makes_a_draft_and_opens_a_season(client, keys, db):
     client.post("/admin/releases/release/add/", {"title": "Soro 1", "checkpoint": ""}, follow=True)
     assert Release.objects.get().status == "draft"
     base = test_rollouts.release_make(2, card={"slots": [{"name": "layers.0.o", "d_in": 4, "d_out": 4}]})
-    chosen = {"mode": "plain", "scheme": "ffa-lora", "fusion": "least-squares", "mode_settings": "{}"}
+    chosen = {
+        "mode": "plain",
+        "scheme": "ffa-lora",
+        "steps": "natural",
+        "fusion": "least-squares",
+        "mode_settings": "{}",
+    }
     page = client.post("/admin/training/season/add/", {"base": base.pk, "wanted": 3, **chosen}, follow=True)
     season = Season.objects.get()
     assert (season.wanted, season.slot_sizes, season.rounds.get().wanted) == (3, [["layers.0.o", 4, 4]], 3)

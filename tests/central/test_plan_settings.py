@@ -1,6 +1,6 @@
 """What a season's settings make of its plans, scheme by scheme."""
 
-from central.training.plan_settings import NATURAL_PLAN, PlanSettings
+from central.training.plan_settings import NATURAL_PLAN, PlanSettings, StepTerms
 from federation.wire.canonical import from_plain, to_plain
 from federation.wire.rounds import SchemeName
 
@@ -29,9 +29,15 @@ def test_only_ffa_lora_learns_in_more_directions_than_an_adapter_has():
 
 def test_schemes_without_gram_matrices_take_adams_steps_and_its_servers():
     natural = NATURAL_PLAN.natural
-    asked = {name: (*NATURAL_PLAN.steps_of(name), NATURAL_PLAN.scale_of(name, norm=0.25)) for name in SchemeName}
-    by_gram = (natural.steps, natural.length, natural.server_length / 0.25)
-    by_adam = (NATURAL_PLAN.max_steps, 0.0, NATURAL_PLAN.server_scale)
+    asked = {name: (NATURAL_PLAN.steps_of(name), NATURAL_PLAN.scale_of(name, norm=0.25)) for name in SchemeName}
+    by_gram = (
+        StepTerms(max_steps=natural.steps, step_length=natural.length, anchor_weight=natural.anchor_weight),
+        natural.server_length / 0.25,
+    )
+    by_adam = (
+        StepTerms(max_steps=NATURAL_PLAN.max_steps, step_length=0.0, anchor_weight=0.0),
+        NATURAL_PLAN.server_scale,
+    )
     assert asked == {
         SchemeName.FFA_LORA: by_gram,
         SchemeName.FED_SB: by_gram,
@@ -51,4 +57,6 @@ def test_a_season_that_was_opened_before_these_settings_goes_on_as_it_did():
     settings = from_plain(PlanSettings, kept)
     assert settings == PlanSettings()
     assert settings.slots_of(SLOTS) == tuple(slot for slot in SLOTS if slot.rpartition(".")[2] in ("o", "down"))
-    assert (settings.rank_of(SchemeName.FFA_LORA), settings.steps_of(SchemeName.FFA_LORA)) == (64, (20, 0.0))
+    assert settings.rank_of(SchemeName.FFA_LORA) == 64
+    steps = StepTerms(max_steps=20, step_length=0.0, anchor_weight=0.0)
+    assert settings.steps_of(SchemeName.FFA_LORA) == steps

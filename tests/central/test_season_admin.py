@@ -138,7 +138,14 @@ def test_a_person_goes_on_without_a_candidate(staff, school, season, disk):
 
 def test_the_form_refuses_what_the_service_would_refuse_and_opens_nothing(staff, season):
     base = release_make(9, card={"slots": [{"name": "layers.0.o", "d_in": 4, "d_out": 4}]})
-    chosen = {"wanted": 9, "scheme": "ffa-lora", "fusion": "least-squares", "mode": "plain", "mode_settings": "{}"}
+    chosen = {
+        "wanted": 9,
+        "scheme": "ffa-lora",
+        "steps": "natural",
+        "fusion": "least-squares",
+        "mode": "plain",
+        "mode_settings": "{}",
+    }
     private = {"mode": "private", "mode_settings": '{"noise_multiplier": 1.0, "labels_expected": 64.0}'}
     for changes in (
         {"base": season.base.pk},

@@ -25,8 +25,10 @@ from tests.learning.tiny_package import tiny_package
 
 LABELS = labels_split(labels_read())
 TRAINED = LABELS[Split.TRAINED]
+PLAN = PlanSettings(rank=4, parts=("o", "down"), max_steps=2, learning_rate=1e-2)
 SETTINGS = Settings(
-    plan=PlanSettings(rank=4, parts=("o", "down"), max_steps=2, learning_rate=1e-2),
+    plan=PLAN,
+    central=PLAN,
     schools=3,
     mean_sizes=(1.0,),
     rounds=2,

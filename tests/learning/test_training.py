@@ -1,6 +1,7 @@
 """Local training on a tiny Gemma: the loss is the plain one, a cut costs nothing, and the plan's limits hold."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from federation.basis import AdapterFactors, frozen_a, frozen_b
 from federation.errors import WireError
 from federation.learning.adapted_model import AdaptedLinear, adapter_attach, slot_columns
 from federation.learning.answers import answer_nats, answer_totals
+from federation.learning.gram import grams_measure
+from federation.learning.gram_matrix import gram_scaled
 from federation.learning.lessons import CorrectionLesson, Lessons, RatedLesson
 from federation.learning.torch_trainer import Training
 from federation.wire.rounds import Factor, Objective, RoundPlan, SchemeName
@@ -18,6 +21,7 @@ from tests.learning.plans import small_plan
 from tests.learning.tiny_gemma import conversations, tiny_gemma
 
 PLAN = small_plan(slots=tuple(slot_columns(tiny_gemma())), max_steps=7)
+ANCHORS = conversations(count=2, seed=2)
 ALL = Objective(preference=0.5, ratings=0.5, beta=0.1)
 
 
@@ -49,7 +53,7 @@ def training(
         adapters=adapters,
         plan=plan,
         lessons=lessons or taught(own),
-        anchors=conversations(count=2, seed=2),
+        anchors=ANCHORS,
         identity=identity,
         checkpoint=folder / "checkpoint.pt",
     )
@@ -268,6 +272,17 @@ def test_a_natural_step_looks_at_every_lesson_and_lowers_the_loss(tmp_path):
     assert seen[1].norm == pytest.approx(0.2, rel=1e-5)
     assert seen[0].anchor_nats == 0
     assert outcome.nats_after < outcome.nats_before
+
+
+def test_what_the_anchors_look_at_is_held_as_the_plan_weighs_it(tmp_path):
+    plan = small_plan(slots=PLAN.slots, step_length=0.2, objective=ALL)
+    own = training(tmp_path, plan=plan).grams()
+    beside = training(tmp_path, plan=replace(plan, anchor_weight=2.0)).grams()
+    learner = training(tmp_path, plan=plan)
+    anchors = grams_measure(learner._model, learner._adapters, ANCHORS)
+    for (slot, factor), gram in own.items():
+        wanted = gram_scaled(gram) + 2 * gram_scaled(anchors[slot])
+        np.testing.assert_allclose(beside[slot, factor], wanted, rtol=1e-5, atol=1e-6)
 
 
 def test_held_out_corrections_are_scored_and_never_learnt(tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from dataclasses import replace
 from typing import Any
 
 from django.utils import timezone
@@ -14,7 +13,7 @@ from central.releases.package_slots import slot_sizes
 from central.releases.services import release_find
 from central.training.describe import season_describe
 from central.training.models import SchemeChoice, SeasonMode
-from central.training.plan_settings import DEFAULT_PLAN
+from central.training.plan_settings import StepsChoice, plan_settings
 from central.training.seasons import season_open
 from central.trust_root import director_key
 from federation.learning.schemes.scheme import Fusion
@@ -31,7 +30,13 @@ class Command(CentreCommand):
         parser.add_argument("--base", required=True, help="its version or digest")
         parser.add_argument("--wanted", type=int, default=10, help="schools a round (default: 10)")
         parser.add_argument("--scheme", choices=SchemeChoice.values, default=SchemeChoice.FFA_LORA)
-        parser.add_argument("--fusion", choices=list(Fusion), default=DEFAULT_PLAN.fusion)
+        parser.add_argument(
+            "--steps",
+            choices=list(StepsChoice),
+            default=StepsChoice.NATURAL,
+            help="how schools learn (default: natural)",
+        )
+        parser.add_argument("--fusion", choices=list(Fusion), default=Fusion.LEAST_SQUARES)
         parser.add_argument("--mode", choices=SeasonMode.values, default=SeasonMode.PLAIN)
         parser.add_argument("--mode-settings", type=json.loads, default={}, help="JSON (docs/operations.md)")
         parser.add_argument("--json", action="store_true")
@@ -49,6 +54,6 @@ class Command(CentreCommand):
             scheme=SchemeName(options["scheme"]),
             mode=SeasonMode(options["mode"]),
             mode_settings=options["mode_settings"],
-            settings=replace(DEFAULT_PLAN, fusion=Fusion(options["fusion"])),
+            settings=plan_settings(steps=StepsChoice(options["steps"]), fusion=Fusion(options["fusion"])),
         )
         self.answer(season_describe(season), as_json=options["json"], text=f"Season {season.season_id} is open.")

@@ -22,7 +22,7 @@ def plan_make(
     """Return what every school is asked that runs `start`, the season's adapter number `version`."""
     # From the base alone both train the same fresh pair, so one training serves both.
     trained = SchemeName.FEDIT if scheme is SchemeName.FLORA and start is None else scheme
-    max_steps, step_length = settings.steps_of(trained)
+    steps = settings.steps_of(trained)
     return RoundPlan(
         plan_id=f"{SEASON}-{trained.value}-{version}",
         season_id=SEASON,
@@ -36,9 +36,10 @@ def plan_make(
         rank=settings.rank_of(trained),
         slots=settings.slots_of(base.sizes),
         learning_rate=settings.learning_rate,
-        step_length=step_length,
+        step_length=steps.step_length,
         ridge=settings.ridge,
-        max_steps=max_steps,
+        anchor_weight=steps.anchor_weight,
+        max_steps=steps.max_steps,
         stop_loss=settings.stop_loss,
         anchors=anchors_read(),
         min_labels=settings.min_labels,
@@ -58,6 +59,7 @@ def plan_central(plan: RoundPlan, *, schools: int) -> RoundPlan:
         plan,
         plan_id=f"{plan.plan_id}-central",
         step_length=0.0,
+        anchor_weight=0.0,
         learning_rate=CENTRAL_RATE,
         max_steps=CENTRAL_STEPS,
         max_norm=plan.max_norm * schools,

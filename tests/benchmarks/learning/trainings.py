@@ -54,7 +54,7 @@ class Trainings:
 
     def central(self) -> tuple[RoundPlan, Trained]:
         """Return one training on all data."""
-        plan = self.plan(SchemeName.FFA_LORA, 0, None)
+        plan = plan_make(self._settings.central, self._base, scheme=SchemeName.FFA_LORA, version=0, start=None)
         labels = [label for school in self._schools for label in school.labels]
         # Schools have their subjects together; here every step is to see several.
         random.Random(self._settings.seed).shuffle(labels)

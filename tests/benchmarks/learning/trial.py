@@ -127,7 +127,7 @@ class Trial:
     def _scores(self, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
         plan = self.trainings.plan(SchemeName.FFA_LORA, 0, None)
         if adapter is not None:
-            plan = replace(plan, rank=adapter_rank(adapter))
+            plan = replace(plan, rank=adapter_rank(adapter), slots=tuple(adapter.b))
         name = "" if adapter is None else adapter_digest(adapter)
         key = digest_of(self._examiner, self._base.digest.encode(), name.encode(), labels_bytes(labels))
 
