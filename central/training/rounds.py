@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from central.disk import CentreDisk
 from central.releases.models import Release, ReleaseStatus
@@ -220,8 +220,11 @@ def _claimed_aggregate(
         LOGGER.exception("round %s made no release", round_.round_id)
         round_abandon(round_=round_, reason=str(error), now=clock())
         return
+    except (InterfaceError, OperationalError):
+        # The database went away, and what was begun is gone on with once it is back.
+        raise
     except Exception:
-        # It would fail again at once: a disk that is full, a database that is away.
+        # It would fail again at once: a disk that is full.
         claim.withdraw()
         raise
     status_move(round_, to=RoundStatus.COMPLETED, actor=ACTOR, now=clock(), release=release, ended_at=clock())

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 
 from central.training.models import Round, RoundStatus
@@ -83,6 +84,15 @@ def test_a_process_of_another_machine_is_waited_for_half_an_hour(round_, disk):
     (disk.claims / round_.round_id).write_text("another-pc")
     assert not claimed(round_, disk, after=timedelta(minutes=29))
     assert claimed(round_, disk, after=timedelta(minutes=31))
+
+
+def test_a_combining_whose_database_went_away_goes_on_as_soon_as_it_is_back(round_, disk):
+    def lose(_round):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with pytest.raises(OperationalError):
+        round_aggregate(round_=round_, disk=disk, clock=timezone.now, make=lose)
+    assert claimed(round_, disk)
 
 
 def test_a_combining_that_failed_is_not_tried_again_at_once(round_, disk):

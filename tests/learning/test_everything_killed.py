@@ -67,7 +67,7 @@ CUTS = (
         why="while the round is combined",
         beginning=(),
         due=lambda centre, _schools: centre.rows(COMBINED),
-        seconds=1.0,
+        seconds=0.5,
     ),
 )
 
