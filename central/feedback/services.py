@@ -68,12 +68,14 @@ def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchRe
         held = _held(cursor, batch)
         found = [_parcel_take_in(cursor, held, parcel, now) for parcel in batch.parcels]
         _cursor_advance(cursor)
-    safe = acknowledgement(cursor=cursor, heard_seq=MAX_SEQ)
+    # What is safe may reach beyond a batch that comes late; what was put aside there must be told with it.
+    last = max((parcel.seq for parcel in batch.parcels), default=MAX_SEQ)
+    safe = acknowledgement(cursor=cursor, heard_seq=last)
     return BatchReceipt(
         node_id=batch.node_id,
         epoch=batch.epoch,
         acknowledged_seq=safe.seq,
-        quarantined=tuple(entry for entry in found if entry is not None),
+        quarantined=(*(entry for entry in found if entry is not None), *safe.quarantined),
         acknowledged_event=safe.event_id,
     )
 

@@ -26,10 +26,9 @@ class RequestWatch:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Answer, and say in count and log that it was answered."""
         begun = time.perf_counter()
-        trace = trace_begin(request.headers.get(HEADER, ""))
+        trace_begin(request.headers.get(HEADER, ""))
         try:
             answer = self._get_response(request)
-            answer.headers[HEADER] = trace.request_id
             _tell(request, answer.status_code, seconds=time.perf_counter() - begun)
         finally:
             trace_end()

@@ -24,11 +24,12 @@ def test_a_page_runs_this_servers_scripts_and_none_of_its_own(client):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ["/api/v1/time", "/api/v1/openapi.json", "/api/v1/check-ins", "/nowhere"])
-def test_what_is_no_page_runs_nothing(client, path):
+def test_json_is_taken_for_nothing_else_and_its_head_is_short(client, path):
     answer = client.get(path)
 
-    assert not answer.headers["Content-Type"].startswith("text/html")
-    assert answer.headers[HEADER] == NOTHING
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert HEADER not in answer.headers
 
 
 @pytest.mark.django_db

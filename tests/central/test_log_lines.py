@@ -60,10 +60,9 @@ def test_a_request_is_one_line_with_its_route_its_id_and_the_node_that_asked(sch
     ("given", "is_kept"), [("nginx-0123456789abcdef", True), ('x" evil', False), ("a" * 65, False)]
 )
 def test_the_web_servers_id_is_kept_where_it_is_one(client, lines, given, is_kept):
-    answer = client.get("/healthz", headers={"X-Request-ID": given})
+    client.get("/healthz", headers={"X-Request-ID": given})
 
-    assert (answer.headers["X-Request-ID"] == given) == is_kept
-    assert requests_of(lines)[-1]["request_id"] == answer.headers["X-Request-ID"]
+    assert (requests_of(lines)[-1]["request_id"] == given) == is_kept
 
 
 def test_nothing_that_a_person_writes_is_in_a_line(client, school, lines):

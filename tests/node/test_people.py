@@ -242,7 +242,7 @@ def test_guests_who_are_shut_out_reach_no_door_but_those_that_let_people_in(root
 
 OPEN = {
     "sign-in", "sign-out", "set_language", "class-code", "class-who", "class-leave", "manifest", "service-worker",
-    "offline",
+    "offline", "telephones", "telephones-certificate",
 }  # fmt: skip
 # Behind a bearer key, not a session.
 PROGRAMS = {"chat-completions", "models", "model"}
