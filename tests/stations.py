@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import httpx
 
-from federation.demo.commands import CommandLine, wait_until
+from federation.demo.commands import CommandLine, LongRunning, wait_until
 from node.chat.engine_client import engine_status
 from node.root import engine_socket_path
 
@@ -59,6 +59,19 @@ def node_run(
     commands = CommandLine(project="node", root=root, environment={"SORO_NODE_TRAINS_AT_NIGHT": "0", **environment})
     with _run(commands, ("--port", str(port)), lambda: does_answer(f"{address}/") and _serves(root, release)):
         yield commands, address
+
+
+@contextmanager
+def page_run(commands: CommandLine) -> Iterator[tuple[LongRunning, str]]:
+    """Yield a node's page that runs alone at the root of `commands`, without engine and sync, and its address."""
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    page = commands.start("page", "--port", str(port))
+    try:
+        wait_until("start", lambda: does_answer(f"{address}/offline/"), what="its page", process=page)
+        yield page, address
+    finally:
+        page.stop()
 
 
 @contextmanager

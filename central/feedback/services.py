@@ -56,7 +56,7 @@ class ParcelNumberInvalid(WireError):
 
 
 def parcels_take_in(*, node: Node, batch: ParcelBatch, now: datetime) -> BatchReceipt:
-    """Keep every parcel of `batch` and return what is now safe; the same batch again gives the same receipt.
+    """Keep every parcel of `batch` and return what is now safe; the same batch again says no less.
 
     Raises:
         NodeMismatch, ParcelNameInvalid, ParcelNumberInvalid: nothing is kept.

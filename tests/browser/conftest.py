@@ -1,12 +1,16 @@
 """A real Chromium, and the real processes whose pages it looks at."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Error, sync_playwright
 
+from federation.demo.commands import CommandLine
+from node.root import engine_socket_path
+from tests.node.engine_simulator import EngineSimulator, release_lay
 from tests.services import service_missing
-from tests.stations import centre_run, node_run
+from tests.stations import centre_run, node_run, page_run
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
@@ -31,6 +35,21 @@ def chromium(playwright):
         service_missing("Chromium", error)
     yield browser
     browser.close()
+
+
+@contextmanager
+def steered_page(root):
+    """Yield an engine that the test steers, the address of the page that it answers on, and the page's commands."""
+    release_lay(root)
+    commands = CommandLine(project="node", root=root, environment={})
+    commands.run("tables", "migrate", "--verbosity", "0")
+    engine = EngineSimulator(engine_socket_path(root))
+    engine.start()
+    try:
+        with page_run(commands) as (_page, address):
+            yield engine, address, commands
+    finally:
+        engine.stop()
 
 
 class Visit:

@@ -12,11 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from federation.demo.commands import CommandLine, wait_until
-from node.root import engine_socket_path
-from tests.browser.conftest import Visit
-from tests.node.engine_simulator import ANSWER, WORDS, EngineSimulator, release_lay
-from tests.stations import does_answer, free_port
+from tests.browser.conftest import Visit, steered_page
+from tests.node.engine_simulator import ANSWER, WORDS
 
 pytestmark = pytest.mark.slow
 # A machine that does much else beside is slow, and not wrong.
@@ -36,20 +33,8 @@ LESSON = (
 def school(tmp_path_factory):
     """A page without an engine process: one that a test steers answers in its place."""
     root = tmp_path_factory.mktemp("chat")
-    release_lay(root)
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    commands = CommandLine(project="node", root=root, environment={})
-    commands.run("tables", "migrate", "--verbosity", "0")
-    engine = EngineSimulator(engine_socket_path(root))
-    engine.start()
-    page = commands.start("page", "--port", str(port))
-    try:
-        wait_until("start", lambda: does_answer(f"{address}/offline/"), what="its page", process=page)
+    with steered_page(root) as (engine, address, _commands):
         yield engine, address, root
-    finally:
-        page.stop()
-        engine.stop()
 
 
 @pytest.fixture

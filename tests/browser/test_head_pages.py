@@ -6,9 +6,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from federation.demo.commands import CommandLine, wait_until
+from federation.demo.commands import CommandLine
 from tests.browser.conftest import Visit
-from tests.stations import does_answer, free_port
+from tests.stations import page_run
 
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)
@@ -23,17 +23,11 @@ def school(tmp_path_factory):
     """A page with a head, a teacher, a folder that stands for a stick, and no other process."""
     root, stick = tmp_path_factory.mktemp("head"), tmp_path_factory.mktemp("sticks") / "KINGSTON"
     stick.mkdir()
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
     commands = CommandLine(project="node", root=root, environment={"SORO_NODE_STICKS": str(stick)})
     head = commands.run_json("head", "account_create", "--username", "mudir", "--role", "head")
     teacher = commands.run_json("teacher", "account_create", "--username", "rahim", "--role", "teacher")
-    page = commands.start("page", "--port", str(port))
-    try:
-        wait_until("start", lambda: does_answer(f"{address}/offline/"), what="its page", process=page)
+    with page_run(commands) as (_page, address):
         yield {"address": address, "head": head["password"], "teacher": teacher["password"], "stick": stick}
-    finally:
-        page.stop()
 
 
 def shot(page, name):

@@ -11,13 +11,9 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
 from reportlab.pdfgen.canvas import Canvas
 
-from federation.demo.commands import CommandLine, wait_until
-from node.root import engine_socket_path
-from tests.browser.conftest import Visit
-from tests.node.engine_simulator import EngineSimulator, release_lay
+from tests.browser.conftest import Visit, steered_page
 from tests.node.textbook_files import lessons_read, lines_of
 from tests.services import service_missing
-from tests.stations import does_answer, free_port
 
 pytestmark = pytest.mark.slow
 expect.set_options(timeout=60_000)
@@ -30,22 +26,9 @@ WORDS = ("Растанӣ ", "аз ", "об ", "ва ", "гази ", "карбо�
 @pytest.fixture(scope="module")
 def school(tmp_path_factory):
     """A page whose answers a test steers, and its commands."""
-    root = tmp_path_factory.mktemp("books")
-    release_lay(root)
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    commands = CommandLine(project="node", root=root, environment={})
-    commands.run("tables", "migrate", "--verbosity", "0")
-    engine = EngineSimulator(engine_socket_path(root))
-    engine.words = WORDS
-    engine.start()
-    page = commands.start("page", "--port", str(port))
-    try:
-        wait_until("start", lambda: does_answer(f"{address}/offline/"), what="its page", process=page)
+    with steered_page(tmp_path_factory.mktemp("books")) as (engine, address, commands):
+        engine.words = WORDS
         yield engine, address, commands
-    finally:
-        page.stop()
-        engine.stop()
 
 
 def book_draw(title):

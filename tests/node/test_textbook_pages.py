@@ -21,7 +21,7 @@ from node.textbooks.models import Textbook
 from node.textbooks.shelf import MOST_FILE_BYTES
 from tests.node.conftest import NOW
 from tests.node.textbook_files import book_add, book_read, lessons_read
-from tests.stations import does_answer, free_port
+from tests.stations import page_run
 
 pytestmark = [
     pytest.mark.django_db,
@@ -174,13 +174,9 @@ def test_nothing_that_a_book_holds_becomes_markup(desk, root):
 def server(tmp_path_factory):
     """A real page process with a directory of its own for what is on its way: address, root, that, and two cookies."""
     root, scratch = tmp_path_factory.mktemp("uploads"), tmp_path_factory.mktemp("scratch")
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
     commands = CommandLine(project="node", root=root, environment={"TMPDIR": str(scratch)})
     commands.run("tables", "migrate", "--verbosity", "0")
-    page = commands.start("page", "--port", str(port))
-    try:
-        wait_until("start", lambda: does_answer(f"{address}/offline/"), what="its page", process=page)
+    with page_run(commands) as (page, address):
         accounts = {
             role: commands.run_json("account", "account_create", "--username", f"one-{role}", "--role", role)
             for role in ("teacher", "pupil")
@@ -191,8 +187,6 @@ def server(tmp_path_factory):
             for client in clients.values():
                 closing.callback(client.close)
             yield page, root, scratch, clients
-    finally:
-        page.stop()
 
 
 def signed_in(address, account):
