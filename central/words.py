@@ -198,6 +198,10 @@ SENTENCES: Mapping[str, str] = {
         "use another checkpoint."
     ),
     "graph_unexpected": _("The exported model is not as expected (%(expected)s); use another checkpoint."),
+    "hold_failed": _(
+        "The centre could not measure its own part of the round (%(reason)s); see that the base can be read and memory "
+        "is free. The round is tried again."
+    ),
     "tokenizer_unusable": _("The model's tokenizer cannot be used; use another checkpoint."),
     "engine_failed": _("The engine cannot run %(path)s (%(problem)s); build the release again."),
     "package_incomplete": _("The release at %(path)s lacks %(missing)s; build it again."),

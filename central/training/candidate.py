@@ -33,6 +33,7 @@ from central.releases.services import (
 from central.releases.variants import BuiltPackage
 from central.training.combine import Combined, round_combine
 from central.training.gate_pairs import corrections_choose
+from central.training.hold import HoldMeasure, hold_measured
 from central.training.models import Round
 from central.training.plans import settings_of
 from central.training.provenance import contributions_before, provenance
@@ -52,7 +53,12 @@ LOGGER = logging.getLogger(__name__)
 
 
 def candidate_make(
-    *, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], measure: Measure = adapter_measure
+    *,
+    round_: Round,
+    disk: CentreDisk,
+    clock: Callable[[], datetime],
+    measure: Measure = adapter_measure,
+    hold: HoldMeasure = hold_measured,
 ) -> Release:
     """Return the round's adapter release, judged and signed by nobody yet; goes on where a cut has left it.
 
@@ -66,7 +72,7 @@ def candidate_make(
     if release.status == ReleaseStatus.BUILD_FAILED:
         release_redraft(release=release, actor=ACTOR, now=clock())
     if release.status == ReleaseStatus.DRAFT:
-        _build(release, round_, disk, clock)
+        _build(release, round_, disk, clock, hold)
     if release.status == ReleaseStatus.GATED:
         _judge(release, round_, disk, clock, measure)
     return release
@@ -86,11 +92,11 @@ def _draft(round_: Round, now: datetime) -> Release:
     return release
 
 
-def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime]) -> None:
+def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[], datetime], hold: HoldMeasure) -> None:
     release_build_begin(release=release, actor=ACTOR, now=clock())
     folder = disk.builds / f"adapter-{release.version}"
     try:
-        combined = round_combine(round_=round_, disk=disk)
+        combined = round_combine(round_=round_, disk=disk, hold=hold)
         package = BuiltPackage(folder=folder, card=_adapter_folder_write(folder, round_, combined, disk))
         contributions = _contributions(round_, combined)
         release_built(release=release, packages=[package], contributions=contributions, disk=disk, now=clock())

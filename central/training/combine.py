@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from central.disk import CentreDisk
+from central.training.hold import HoldMeasure, hold_measured, hold_of_round
 from central.training.kept_updates import contributions_read
 from central.training.mode_combine import private_combine, robust_combine
 from central.training.models import Round, Season, SeasonMode
@@ -14,7 +15,7 @@ from central.training.start import start_of_round
 from central.training.velocity import velocity_read
 from federation.learning.aggregate import aggregate
 from federation.learning.schemes.catalogue import scheme_of
-from federation.learning.schemes.contribution import Delta
+from federation.learning.schemes.contribution import Delta, Hold
 from federation.learning.schemes.scheme import Terms, terms_of
 from federation.learning.schemes.server import Step, server_step
 from federation.wire.rounds import SchemeName
@@ -31,19 +32,22 @@ class Combined:
     """For the release's card, which every school reads: plain JSON values that name no school."""
 
 
-def round_combine(*, round_: Round, disk: CentreDisk) -> Combined:
+def round_combine(*, round_: Round, disk: CentreDisk, hold: HoldMeasure = hold_measured) -> Combined:
     """Return where the round's updates lead from the season's newest adapter in force.
 
-    The same rows give the same adapter, so a combining that was cut is done anew.
+    The same rows give the same adapter, so a combining that was cut is done anew. `hold` measures the centre's own
+    part, where the season's schools take natural steps.
 
     Raises:
         NothingToAggregate, ContributionMismatch, ContributionNotFinite: the updates cannot be combined.
         TooFewToBeRobust, SchoolTwiceInRound: they cannot be combined in the season's mode.
         AdapterDamaged: the adapter that they start from is not what was released.
+        HoldFailed: the centre's own part could not be measured.
     """
     season, settings, terms = round_.season, settings_of(round_.season), terms_of_season(round_.season)
-    delta, figures = _COMBINE[SeasonMode(season.mode)](round_, terms, disk)
     start, name = start_of_round(season, disk), SchemeName(season.scheme)
+    held = hold_of_round(round_, start, disk, hold)
+    delta, figures = _COMBINE[SeasonMode(season.mode)](round_, terms, held, disk)
     scheme = scheme_of(name)
     step = server_step(
         scheme=scheme,
@@ -64,7 +68,7 @@ def terms_of_season(season: Season) -> Terms:
     return terms_of(plan, sizes_of(season), settings.fusion, adapter_rank=settings.rank)
 
 
-def _plain(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:
+def _plain(round_: Round, terms: Terms, hold: Hold | None, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:
     """Add the updates up one by one: memory does not grow with the number of schools."""
     settings = settings_of(round_.season)
     found = aggregate(
@@ -73,6 +77,7 @@ def _plain(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta, dict[s
         terms=terms,
         max_norm=settings.max_norm,
         max_labels=settings.max_labels,
+        hold=hold,
     )
     largest = max(share.weight for share in found.shares)
     figures = {"norm": found.norm, "dropped": found.dropped, "largest_weight": largest}

@@ -47,6 +47,12 @@ class RoundBlocked(WireError):
     code = "round_blocked"
 
 
+class HoldFailed(CapacityError):
+    """The centre's own part of a round could not be measured; `reason` is the last line of the process."""
+
+    code = "hold_failed"
+
+
 class UpdateDuplicate(TrustError):
     """The node has answered this plan already."""
 

@@ -14,12 +14,12 @@ from central.training.privacy_ledger import round_epsilon, round_noise
 from federation.learning.modes.private import private_delta
 from federation.learning.modes.robust import PoolReport, robust_delta
 from federation.learning.schemes.catalogue import scheme_of
-from federation.learning.schemes.contribution import Delta
+from federation.learning.schemes.contribution import Delta, Hold
 from federation.learning.schemes.scheme import Terms
 from federation.wire.rounds import SchemeName
 
 
-def robust_combine(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:
+def robust_combine(round_: Round, terms: Terms, hold: Hold | None, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:
     """Return what the round's regions have learnt, and its figures; they name no school.
 
     One array of every school is in memory at a time.
@@ -39,6 +39,7 @@ def robust_combine(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta
         max_norm=settings.max_norm,
         max_labels=settings.max_labels,
         accumulator=accumulator,
+        hold=hold,
     )
     return outcome.delta, {
         "regions": [_pool(pool) for pool in outcome.pools],
@@ -47,10 +48,11 @@ def robust_combine(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta
     }
 
 
-def private_combine(round_: Round, terms: Terms, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:
+def private_combine(round_: Round, terms: Terms, _hold: Hold | None, disk: CentreDisk) -> tuple[Delta, dict[str, Any]]:
     """Return the noised sum of the round's updates, whose schools were charged for it, and its figures.
 
-    The norm of the noised sum may be shown; what schools sent, and their weights, may not.
+    It is a weighted mean, beside which schools take Adam's steps and the centre adds nothing. The norm of the noised
+    sum may be shown; what schools sent, and their weights, may not.
 
     Raises:
         SchoolTwiceInRound: the round counts two updates of one school.

@@ -19,12 +19,12 @@ class NaturalTerms:
     """Natural steps at schools (federation.learning.local_steps), and the server's step that belongs to them."""
 
     steps: int
-    length: float
-    """Of each, as an L2 norm."""
+    longest: float
+    """L2 norm of each at most."""
     server_length: float
     """Of the server's step: schools' steps point apart, so what they add up to is the shorter the more they are."""
-    anchor_weight: float = 0.0
-    """What the anchors' tokens weigh in schools' Gram matrices beside their own."""
+    hold: float
+    """What the centre's own part weighs beside all schools together (federation.learning.hold)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,8 @@ class StepTerms:
     """What a plan says of a school's steps (federation.wire.rounds.RoundPlan)."""
 
     max_steps: int
-    step_length: float
+    longest_step: float
     """0: Adam's steps."""
-    anchor_weight: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +94,8 @@ class PlanSettings:
         """Return the steps that a school takes in a season of `scheme`."""
         natural = self.natural_of(scheme)
         if natural is None:
-            return StepTerms(max_steps=self.max_steps, step_length=0.0, anchor_weight=0.0)
-        return StepTerms(max_steps=natural.steps, step_length=natural.length, anchor_weight=natural.anchor_weight)
+            return StepTerms(max_steps=self.max_steps, longest_step=0.0)
+        return StepTerms(max_steps=natural.steps, longest_step=natural.longest)
 
     def scale_of(self, scheme: SchemeName, *, norm: float) -> float:
         """Return what a combined update of this L2 norm is multiplied by in a season of `scheme`."""
@@ -123,9 +122,9 @@ NATURAL_PLAN = PlanSettings(
     parts=("down",),
     layers_share=1 / 3,
     precision=Precision.INT8,
-    ridge=0.01,
-    natural=NaturalTerms(steps=1, length=0.3, server_length=0.66, anchor_weight=1.0),
-    max_norm=0.5,
+    ridge=0.003,
+    natural=NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0),
+    max_norm=4.0,
 )
 """Many schools learn side by side, round after round, and prose stays (docs/decisions/0116)."""
 ADAM_PLAN = PlanSettings()

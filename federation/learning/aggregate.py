@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from federation.learning.schemes.contribution import (
     Contribution,
     Delta,
+    Hold,
     contribution_clip,
     contribution_weight,
     learnt_norm,
@@ -41,11 +42,18 @@ class Aggregate:
 
 
 def aggregate(
-    contributions: Iterable[Contribution], *, scheme: Scheme, terms: Terms, max_norm: float, max_labels: int
+    contributions: Iterable[Contribution],
+    *,
+    scheme: Scheme,
+    terms: Terms,
+    max_norm: float,
+    max_labels: int,
+    hold: Hold | None = None,
 ) -> Aggregate:
     """Return the combination of `contributions` under `scheme`, each clipped to L2 norm `max_norm` first.
 
     A school weighs min(labels, max_labels) / sqrt(1 + staleness). Contributions are taken one at a time and let go.
+    The centre's own part, `hold`, has no share: shares are what schools weigh among each other.
 
     Raises:
         NothingToAggregate: there is no contribution, or all have weight 0.
@@ -61,6 +69,8 @@ def aggregate(
     total = sum(share.weight for share in shares)
     if total <= 0:
         raise NothingToAggregate(contributions=len(shares))
+    if hold is not None:
+        running.add(hold.contribution, hold.weight * total)
     delta = running.result()
     return Aggregate(
         delta=delta,

@@ -47,7 +47,7 @@ class ConversationTokenizer:
     def conversation(self, example: Example, *, max_tokens: int) -> Conversation:
         """Return `example` as token ids, the answer cut so that all are at most `max_tokens`."""
         ids = self.question(example.prompt)
-        answer = [*self._words(example.answer.strip()), self._control.turn_end]
+        answer = [*self.words(example.answer.strip()), self._control.turn_end]
         return Conversation(tuple((ids + answer)[:max_tokens]), len(ids))
 
     def question(self, prompt: str) -> list[int]:
@@ -55,12 +55,13 @@ class ConversationTokenizer:
         return [
             self._control.bos,
             self._control.turn_start,
-            *self._words(f"user\n{prompt.strip()}"),
+            *self.words(f"user\n{prompt.strip()}"),
             self._control.turn_end,
-            *self._words("\n"),
+            *self.words("\n"),
             self._control.turn_start,
-            *self._words("model\n"),
+            *self.words("model\n"),
         ]
 
-    def _words(self, text: str) -> list[int]:
+    def words(self, text: str) -> list[int]:
+        """Return the ids of plain text."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)

@@ -2,7 +2,8 @@
 
 Least squares at the centre holds what a school learnt on these directions. Over all tokens alike they are filled by
 words that the loss does not hang on; so each token counts by the squared length of the loss's gradient at the slot's
-output, which is what a change there costs.
+output, which is what a change there costs. How large a matrix is says how much: a natural step is short in a slot that
+the loss hangs on (`federation.learning.local_steps`).
 
 Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging", for the weights; Jin et al. 2023
 (RegMean) for the matrices.
@@ -10,6 +11,7 @@ Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging",
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +29,10 @@ def grams_measure(
     adapters: Mapping[str, SlotAdapter],
     conversations: Sequence[Conversation],
 ) -> dict[str, NDArray[np.float32]]:
-    """Return Σ |g|² zᵀz (rank, rank) by slot, over every token of `conversations`, with what the adapters now hold.
+    """Return by slot the mean over `conversations` of n Σ |g|² zᵀz (rank, rank), with what the adapters now hold.
 
-    g is the gradient, at the slot's output there, of the conversations' mean nats a token added up. A slot in which
+    The sum is over a conversation's tokens; g is the gradient, at the slot's output there, of its mean nats a token,
+    and n how many of them it learns: so one long answer weighs like one short one, as in the loss. A slot in which
     nothing changes the loss is left out.
     """
     slot_by_adapter = {id(adapter): slot for slot, adapter in adapters.items()}
@@ -42,13 +45,19 @@ def grams_measure(
         if isinstance(module, AdaptedLinear)
     ]
     try:
-        loss_accumulate(model, [Pulled(each, 1.0) for each in conversations])
+        # Squared, the weight of each is n over their number.
+        count = len(conversations)
+        loss_accumulate(model, [Pulled(each, math.sqrt(_learnt(each) / count)) for each in conversations])
     finally:
         for listener in listeners:
             listener.remove()
         model.zero_grad(set_to_none=True)
     # The halves are summed in different orders, and a Gram matrix must be symmetric to the last bit.
     return {slot: ((total + total.T) / 2).float().numpy() for slot, total in sums.items() if total.trace() > 0}
+
+
+def _learnt(conversation: Conversation) -> int:
+    return len(conversation.ids) - conversation.answer_start
 
 
 def _listener(total: torch.Tensor) -> Callable[[AdaptedLinear, tuple[torch.Tensor, ...], torch.Tensor], None]:

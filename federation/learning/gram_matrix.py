@@ -17,11 +17,6 @@ def gram_scaled(gram: NDArray[np.float32]) -> NDArray[np.float32]:
     return gram * np.float32(len(gram) / np.trace(gram))
 
 
-def gram_beside(own: NDArray[np.float32], other: NDArray[np.float32] | None, *, weight: float) -> NDArray[np.float32]:
-    """Return `own` and `weight` times `other`, each of trace `rank` first; without `other`, `own` alone."""
-    return gram_scaled(own) if other is None else gram_scaled(own) + np.float32(weight) * gram_scaled(other)
-
-
 def gram_mend(gram: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the Gram matrix nearest to the symmetric `gram`, as far as rounding explains the distance.
 

@@ -2,8 +2,8 @@
 
 A natural step divides the gradient of each slot by the school's own Gram matrix there, the same by which the centre
 weighs what the school has learnt. So one step each of all schools, added up by least squares, is one such step on all
-their labels together, however different they are; and each step is of one length, so that no school runs ahead of what
-its gradient knows. Adam's first steps are as long in directions that hardly matter as in those that do.
+their labels together, however different they are. Adam's first steps are as long in directions that hardly matter as in
+those that do.
 
 Source: Benzing 2022, "Gradient descent on neurons and its link to approximate second-order optimization" (FOOF); here
 each token counts by its squared gradient (`federation.learning.gram`).
@@ -19,8 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-
-from federation.learning.gram_matrix import gram_scaled
 
 ADAM_DECAYS = (0.9, 0.99)
 
@@ -59,7 +57,10 @@ class AdamSteps:
 
 
 class NaturalSteps:
-    """Steps of `length`, as one L2 norm over all deltas, along (G + ridge I)⁻¹ times the gradient of each."""
+    """Steps along (G + ridge I)⁻¹ times the gradient of each delta, ridge in units of G's mean eigenvalue.
+
+    A step is at most `longest`, as one L2 norm over all deltas.
+    """
 
     def __init__(
         self,
@@ -67,11 +68,11 @@ class NaturalSteps:
         grams: Mapping[str, NDArray[np.float32]],
         *,
         ridge: float,
-        length: float,
+        longest: float,
     ) -> None:
-        """Move `deltas` (rank, columns), by slot; a slot without a Gram matrix follows its plain gradient."""
-        self._deltas, self._length = deltas, length
-        self._stiffness = {slot: _stiffness(grams.get(slot), len(delta), ridge) for slot, delta in deltas.items()}
+        """Move `deltas` (rank, columns), by slot; one without a Gram matrix, in which nothing counts, stays."""
+        self._deltas, self._longest = deltas, longest
+        self._stiffness = {slot: _stiffness(gram, ridge) for slot, gram in grams.items()}
 
     @torch.no_grad()
     def move(self) -> None:
@@ -79,12 +80,12 @@ class NaturalSteps:
         ways = {
             slot: torch.cholesky_solve(delta.grad.double(), self._stiffness[slot])
             for slot, delta in self._deltas.items()
-            if delta.grad is not None
+            if delta.grad is not None and slot in self._stiffness
         }
         norm = math.sqrt(sum(float(way.square().sum()) for way in ways.values()))
-        if norm > 0:
-            for slot, way in ways.items():
-                self._deltas[slot].sub_((way * (self._length / norm)).float())
+        share = min(1.0, self._longest / norm) if norm > 0 else 0.0
+        for slot, way in ways.items():
+            self._deltas[slot].sub_((way * share).float())
 
     def state(self) -> dict[str, Any]:
         """Return nothing: the Gram matrices are measured anew at the start of each training."""
@@ -94,9 +95,9 @@ class NaturalSteps:
         """Go on: every step depends on the deltas alone."""
 
 
-def _stiffness(gram: NDArray[np.float32] | None, rank: int, ridge: float) -> torch.Tensor:
-    """Return the Cholesky factor of G + ridge I, G of trace rank."""
-    own = np.eye(rank, dtype=np.float32) if gram is None else gram_scaled(gram)
-    stiff = torch.from_numpy(own).double() + ridge * torch.eye(rank, dtype=torch.float64)
+def _stiffness(gram: NDArray[np.float32], ridge: float) -> torch.Tensor:
+    """Return the Cholesky factor of G + ridge I."""
+    own = torch.from_numpy(gram).double()
+    stiff = own + ridge * own.trace() / len(own) * torch.eye(len(own), dtype=torch.float64)
     factor: torch.Tensor = torch.linalg.cholesky(stiff)
     return factor

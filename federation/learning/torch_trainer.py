@@ -24,7 +24,6 @@ from federation.learning.answers import answer_nats
 from federation.learning.chat import Conversation
 from federation.learning.checkpoint import checkpoint_read, checkpoint_write
 from federation.learning.gram import grams_measure
-from federation.learning.gram_matrix import gram_beside
 from federation.learning.lessons import Lessons
 from federation.learning.local_scores import fare_measure, scores_of
 from federation.learning.local_steps import AdamSteps, LocalSteps, NaturalSteps
@@ -77,17 +76,16 @@ class Training:
         """
         self._model, self._adapters, self._plan, self._lessons = model, adapters, plan, lessons
         self._identity, self._path = identity, checkpoint
-        is_natural = plan.step_length > 0
+        is_natural = plan.longest_step > 0
         self._terms = StepTerms(
             model=model,
             objective=plan.objective,
             lessons=lessons,
-            # All schools pull at the same anchors: added up, that outweighs what each has of its own.
-            anchors=() if is_natural else anchors,
+            anchors=anchors,
             takes_all=is_natural,
         )
         self._before = fare_measure(model, lessons.held_out)
-        self._grams = self._grams_measured(anchors)
+        self._grams = self._grams_measured()
         self._steps = self._steps_begin()
         self._step = 0
         self._history: list[float] = []
@@ -136,23 +134,18 @@ class Training:
         """Forget the checkpoint: what it led to is safe elsewhere."""
         self._path.unlink(missing_ok=True)
 
-    def _grams_measured(self, anchors: Sequence[Conversation]) -> dict[tuple[str, Factor], NDArray[np.float32]]:
+    def _grams_measured(self) -> dict[tuple[str, Factor], NDArray[np.float32]]:
         if Factor.GRAM not in scheme_of(self._plan.scheme).factors:
             return {}
         grams = grams_measure(self._model, self._adapters, self._lessons.conversations)
-        weight = self._plan.anchor_weight
-        if weight > 0:
-            # What the anchors look at is held there too, by the school's step and again by the centre's fusion.
-            held = grams_measure(self._model, self._adapters, anchors)
-            grams = {slot: gram_beside(gram, held.get(slot), weight=weight) for slot, gram in grams.items()}
         return {(slot, Factor.GRAM): gram for slot, gram in grams.items()}
 
     def _steps_begin(self) -> LocalSteps:
         deltas = {slot: delta for (slot, _), delta in self._deltas()}
-        if not self._plan.step_length:
+        if not self._plan.longest_step:
             return AdamSteps([delta for _, delta in self._deltas()], rate=self._plan.learning_rate)
         grams = {slot: gram for (slot, _), gram in self._grams.items()}
-        return NaturalSteps(deltas, grams, ridge=self._plan.ridge, length=self._plan.step_length)
+        return NaturalSteps(deltas, grams, ridge=self._plan.ridge, longest=self._plan.longest_step)
 
     def _deltas(self) -> Iterator[tuple[tuple[str, Factor], nn.Parameter]]:
         for slot, adapter in self._adapters.items():

@@ -70,16 +70,14 @@ class RoundPlan:
     slots: tuple[str, ...]
     learning_rate: float
     max_steps: int
-    step_length: float = 0.0
-    """L2 length of each natural step, which looks at all of the school's labels; 0: Adam at `learning_rate`."""
+    longest_step: float = 0.0
+    """L2 norm of a natural step at most, which looks at all of the school's labels; 0: Adam at `learning_rate`."""
     ridge: float = 0.1
     """Added to a Gram matrix, in units of its mean eigenvalue, where a step or the fusion divides by it."""
-    anchor_weight: float = 0.0
-    """What the anchors' tokens weigh in a school's Gram matrix beside its own, both of one trace; 0: nothing."""
     stop_loss: float
     """Training ends early when the mean loss of a step over the school's own examples falls to this, in nats."""
     anchors: tuple[Example, ...]
-    """Replayed beside the school's own examples, so that the rest stays where it was."""
+    """Replayed beside the school's own examples, so that the rest stays where it was; none beside natural steps."""
     min_labels: int
     max_labels: int
     """A school's weight is capped here."""

@@ -17,12 +17,13 @@ import django
 import torch
 from rich.console import Console
 
+from central.releases.evaluation_set import texts_read
 from federation.learning.precision import dtype_fastest
 from federation.trust.keys import NodeKey, node_key_create, node_key_load
 from tests.benchmarks.labels.label_set import Split, labels_read, labels_split
 from tests.benchmarks.learning.arms import Settings
 from tests.benchmarks.learning.base import Base
-from tests.benchmarks.learning.findings import Findings, findings_make
+from tests.benchmarks.learning.findings import Findings, Version, findings_make
 from tests.benchmarks.learning.kept import Kept
 from tests.benchmarks.learning.schools import schools_deal
 from tests.benchmarks.learning.trial import Trial
@@ -61,6 +62,7 @@ def _trial(settings: Settings, package: Path, work: Path, dtype: torch.dtype) ->
         kept=Kept(work / "kept"),
         schools=schools,
         held_out={split: labels[split] for split in (Split.REWORDED, Split.UNTAUGHT)},
+        prose=texts_read(),
         say=_console.print,
     )
 
@@ -79,8 +81,10 @@ def rows(findings: Findings) -> list[Row]:
         row("nats_base", findings.base.reworded.nats, "nats a token"),
         row("gain_central", central.gain, "nats a token"),
         row("gain_untaught_central", central.gain_untaught, "nats a token"),
+        *_prose(central),
     ]
     for each in findings.versions:
+        figures += _prose(each)
         figures.append(row(f"gain_{each.name}", each.gain, "nats a token"))
         figures.append(row(f"gain_untaught_{each.name}", each.gain_untaught, "nats a token"))
         figures.append(row(f"preferred_{each.name}", each.examined.reworded.preferred, "of held-out pairs"))
@@ -88,6 +92,13 @@ def rows(findings: Findings) -> list[Row]:
         name = f"gain_private_{point.schools}_schools_epsilon_{point.epsilon:.2g}"
         figures.append(row(name, point.version.gain, "nats a token"))
     return [*figures, *_costs(findings)]
+
+
+def _prose(version: Version) -> list[Row]:
+    return [
+        row(f"perplexity_{language}_{version.name}", ratio, "of the base's")
+        for language, ratio in version.dearer.items()
+    ]
 
 
 def _costs(findings: Findings) -> list[Row]:

@@ -31,11 +31,11 @@ def test_schemes_without_gram_matrices_take_adams_steps_and_its_servers():
     natural = NATURAL_PLAN.natural
     asked = {name: (NATURAL_PLAN.steps_of(name), NATURAL_PLAN.scale_of(name, norm=0.25)) for name in SchemeName}
     by_gram = (
-        StepTerms(max_steps=natural.steps, step_length=natural.length, anchor_weight=natural.anchor_weight),
+        StepTerms(max_steps=natural.steps, longest_step=natural.longest),
         natural.server_length / 0.25,
     )
     by_adam = (
-        StepTerms(max_steps=NATURAL_PLAN.max_steps, step_length=0.0, anchor_weight=0.0),
+        StepTerms(max_steps=NATURAL_PLAN.max_steps, longest_step=0.0),
         NATURAL_PLAN.server_scale,
     )
     assert asked == {
@@ -58,5 +58,5 @@ def test_a_season_that_was_opened_before_these_settings_goes_on_as_it_did():
     assert settings == PlanSettings()
     assert settings.slots_of(SLOTS) == tuple(slot for slot in SLOTS if slot.rpartition(".")[2] in ("o", "down"))
     assert settings.rank_of(SchemeName.FFA_LORA) == 64
-    steps = StepTerms(max_steps=20, step_length=0.0, anchor_weight=0.0)
+    steps = StepTerms(max_steps=20, longest_step=0.0)
     assert settings.steps_of(SchemeName.FFA_LORA) == steps

@@ -194,10 +194,10 @@ def test_a_season_with_momentum_goes_on_in_the_direction_of_its_last_step(school
 
 
 def test_natural_steps_make_a_step_of_the_servers_length_however_short_they_are_together(school, keys, disk):
-    natural = NaturalTerms(steps=1, length=0.3, server_length=2.0, anchor_weight=0.5)
+    natural = NaturalTerms(steps=1, longest=4.0, server_length=2.0, hold=0.0)
     season = season_small(wanted=1, natural=natural)
     plan = plan_of(season.plans.get())
-    assert (plan.max_steps, plan.step_length, plan.anchor_weight) == (1, 0.3, 0.5)
+    assert (plan.max_steps, plan.longest_step, plan.anchors) == (1, 4.0, ())
     take_in(update_of(school, season, scale=0.01), disk)
     tick(season, disk)
     numbers = 2 * sum(size.d_out for size in SIZES.values())

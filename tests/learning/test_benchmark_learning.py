@@ -63,6 +63,7 @@ def _trial(base, root, schools, **fields):
         kept=Kept(root / "kept"),
         schools=schools,
         held_out=held_out,
+        prose={"tg": "Баҳор омад."},
         say=lambda line: None,
     )
 

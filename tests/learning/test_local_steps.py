@@ -14,11 +14,11 @@ from tests.learning.contributions import RANK, SIZES, TERMS, gram_of, inner
 GRAMS = {slot: gram_of(inner(1, slot)) for slot in SIZES}
 
 
-def stepped(grams, gradients, *, length=0.3, ridge=TERMS.ridge):
+def stepped(grams, gradients, *, longest=1e6, ridge=TERMS.ridge):
     deltas = {slot: nn.Parameter(torch.zeros(gradient.shape)) for slot, gradient in gradients.items()}
     for slot, delta in deltas.items():
         delta.grad = torch.from_numpy(gradients[slot])
-    NaturalSteps(deltas, grams, ridge=ridge, length=length).move()
+    NaturalSteps(deltas, grams, ridge=ridge, longest=longest).move()
     return {slot: delta.detach().numpy() for slot, delta in deltas.items()}
 
 
@@ -31,26 +31,33 @@ def length_of(arrays):
     return np.sqrt(sum(np.sum(np.square(array, dtype=np.float64)) for array in arrays.values()))
 
 
-def test_a_step_has_its_length_and_divides_the_gradient_by_the_gram_matrix_and_ridge():
+def test_a_step_divides_the_gradient_by_the_gram_matrix_and_ridge():
     gradients = gradients_of(1)
-    moved = stepped(GRAMS, gradients)
-    assert length_of(moved) == pytest.approx(0.3, rel=1e-5)
-    ways = {slot: np.linalg.solve(GRAMS[slot] + TERMS.ridge * np.eye(RANK), gradients[slot]) for slot in SIZES}
-    for slot, way in ways.items():
-        np.testing.assert_allclose(moved[slot], -0.3 * way / length_of(ways), rtol=1e-3, atol=1e-6)
+    for slot, moved in stepped(GRAMS, gradients).items():
+        way = np.linalg.solve(GRAMS[slot] + TERMS.ridge * np.eye(RANK), gradients[slot])
+        np.testing.assert_allclose(moved, -way, rtol=1e-3, atol=1e-6)
 
 
-def test_the_scale_of_a_gram_matrix_plays_no_part():
+def test_a_step_that_would_be_longer_than_the_longest_keeps_its_direction():
     gradients = gradients_of(1)
-    moved = stepped({slot: 1e-9 * gram for slot, gram in GRAMS.items()}, gradients)
-    for slot, array in stepped(GRAMS, gradients).items():
-        np.testing.assert_allclose(moved[slot], array, rtol=1e-3, atol=1e-6)
+    free, held = stepped(GRAMS, gradients), stepped(GRAMS, gradients, longest=0.3)
+    assert length_of(free) > 0.3
+    assert length_of(held) == pytest.approx(0.3, rel=1e-5)
+    for slot, moved in held.items():
+        np.testing.assert_allclose(moved, free[slot] * (0.3 / length_of(free)), rtol=1e-3, atol=1e-6)
 
 
-def test_without_a_gram_matrix_a_slot_follows_its_gradient():
-    gradients = gradients_of(2)
-    for slot, array in stepped({}, gradients).items():
-        np.testing.assert_allclose(array, -0.3 * gradients[slot] / length_of(gradients), rtol=1e-4, atol=1e-7)
+def test_a_slot_on_which_the_loss_hangs_more_moves_less():
+    first, *others = SIZES
+    gradients = gradients_of(1)
+    moved, plain = stepped(GRAMS | {first: 100 * GRAMS[first]}, gradients), stepped(GRAMS, gradients)
+    np.testing.assert_allclose(100 * moved[first], plain[first], rtol=1e-3, atol=1e-6)
+    for slot in others:
+        np.testing.assert_array_equal(moved[slot], plain[slot])
+
+
+def test_a_slot_without_a_gram_matrix_stays():
+    assert length_of(stepped({}, gradients_of(2))) == 0
 
 
 def test_no_gradient_moves_nothing():
@@ -62,19 +69,15 @@ def test_one_step_each_adds_up_to_one_step_on_everybodys_labels():
     """Least squares undoes each school's own division: what is left is the sum of gradients over the sum of Grams."""
     scheme, schools = scheme_of(SchemeName.FFA_LORA), (1, 2, 3)
     running = scheme.accumulator(TERMS)
-    stiff = {
-        (number, slot): gram_of(inner(number, slot)) + TERMS.ridge * np.eye(RANK)
-        for number in schools
-        for slot in SIZES
-    }
-    ways = dict.fromkeys(SIZES, 0.0)
+    stiff = dict.fromkeys(SIZES, 0.0)
+    way = dict.fromkeys(SIZES, 0.0)
     for number in schools:
         gradients, grams = gradients_of(number), {slot: gram_of(inner(number, slot)) for slot in SIZES}
         arrays = {(slot, Factor.B): array for slot, array in stepped(grams, gradients).items()}
         arrays |= {(slot, Factor.GRAM): gram for slot, gram in grams.items()}
         running.add(Contribution(node_id=f"school-{number}", labels=1, staleness=0, arrays=arrays), 1.0)
-        own = {slot: np.linalg.solve(stiff[number, slot], gradients[slot]) for slot in SIZES}
-        ways = {slot: way - gradients[slot] * (0.3 / length_of(own)) for slot, way in ways.items()}
-    for slot, way in ways.items():
-        wanted = np.linalg.solve(sum(stiff[number, slot] for number in schools), way)
+        way = {slot: way[slot] - gradients[slot] for slot in SIZES}
+        stiff = {slot: stiff[slot] + grams[slot] + TERMS.ridge * np.eye(RANK) for slot in SIZES}
+    for slot in SIZES:
+        wanted = np.linalg.solve(stiff[slot], way[slot])
         np.testing.assert_allclose(running.result()[slot, Factor.B], wanted, rtol=1e-3, atol=1e-5)

@@ -28,6 +28,7 @@ from federation.learning.modes.regions import Pool, regions_pool
 from federation.learning.schemes.contribution import (
     ArrayName,
     Contribution,
+    Hold,
     contribution_clip,
     contribution_weight,
     learnt_norm,
@@ -76,8 +77,11 @@ def robust_delta(
     max_norm: float,
     max_labels: int,
     accumulator: Accumulator,
+    hold: Hold | None = None,
 ) -> RobustOutcome:
     """Return what `accumulator`, which is empty, makes of the regions' voices; arrays may be read lazily, by name.
+
+    The centre's own part, `hold`, is added beside them: it does not come from a school.
 
     Raises:
         SchoolTwiceInRound: names the node.
@@ -101,6 +105,8 @@ def robust_delta(
             # Read once, one voice at a time: clipping and adding look at each array several times.
             whole = replace(voice.contribution, arrays=dict(voice.contribution.arrays))
             accumulator.add(contribution_clip(whole, max_norm=max_norm), voice.weight)
+    if hold is not None:
+        accumulator.add(hold.contribution, hold.weight)
     return RobustOutcome(delta=accumulator.result(), pools=tuple(reports))
 
 

@@ -47,6 +47,15 @@ class Contribution:
     arrays: Arrays
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The centre's own part of a round (`federation.learning.hold`)."""
+
+    contribution: Contribution
+    weight: float
+    """Beside that of all schools together."""
+
+
 def learnt_norm(arrays: Arrays | Delta) -> float:
     """Return the L2 norm of all that was learnt, taken as one vector: every array but the Gram matrices."""
     # By name: of an update on the disk each look at an array reads it, and at a Gram matrix mends it too.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,16 @@ from typing import Any
 
 import torch
 
+from central.training.anchors import anchors_read
 from federation.basis import AdapterFactors, SlotSize
 from federation.inference.package import package_open
 from federation.learning.adapted_model import AdaptedLinear, SlotAdapter, adapter_attach
 from federation.learning.answers import answer_nats
-from federation.learning.chat import ConversationTokenizer
+from federation.learning.chat import Conversation, ConversationTokenizer
+from federation.learning.hold import hold_measure
 from federation.learning.lessons import Lessons, anchors_make, lessons_make
 from federation.learning.onnx_base import onnx_base_load
+from federation.learning.schemes.contribution import Arrays
 from federation.learning.torch_trainer import Training
 from federation.learning.update import update_write
 from federation.trust.keys import NodeKey
@@ -26,6 +30,7 @@ from federation.wire.rounds import Objective, RoundPlan, SchemeName
 from tests.benchmarks.labels.label_set import Label
 from tests.benchmarks.learning.schools import teacher_labels
 
+PIECE_TOKENS = 300
 MADE_AT = datetime(2026, 1, 5, tzinfo=UTC)
 """Written into every update, so that the same training makes the same header."""
 _EXAMINED = Objective(preference=0.0, ratings=0.0, beta=0.1)
@@ -76,6 +81,14 @@ class Base:
             )
             return self._update(plan, name, training, lessons)
 
+    def hold(self, plan: RoundPlan, start: AdapterFactors | None) -> Arrays:
+        """Return the centre's own part of a round that goes on from `start`."""
+        anchors = anchors_make(anchors_read(), tokenizer=self._tokenizer)
+        try:
+            return hold_measure(model=self._model, plan=plan, start=start, anchors=anchors)
+        finally:
+            _bare(self._model)
+
     def examine(self, *, plan: RoundPlan, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
         """Return how held-out `labels` fare under `adapter`, or under the base alone."""
         held = teacher_labels(labels, is_held_out=True)
@@ -86,6 +99,15 @@ class Base:
             given = answer_nats(self._model, [less for _, less in pairs])
         preferred = sum(more < less for more, less in zip(wanted, given, strict=True))
         return Scores(nats=sum(wanted) / len(pairs), preferred=preferred / len(pairs))
+
+    def perplexity(self, *, plan: RoundPlan, adapter: AdapterFactors | None, text: str) -> float:
+        """Return the perplexity of `text` under `adapter`, in pieces as the gate has it."""
+        ids = self._tokenizer.words(text)
+        pieces = [ids[first : first + PIECE_TOKENS] for first in range(0, len(ids), PIECE_TOKENS)]
+        with self._adapted(plan, SchemeName.FFA_LORA, adapter):
+            bos = self._tokenizer.question("")[0]
+            nats = answer_nats(self._model, [Conversation((bos, *piece), 1) for piece in pieces])
+        return math.exp(sum(nats) / len(nats))
 
     def _update(self, plan: RoundPlan, name: str, training: Training, lessons: Lessons) -> bytes:
         outcome = training.run(

@@ -22,6 +22,8 @@ class Version:
     examined: Examined
     gain: float
     gain_untaught: float
+    dearer: Mapping[str, float]
+    """What the gate's prose costs beside the base, as a ratio of perplexities by language."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +101,12 @@ def findings_make(trial: Trial) -> Findings:
         gain = base.reworded.nats - examined.reworded.nats
         untaught = base.untaught.nats - examined.untaught.nats
         preferred = examined.reworded.preferred
-        trial.say(f"{name}: {gain:+.3f} nats a token, untaught {untaught:+.3f}, {preferred:.0%} preferred")
-        return Version(name=name, examined=examined, gain=gain, gain_untaught=untaught)
+        dearer = {language: now / base.perplexity[language] for language, now in examined.perplexity.items()}
+        prose = ", ".join(f"{language} {ratio:.2f}" for language, ratio in dearer.items())
+        trial.say(
+            f"{name}: {gain:+.3f} nats a token, untaught {untaught:+.3f}, {preferred:.0%} preferred, prose {prose}"
+        )
+        return Version(name=name, examined=examined, gain=gain, gain_untaught=untaught, dearer=dearer)
 
     versions, costs = [], {}
     for arm in trial.settings.arms():

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from federation.basis import AdapterFactors
-from federation.learning.schemes.contribution import Contribution
+from federation.learning.arrays_file import arrays_bytes, arrays_read
+from federation.learning.schemes.contribution import Arrays, Contribution
 from federation.learning.update import update_read
 from federation.wire.canonical import canonical_bytes
 from federation.wire.rounds import RoundPlan, SchemeName
@@ -51,6 +52,11 @@ class Trainings:
     def every(self, plan: RoundPlan, start: AdapterFactors | None) -> Iterator[Trained]:
         """Yield every school's training for `plan`, one at a time."""
         return (self._one(plan, start, school) for school in self._schools)
+
+    def hold(self, plan: RoundPlan, start: AdapterFactors | None) -> Arrays:
+        """Return the centre's own part of a round of `plan` from `start`."""
+        key = digest_of(self._trainer, canonical_bytes(plan))
+        return arrays_read(self._kept.content("holds", key, lambda: arrays_bytes(self._base.hold(plan, start))))
 
     def central(self) -> tuple[RoundPlan, Trained]:
         """Return one training on all data."""

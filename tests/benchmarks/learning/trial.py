@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from federation.basis import AdapterFactors
+from federation.learning.aggregate import aggregate
 from federation.learning.modes.accounting import epsilon_spent
 from federation.learning.modes.mode import PrivateTerms
 from federation.learning.modes.private import private_delta
 from federation.learning.modes.robust import robust_delta
 from federation.learning.schemes.catalogue import scheme_of
-from federation.learning.schemes.contribution import Contribution, Delta, contribution_clip, contribution_weight
+from federation.learning.schemes.contribution import Contribution, Delta, Hold, contribution_weight
 from federation.learning.schemes.scheme import Fusion, Terms, terms_of
 from federation.learning.schemes.server import server_step
 from federation.wire.rounds import Factor, RoundPlan, SchemeName
@@ -37,6 +38,8 @@ class Examined:
 
     reworded: Scores
     untaught: Scores
+    perplexity: Mapping[str, float]
+    """Of the gate's prose, by language."""
 
 
 class Trial:
@@ -50,12 +53,13 @@ class Trial:
         kept: Kept,
         schools: Sequence[School],
         held_out: Mapping[Split, Sequence[Label]],
+        prose: Mapping[str, str],
         say: Callable[[str], None],
     ) -> None:
         """Nothing is trained yet; `say` gets a line about whatever takes time."""
         self.settings, self.schools, self.say = settings, schools, say
         self.trainings = Trainings(settings=settings, base=base, kept=kept, schools=schools, say=say)
-        self._base, self._kept, self._held_out = base, kept, held_out
+        self._base, self._kept, self._held_out, self._prose = base, kept, held_out, prose
         self._examiner = trainer_digest()
 
     def season(self, arm: Arm) -> list[AdapterFactors]:
@@ -122,26 +126,39 @@ class Trial:
         return Examined(
             reworded=self._scores(adapter, self._held_out[Split.REWORDED]),
             untaught=self._scores(adapter, self._held_out[Split.UNTAUGHT]),
+            perplexity=self._perplexity(adapter),
         )
 
     def _scores(self, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
-        plan = self.trainings.plan(SchemeName.FFA_LORA, 0, None)
-        if adapter is not None:
-            plan = replace(plan, rank=adapter_rank(adapter), slots=tuple(adapter.b))
-        name = "" if adapter is None else adapter_digest(adapter)
-        key = digest_of(self._examiner, self._base.digest.encode(), name.encode(), labels_bytes(labels))
-
         def examine() -> dict[str, float]:
-            return asdict(self._base.examine(plan=plan, adapter=adapter, labels=labels))
+            return asdict(self._base.examine(plan=self._plan_of(adapter), adapter=adapter, labels=labels))
 
-        return Scores(**self._kept.figures("examinations", key, examine))
+        return Scores(**self._kept.figures("examinations", self._key(adapter, labels_bytes(labels)), examine))
+
+    def _perplexity(self, adapter: AdapterFactors | None) -> dict[str, float]:
+        def read() -> dict[str, float]:
+            plan = self._plan_of(adapter)
+            return {
+                language: self._base.perplexity(plan=plan, adapter=adapter, text=text)
+                for language, text in self._prose.items()
+            }
+
+        return self._kept.figures("prose", self._key(adapter, *(text.encode() for text in self._prose.values())), read)
+
+    def _plan_of(self, adapter: AdapterFactors | None) -> RoundPlan:
+        plan = self.trainings.plan(SchemeName.FFA_LORA, 0, None)
+        return plan if adapter is None else replace(plan, rank=adapter_rank(adapter), slots=tuple(adapter.b))
+
+    def _key(self, adapter: AdapterFactors | None, *looked_at: bytes) -> str:
+        name = "" if adapter is None else adapter_digest(adapter)
+        return digest_of(self._examiner, self._base.digest.encode(), name.encode(), *looked_at)
 
     def _terms(self, plan: RoundPlan, fusion: Fusion = Fusion.LEAST_SQUARES) -> Terms:
         return terms_of(plan, self._base.sizes, fusion, adapter_rank=self.settings.plan.rank)
 
     def _combined(self, arm: Arm, plan: RoundPlan, terms: Terms, start: AdapterFactors | None) -> Delta:
-        accumulator = scheme_of(arm.scheme).accumulator(terms)
-        contributions = self._contributions(arm, plan, start)
+        scheme, contributions = scheme_of(arm.scheme), self._contributions(arm, plan, start)
+        hold = self._hold(arm, plan, start)
         if arm.robust is not None:
             return robust_delta(
                 list(contributions),
@@ -149,12 +166,19 @@ class Trial:
                 terms=arm.robust,
                 max_norm=plan.max_norm,
                 max_labels=plan.max_labels,
-                accumulator=accumulator,
+                accumulator=scheme.accumulator(terms),
+                hold=hold,
             ).delta
-        for contribution in contributions:
-            weight = contribution_weight(contribution, max_labels=plan.max_labels)
-            accumulator.add(contribution_clip(contribution, max_norm=plan.max_norm), weight)
-        return accumulator.result()
+        return aggregate(
+            contributions, scheme=scheme, terms=terms, max_norm=plan.max_norm, max_labels=plan.max_labels, hold=hold
+        ).delta
+
+    def _hold(self, arm: Arm, plan: RoundPlan, start: AdapterFactors | None) -> Hold | None:
+        natural = self.settings.plan.natural_of(arm.scheme)
+        if natural is None or arm.fusion is Fusion.MEAN:
+            return None
+        contribution = Contribution(node_id="centre", labels=1, staleness=0, arrays=self.trainings.hold(plan, start))
+        return Hold(contribution=contribution, weight=natural.hold)
 
     def _contributions(self, arm: Arm, plan: RoundPlan, start: AdapterFactors | None) -> Iterator[Contribution]:
         poisoned = poisoned_names(self.schools) if arm.is_poisoned else frozenset()

@@ -1,0 +1,110 @@
+"""Measure the centre's own part of a round of natural steps: `python -m federation.learning.hold`.
+
+Schools' steps add up, and so does what all of them have in common: answers grow short and sure, and everything else
+that the model could say grows dearer. Against that the centre adds one part of its own, as if it were a school whose
+lessons are the anchors and whose loss is how far the season's adapter has moved their predictions from the base's. It
+is a part of a natural step back along that loss's gradient, and the Gram matrix of where the anchors look; in a
+season's first round there is nothing to go back from, and the matrix alone stiffens what schools pull at. It depends on
+the anchors, the base and the adapter alone, never on what schools sent.
+
+A process of its own: torch and the base do not stay in a worker's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from federation.adapter_file import adapter_read
+from federation.basis import AdapterFactors
+from federation.learning.adapted_model import SlotAdapter, adapter_attach
+from federation.learning.answers import answers_judge
+from federation.learning.arrays_file import arrays_bytes
+from federation.learning.chat import Conversation, ConversationTokenizer
+from federation.learning.gram import grams_measure
+from federation.learning.gram_matrix import gram_scaled
+from federation.learning.lessons import anchors_make
+from federation.learning.local_steps import NaturalSteps
+from federation.learning.objective import Pulled, loss_accumulate
+from federation.learning.onnx_base import onnx_base_load
+from federation.learning.precision import dtype_fastest
+from federation.learning.schemes.contribution import ArrayName, Arrays
+from federation.wire.canonical import parse
+from federation.wire.rounds import Example, Factor, RoundPlan
+
+PULL = 0.3
+"""Share of the step back that is taken: all of it leaves prose where it was and halves what a round gains (0119)."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write what the command line asks for."""
+    arguments = _parser().parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    torch.use_deterministic_algorithms(mode=True)
+    plan = parse(RoundPlan, arguments.plan.read_bytes())
+    examples = [parse(Example, line) for line in arguments.anchors.read_bytes().splitlines() if line.strip()]
+    start = None if arguments.start is None else adapter_read(arguments.start, base_digest=plan.base).factors
+    anchors = anchors_make(examples, tokenizer=ConversationTokenizer(arguments.package / "tokenizer.json.gz"))
+    model = onnx_base_load(arguments.package, dtype=dtype_fastest())
+    arguments.out.write_bytes(arrays_bytes(hold_measure(model=model, plan=plan, start=start, anchors=anchors)))
+
+
+def hold_measure(
+    *,
+    model: Any,  # noqa: ANN401 - transformers is untyped
+    plan: RoundPlan,
+    start: AdapterFactors | None,
+    anchors: Sequence[Conversation],
+) -> Arrays:
+    """Return the arrays of a contribution to the season of `plan`, at the adapter `start`; Gram matrices of trace rank.
+
+    `model` is the bare base, and has the adapter attached afterwards. Of the plan only what all plans of its season
+    have in common is looked at.
+    """
+    said = [read.mean for read in answers_judge(model, anchors)]
+    adapters = adapter_attach(model, seed=plan.seed, rank=plan.rank, slots=plan.slots, scheme=plan.scheme, start=start)
+    grams = grams_measure(model, adapters, anchors)
+    share = PULL / len(anchors)
+    loss_accumulate(model, [Pulled(each, 0.0, share, mean) for each, mean in zip(anchors, said, strict=True)])
+    deltas = {slot: delta for slot, adapter in adapters.items() for delta in adapter.deltas.values()}
+    NaturalSteps(deltas, grams, ridge=plan.ridge, longest=plan.longest_step).move()
+    return _learnt(adapters) | _looked_at(adapters, grams)
+
+
+def _learnt(adapters: Mapping[str, SlotAdapter]) -> dict[ArrayName, NDArray[np.float32]]:
+    return {
+        (slot, Factor(name)): delta.detach().numpy()
+        for slot, adapter in adapters.items()
+        for name, delta in adapter.deltas.items()
+    }
+
+
+def _looked_at(
+    adapters: Mapping[str, SlotAdapter], grams: Mapping[str, NDArray[np.float32]]
+) -> dict[ArrayName, NDArray[np.float32]]:
+    even = {slot: np.eye(len(adapter.b), dtype=np.float32) for slot, adapter in adapters.items()}
+    return {(slot, Factor.GRAM): gram_scaled(grams.get(slot, even[slot])) for slot in adapters}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m federation.learning.hold", description=__doc__.splitlines()[0])
+    for name, what in (
+        ("package", "folder of the season's base"),
+        ("plan", "RoundPlan of the season as JSON"),
+        ("anchors", "one Example a line"),
+        ("out", "new file for the arrays"),
+    ):
+        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
+    parser.add_argument("--start", type=Path, help="adapter file of the season's newest release, if there is one")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The centre's own part of a round, measured by a real process on a real package that was released."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
+from central.releases.package_slots import slot_sizes
+from central.releases.services import (
+    release_build_begin,
+    release_built,
+    release_draft_create,
+    release_folder,
+    release_sign,
+)
+from central.releases.variants import BuiltPackage
+from central.training.candidate import candidate_make
+from central.training.errors import HoldFailed
+from central.training.hold import hold_measured
+from central.training.models import RoundStatus
+from central.training.plan_settings import NATURAL_PLAN
+from central.training.plans import plan_of
+from central.training.rounds import round_advance, round_aggregate
+from central.training.seasons import season_follow, season_open
+from central.training.start import start_of_round
+from central.trust_root import director_key
+from federation.inference.package import CARD
+from federation.learning.schemes.contribution import learnt_norm
+from federation.learning.update import update_write
+from federation.wire.rounds import Factor
+from tests.central.seasons import collecting, take_in
+from tests.central.test_candidate import Gate
+from tests.learning.tiny_package import tiny_package
+
+SLOT = "layers.1.down"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def season(school, disk, tmp_path):
+    """A season of natural steps on a package that a trainer can open; one update ends a round."""
+    folder, now = tiny_package(tmp_path), timezone.now()
+    base = release_draft_create(kind=ReleaseKindChoice.BASE, title="tiny", actor="test", now=now)
+    release_build_begin(release=base, actor="test", now=now)
+    card = json.loads((folder / CARD).read_text("utf-8"))
+    release_built(release=base, packages=[BuiltPackage(folder=folder, card=card)], disk=disk, now=now)
+    Release.objects.filter(pk=base.pk).update(status=ReleaseStatus.AWAITING_SIGNATURE)
+    base.refresh_from_db()
+    release_sign(release=base, disk=disk, actor="test", now=now)
+    return season_open(
+        base=base,
+        slot_sizes=slot_sizes(base),
+        wanted=1,
+        key=director_key(),
+        actor="test",
+        now=now,
+        settings=replace(NATURAL_PLAN, rank=4, directions=8),
+    )
+
+
+def measured(season, disk):
+    return hold_measured(collecting(season), start_of_round(season, disk), 1.0, disk).contribution.arrays
+
+
+def test_the_first_round_is_stiffened_the_next_goes_back_and_what_it_had_to_do_is_kept_apart(season, school, disk):
+    plan = plan_of(season.plans.get())
+    assert (plan.slots, plan.rank, plan.anchors) == ((SLOT,), 8, ())
+    first = measured(season, disk)
+    assert learnt_norm(first) < 1e-3
+    assert np.trace(first[SLOT, Factor.GRAM]) == pytest.approx(8, rel=1e-4)
+
+    rng = np.random.default_rng(5)
+    learnt = rng.normal(size=(8, slot_sizes(season.base)[SLOT].d_out)).astype(np.float32)
+    content = update_write(
+        plan=plan,
+        node_id=school.node_id,
+        counter=1,
+        labels=4,
+        steps=1,
+        loss_before=3.0,
+        loss_after=2.0,
+        arrays={(SLOT, Factor.B): learnt / np.linalg.norm(learnt)},
+        made_at=timezone.now(),
+        key=school.key,
+    )
+    assert take_in(content, disk).code == ""
+    round_ = collecting(season)
+    round_advance(round_=round_, now=timezone.now())
+    round_aggregate(
+        round_=round_,
+        disk=disk,
+        clock=timezone.now,
+        make=lambda each: candidate_make(round_=each, disk=disk, clock=timezone.now, measure=Gate()),
+    )
+    round_.refresh_from_db()
+    assert round_.status == RoundStatus.COMPLETED
+    release_sign(release=round_.release, disk=disk, actor="test", now=timezone.now())
+    season_follow(season=season, key=director_key(), now=timezone.now())
+
+    second = measured(season, disk)
+    assert learnt_norm(second) > 1e-2
+    assert not list(disk.builds.glob("hold-*"))
+
+
+def test_a_base_that_cannot_be_read_is_told_and_nothing_is_left(season, disk):
+    (release_folder(release=season.base, disk=disk, variant="") / "tokenizer.json.gz").write_bytes(b"cut")
+    with pytest.raises(HoldFailed, match="tokenizer"):
+        measured(season, disk)
+    assert not list(disk.builds.glob("hold-*"))
