@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
+.PHONY: help demo test lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,7 +40,7 @@ $(VENV)/bench.ready: $(VENV)/dev.ready
 demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="--keep" and others are passed on).
 	@$(BIN)/python manage.py demo $(ARGS)
 
-test: lint  ## Check everything: lint, then unit, property and end-to-end tests.
+test: lint audit  ## Check everything: lint, audit, then unit, property and end-to-end tests.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
@@ -50,6 +50,9 @@ lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py central makemigrations --check --dry-run
 	@$(BIN)/python manage.py node makemigrations --check --dry-run
+
+audit: $(VENV)/dev.ready  ## Bandit, committed secrets, licences, known holes, and bills of materials in var/audit.
+	@$(BIN)/python -m tests.audit
 
 bench-serve: $(VENV)/bench.ready  ## Compare our engine with llama.cpp on the stand-in (builds llama.cpp once, some minutes).
 	@$(BIN)/python -m tests.benchmarks.serve

@@ -117,7 +117,7 @@ def part_exec(plan: CentrePlan, name: str) -> NoReturn:
     if name.startswith("superlink"):
         _superlinks_prepare(plan, disk)
     spec = specs[name]
-    os.execve(spec.argv[0], spec.argv, dict(spec.env))  # noqa: S606 - without a shell, because there is nothing for one
+    os.execve(spec.argv[0], spec.argv, dict(spec.env))  # nosec B606 # noqa: S606 - without a shell, because there is nothing for one
 
 
 def _superlinks_prepare(plan: CentrePlan, disk: CentreDisk) -> None:

@@ -14,7 +14,7 @@ from django.db import connection
 from central.schools.models_facts import FactsVersion
 
 FactsT = TypeVar("FactsT")
-_NUMBER = f'SELECT number FROM "{FactsVersion._meta.db_table}"'  # noqa: S608, SLF001 - Django's own name
+_NUMBER = f'SELECT number FROM "{FactsVersion._meta.db_table}"'  # nosec B608 # noqa: S608, SLF001 - Django's own name
 
 
 class SharedFacts(Generic[FactsT]):

@@ -29,7 +29,7 @@ class Account:
     password: str
 
 
-NOBODY = Account(username="", password="")
+NOBODY = Account(username="", password="")  # nosec B106 # nobody has none
 """Stands in until a station has made its account."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
+import pickle  # nosec B403 # for the name of an error; torch.load reads weights only
 from pathlib import Path
 from typing import Any
 

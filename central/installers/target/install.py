@@ -1,8 +1,8 @@
 """Installs a school's node from the stick that this file lies on; run by `install.sh`, which it is joined to.
 
 Rules, in order:
-1. Nothing is changed before the list of files is proved to be the centre's, and every file to be what it names.
 1. Nothing is changed before the list of files is proved to be the centre's, and each file to be what it names.
+2. What an earlier try has laid is found again, so the same command goes on where it was.
 3. The program stands beside the older one in a folder of its own; one link says which runs.
 4. A school's data is never touched by installing or uninstalling.
 Standard library only, and no network but the centre's.
@@ -288,7 +288,7 @@ def service_start(port: int) -> None:
     until = time.monotonic() + PAGE_SECONDS
     while time.monotonic() < until:
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()  # nosec B310 # always http
         except (OSError, urllib.error.URLError):
             time.sleep(1)
         else:

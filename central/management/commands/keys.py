@@ -47,7 +47,7 @@ from federation.trust.tuf_roles import (
     roles_read,
 )
 
-PASSPHRASE_VARIABLE = "SORO_KEY_PASSPHRASE"  # noqa: S105 - a variable's name
+PASSPHRASE_VARIABLE = "SORO_KEY_PASSPHRASE"  # nosec B105 # noqa: S105 - a variable's name
 SHORTEST_PASSPHRASE = 12
 VERBS = ("show", "make", "rotate", "revoke", "renew", "sign")
 _HOW_TO_SIGN = "Sign it: keys sign --key FILE here, or keys sign --export FOLDER for a PC without a network."

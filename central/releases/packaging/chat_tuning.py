@@ -104,7 +104,7 @@ class _Student:
     """The frozen model in the fastest type here, with what is trained beside it, in float32."""
 
     def __init__(self, folder: Path, tokenizer: ChatTokenizer, *, rank: int) -> None:
-        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_fastest())
+        self._model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype_fastest())  # nosec B615 # a folder here
         slots = list(slot_columns(self._model))
         adapters = adapter_attach(self._model, seed="chat tuning", rank=rank, slots=slots)
         self.factors = {slot: adapter.deltas[Factor.B.value] for slot, adapter in adapters.items()}

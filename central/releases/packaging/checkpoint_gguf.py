@@ -84,7 +84,7 @@ class GgufCheckpoint:
     def _settings_write(self, into: Path, config: dict[str, Any], tokenizer: Tokenizer) -> None:
         pieces = gguf_field(self._reader, "tokenizer.ggml.tokens")
         ids = {role: config[f"{role}_id"] for role in ("bos_token", "eos_token", "pad_token")}
-        names = {role: pieces[i] for role, i in ids.items()} | {"unk_token": "<unk>"}
+        names = {role: pieces[i] for role, i in ids.items()} | {"unk_token": "<unk>"}  # nosec B105 # a word of the vocabulary
         context_tokens = config["max_position_embeddings"]
         ends = [i for i in (ids["eos_token"], tokenizer.token_to_id(TURN_END)) if i is not None]
         settings_write(into / "config.json", config)

@@ -82,7 +82,7 @@ def _drawn(language: str) -> list[str]:
     if language not in available_languages():
         return []
     frequencies = get_frequency_dict(language)
-    draw = random.Random(_SEED)  # noqa: S311 - a sample, no secret
+    draw = random.Random(_SEED)  # nosec B311 # noqa: S311 - a sample, no secret
     words = draw.choices(list(frequencies), list(frequencies.values()), k=_DRAWN_WORDS)
     forms = draw.choices(_FORMS, _FORM_WEIGHTS, k=_DRAWN_WORDS)
     written = [form(word) for form, word in zip(forms, words, strict=True)]

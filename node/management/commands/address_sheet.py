@@ -29,7 +29,7 @@ class Command(NodeCommand):
 
     def act(self, options: dict[str, Any]) -> None:
         """Look at this PC's network."""
-        addresses = page_addresses(hosts=own_addresses("0.0.0.0"), port=options["port"])  # noqa: S104 - asks, binds nothing
+        addresses = page_addresses(hosts=own_addresses("0.0.0.0"), port=options["port"])  # nosec B104 # noqa: S104 - asks, binds nothing
         if options["out"]:
             durable_write(options["out"], address_sheet(addresses=addresses, school=self._school()).encode())
         nowhere = _("This PC has no address on the school's network yet; connect it, and ask again.")
