@@ -10,6 +10,7 @@ from node import app_views, views
 from node.backup import views as backup_views
 from node.chat import history_views, key_views, openai_api, stream_views
 from node.chat import views as chat
+from node.diagnosis import views as diagnosis_views
 from node.guards import open_to_guests
 from node.https import views as https_views
 from node.people import sign_in
@@ -71,6 +72,8 @@ urlpatterns = [
     path("backup/restore/", backup_views.restore, name="backup-restore"),
     path("backup/settle/", backup_views.settle, name="backup-settle"),
     path("backup/download/", backup_views.download, name="backup-download"),
+    path("diagnosis/", diagnosis_views.diagnosis, name="diagnosis"),
+    path("diagnosis/make/", diagnosis_views.make, name="diagnosis-make"),
     path("enrol/", sync.enrol, name="enrol"),
     path("textbooks/", textbooks.textbooks, name="textbooks"),
     path("textbooks/progress/", textbooks.progress, name="textbooks-progress"),

@@ -281,11 +281,12 @@ def test_a_teacher_reaches_none_of_the_heads_addresses(client, root, teacher, sc
     heads = {
         "guests": [], "roll": [], "teacher-add": [], "class-add": [],
         "password-renew": [teacher.pk], "account-switch": [teacher.pk],
+        "diagnosis-make": [],
         "class-change": [school_class.pk], "pupil-add": [school_class.pk], "pupil-move": [fresh.pupil.pk],
     }  # fmt: skip
     for name, arguments in heads.items():
         assert client.post(reverse(name, args=arguments), {"name": "9Г", "active": "0"}).status_code == 403, name
-    assert client.get(reverse("accounts")).status_code == 403
+    assert {client.get(reverse(name)).status_code for name in ("accounts", "diagnosis")} == {403}
     assert (SchoolClass.objects.count(), Pupil.objects.count()) == (1, 1)
     assert User.objects.get(pk=teacher.pk).is_active
 
