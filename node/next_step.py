@@ -11,6 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from node.arrival import Arrival, Newer
+from node.sync.claim import Awaited
 
 SILENT = timedelta(days=30)
 """A school by stick is visited once in a month or two; earlier would be a false alarm there."""
@@ -26,6 +27,9 @@ class NextStep(StrEnum):
 
     DISK = "disk"
     LOOK_AFTER_RESTORE = "look_after_restore"
+    ENROL_AWAIT = "enrol_await"
+    ENROL_AWAIT_STICK = "enrol_await_stick"
+    ENROL_ANEW = "enrol_anew"
     ENROL = "enrol"
     MODEL_BRING = "model_bring"
     ENGINE_LOOK = "engine_look"
@@ -42,6 +46,9 @@ class Standing:
     """What the choice depends on."""
 
     is_enrolled: bool
+    awaited: Awaited
+    """What a PC without a school waits for."""
+    is_claim_refused: bool
     has_release: bool
     does_engine_answer: bool
     is_disk_short: bool
@@ -64,7 +71,7 @@ def next_step(standing: Standing) -> NextStep:
     claims = (
         (standing.is_disk_short, NextStep.DISK),
         (standing.is_restore_unsettled, NextStep.LOOK_AFTER_RESTORE),
-        (not standing.is_enrolled, NextStep.ENROL),
+        (not standing.is_enrolled, _enrol_step(standing)),
         (abs(standing.clock_off_seconds) >= CLOCK_SECONDS, NextStep.CLOCK_SET),
         (not standing.has_release, NextStep.MODEL_BRING),
         (not standing.does_engine_answer, NextStep.ENGINE_LOOK),
@@ -74,6 +81,14 @@ def next_step(standing: Standing) -> NextStep:
         (standing.backup_age is None or standing.backup_age > BACKUP_AGE, NextStep.BACKUP_MAKE),
     )
     return next((step for is_so, step in claims if is_so), NextStep.ALL_WELL)
+
+
+def _enrol_step(standing: Standing) -> NextStep:
+    if standing.awaited is Awaited.NOTHING:
+        return NextStep.ENROL
+    if standing.awaited is Awaited.STICK:
+        return NextStep.ENROL_AWAIT_STICK
+    return NextStep.ENROL_ANEW if standing.is_claim_refused else NextStep.ENROL_AWAIT
 
 
 def _is_for_the_ministry(standing: Standing) -> bool:

@@ -32,10 +32,12 @@ from node.root import engine_socket_path
 from node.rounds.models import LocalUpdate
 from node.rounds.training import can_train
 from node.sync.change_over import assignment_seen
+from node.sync.claim import Awaited, awaited
 from node.sync.enrol import Enrolment, enrolment_read
 from node.sync.errors import NotEnrolled
 from node.sync.link_settings import link_rule_read
 from node.sync.models import SeenAssignment, SyncLog
+from node.sync.self_enrol import is_claim_refused
 
 
 class EngineState(enum.Enum):
@@ -154,6 +156,8 @@ def _standing(status: NodeStatus, root: Path, now: datetime) -> Standing:
     enrolment = _enrolment(root)
     return Standing(
         is_enrolled=enrolment is not None,
+        awaited=_awaited(root),
+        is_claim_refused=is_claim_refused(),
         has_release=bool(status.running),
         does_engine_answer=status.engine is EngineState.ANSWERS,
         is_disk_short=status.disk_free_bytes < RESERVE_BYTES,
@@ -236,6 +240,13 @@ def _enrolment(root: Path) -> Enrolment | None:
         return enrolment_read(root)
     except NotEnrolled:
         return None
+
+
+def _awaited(root: Path) -> Awaited:
+    try:
+        return awaited(root)
+    except FederationError:
+        return Awaited.NOTHING
 
 
 def _round(update: LocalUpdate) -> RoundStatus:

@@ -23,6 +23,15 @@ STEPS: Mapping[NextStep, str | Promise] = {
         "A backup was put back. Look whether conversations, classes and ratings are as they should be, then say so on "
         "the page “Backup”."
     ),
+    NextStep.ENROL_AWAIT: gettext_lazy(
+        "This PC has asked for its school. It enrols by itself with the next link or with the courier's next stick."
+    ),
+    NextStep.ENROL_AWAIT_STICK: gettext_lazy(
+        "This PC has asked for its school. The answer comes with the courier's next stick: bring it in then."
+    ),
+    NextStep.ENROL_ANEW: gettext_lazy(
+        "The centre did not take the sheet that was given here: get a new one from the ministry, and enrol with it."
+    ),
     NextStep.ENROL: gettext_lazy("This PC belongs to no school yet: enrol it with the ministry's sheet."),
     NextStep.MODEL_BRING: gettext_lazy(
         "No model is installed yet: let this PC have internet for a while, or bring a stick from the ministry in."

@@ -248,7 +248,7 @@ def install_script(director: bytes) -> bytes:
         joined = (TARGET / f"{name}.py").read_text(encoding="utf-8")
         body = body.replace(f"from central.installers.target.{name} import {imported}\n", joined, 1)
     body = body.replace('DIRECTOR_KEY = ""', f'DIRECTOR_KEY = "{director.hex()}"', 1)
-    for name in ("soro", "soro.service"):
+    for name in ("soro", "soro.service", "soro-stick@.service", "90-soro-stick.rules"):
         text = (TARGET / name).read_text(encoding="utf-8")
         body = body.replace(f'= "@{name}@"', f"= {text!r}", 1)
     return ((TARGET / "install.sh").read_text(encoding="utf-8") + body).encode()

@@ -33,8 +33,10 @@ from node.root import DATABASE_NAME, SECRETS
 from node.rounds.models import LearningSettings, LocalUpdate
 from node.status import status_read
 from node.stick.models import StickTrip
+from node.sync.claim import is_claim_kept
 from node.sync.enrol import enrolment_read
 from node.sync.models import LinkSettings, SyncLog
+from node.sync.self_enrol import is_claim_refused
 from node.textbooks.models import Textbook
 
 MOST_ROWS = 400
@@ -88,7 +90,7 @@ def centre(root: Path) -> dict[str, Any]:
     try:
         enrolment = enrolment_read(root)
     except FederationError as error:
-        return {"enrolment": error.code, "asks_by_claim": (root / "claim.json").exists()}
+        return {"enrolment": error.code, "has_claim": is_claim_kept(root), "is_claim_refused": is_claim_refused()}
     found = urlsplit(enrolment.central_url)
     return {
         "enrolment": "enrolled",

@@ -38,11 +38,12 @@ from node.installed.state import Phase, slots_read
 from node.outbox.services import parcels_acknowledge
 from node.rounds.services import plan_receive, update_receive_receipt
 from node.stick.address import address_hear
-from node.stick.enrolment import answer_take, is_claim_kept, own_key
+from node.stick.enrolment import answer_take, own_key
 from node.stick.first_release import first_release_read
 from node.stick.outcomes import BroughtIn, Failure
 from node.sync.assignment import assignment_verify
 from node.sync.change_over import assignment_seen, is_time_to_change_over
+from node.sync.claim import is_claim_kept
 from node.sync.enrol import Enrolment, enrolment_keep, enrolment_read
 from node.sync.errors import AssignmentRolledBack
 from node.sync.journal import Journal

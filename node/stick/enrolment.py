@@ -8,12 +8,10 @@ kept; the request is sealed to the centre; the answer counts only when the direc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from federation.trust import stick_layout as layout
-from federation.trust.durable import durable_write
 from federation.trust.errors import WrongRoot
 from federation.trust.keys import NodeKey, key_id
 from federation.trust.stick_disk import StickDisk
@@ -21,22 +19,13 @@ from federation.trust.stick_letters import letter_open
 from federation.trust.stick_returns import SentFile
 from federation.trust.tuf_client import TrustedReleases, root_accept
 from federation.trust.tuf_publisher import root_fingerprint
-from federation.wire.canonical import canonical_bytes, parse
+from federation.wire.canonical import parse
 from federation.wire.courier import CentreLetter
+from node.sync.claim import Claim, claim_forget, claim_read, claim_write
 from node.sync.enrol import Enrolment, enrolment_keep, node_key, node_key_keep, request_envelope
-from node.sync.errors import AlreadyEnrolled, NotEnrolled
+from node.sync.errors import AlreadyEnrolled
 
 MAX_ROOTS = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What the ministry printed for this school."""
-
-    code: str
-    root_sha256: str
-    central_url: str = ""
-    """Where the centre is, for a school that may have a link later."""
 
 
 def claim_keep(*, root: Path, disk: StickDisk, claim: Claim) -> None:
@@ -51,24 +40,7 @@ def claim_keep(*, root: Path, disk: StickDisk, claim: Claim) -> None:
         raise AlreadyEnrolled(school=parse(Enrolment, (root / "node.json").read_bytes()).school)
     metadata = _root_found(disk, claim.root_sha256)
     root_accept(root=root / "tuf", metadata=metadata, fingerprint=claim.root_sha256)
-    durable_write(_claim_path(root), canonical_bytes(claim), mode=0o600)
-
-
-def claim_read(root: Path) -> Claim:
-    """Return the claim that awaits its answer.
-
-    Raises:
-        NotEnrolled: there is none.
-    """
-    try:
-        return parse(Claim, _claim_path(root).read_bytes())
-    except FileNotFoundError as error:
-        raise NotEnrolled(root=str(root)) from error
-
-
-def is_claim_kept(root: Path) -> bool:
-    """Tell whether this PC has asked to enrol and waits for the answer."""
-    return _claim_path(root).exists()
+    claim_write(root, claim)
 
 
 def own_key(root: Path) -> NodeKey:
@@ -111,12 +83,8 @@ def answer_take(
             authority="",
         )
         enrolment_keep(root, enrolment)
-        _claim_path(root).unlink(missing_ok=True)
+        claim_forget(root)
     return letter
-
-
-def _claim_path(root: Path) -> Path:
-    return root / "claim.json"
 
 
 def _root_found(disk: StickDisk, fingerprint: str) -> bytes:

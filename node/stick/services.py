@@ -17,10 +17,11 @@ from federation.errors import FederationError, TransportError
 from federation.trust.stick_disk import StickDisk
 from federation.wire.canonical import from_plain, to_plain
 from node.stick.bringing import Bench, BringingIn
-from node.stick.enrolment import Claim, claim_keep
+from node.stick.enrolment import claim_keep
 from node.stick.models import StickTrip
 from node.stick.outcomes import BroughtIn, WrittenOut
 from node.stick.writing import school_write
+from node.sync.claim import Claim
 from node.sync.locks import is_stick_waiting, stick_alone
 
 OutcomeT = TypeVar("OutcomeT", BroughtIn, WrittenOut)

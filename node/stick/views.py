@@ -19,12 +19,13 @@ from federation.trust.stick_disk import StickDisk
 from federation.trust.stick_media import Medium, media_find, mounts_read
 from node.accounts import is_teacher
 from node.sentences import error_sentence, sentence_of
-from node.stick.enrolment import Claim, claim_keep
+from node.stick.enrolment import claim_keep
 from node.stick.launch import trip_launch
 from node.stick.models import StickTrip
 from node.stick.outcomes import BroughtIn
 from node.stick.sentences import brought_in_sentences, written_out_sentences
 from node.stick.services import outcome_read, trip_begin, trip_newest
+from node.sync.claim import Claim, is_claim_kept
 from node.sync.errors import ContactUnderWay
 from node.sync.locks import is_stick_waiting
 
@@ -82,7 +83,7 @@ def _claim_take(request: HttpRequest, root: Path, place: Path) -> None:
 
 def _page(request: HttpRequest, *, problem: str = "") -> HttpResponse:
     root: Path = settings.NODE_ROOT
-    is_enrolled, has_claim = (root / "node.json").exists(), (root / "claim.json").exists()
+    is_enrolled, has_claim = (root / "node.json").exists(), is_claim_kept(root)
     page = {
         "media": _media(),
         "problem": problem,

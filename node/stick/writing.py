@@ -26,8 +26,9 @@ from node.installed.hardware import GAUGES
 from node.outbox.services import batches_due, epoch_name
 from node.rounds.models import LocalUpdate
 from node.rounds.services import update_path
-from node.stick.enrolment import claim_read, request_file
+from node.stick.enrolment import request_file
 from node.stick.outcomes import WrittenOut
+from node.sync.claim import claim_read
 from node.sync.enrol import enrolment_read, node_key
 from node.sync.services import PARCELS_IN_A_BATCH, batch_envelope, check_in_document
 

@@ -6,6 +6,7 @@ Rules, in order:
 3. The centre's root of trust must be the one whose fingerprint was printed with the code.
 4. `node.json` is written after all that may be refused, so that a failed enrolment leaves a PC that is as it was.
 5. A PC that enrols again numbers its parcels anew, for another PC may have used the numbers.
+6. Whatever claim was kept here until a link comes is forgotten then.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from federation.wire.enrolment import Authority, EnrolmentAnswer, EnrolmentReque
 from federation.wire.sheet import Sheet
 from node.installed.hardware import hardware_measure
 from node.outbox.services import epoch_renew
+from node.sync.claim import claim_forget
 from node.sync.client import CentreClient, body_read
 from node.sync.errors import AlreadyEnrolled, AuthorityMismatch, CentreUnreachable, NotEnrolled
 from node.sync.models import SeenAssignment
@@ -107,6 +109,7 @@ def _enrol(root: Path, sheet: Sheet, client: CentreClient, authority: str, fleet
     if is_again:
         # Last, so that after a cut the same command with the same sheet finds the same key and finishes.
         durable_rename(path, key_path(root))
+    claim_forget(root)
     return Enrolled(enrolment=enrolment, waits_for_approval=answer.status != "active")
 
 

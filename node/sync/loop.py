@@ -1,8 +1,8 @@
 """Hold contacts for as long as the node runs: at the centre's pace, or backing off while there is none.
 
 A centre that answers badly is left alone ever longer; a link that is away is looked for every few seconds.
-When the school lets it, it also starts the learning in another process, one at a time. It never gives up and never
-raises for a link.
+A PC without a school that has a claim on its disk enrols by it as soon as there is a link. When the school lets it, the
+loop also starts the learning in another process, one at a time. It never gives up and never raises for a link.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ from node.children import child_environment, command_argv
 from node.rounds.services import training_is_due
 from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
 from node.sync.change_over import staged_change_over
+from node.sync.claim import Awaited, awaited
 from node.sync.client import CentreClient
 from node.sync.dark import neighbours_install
 from node.sync.enrol import enrolment_read
 from node.sync.errors import CentreUnreachable, CentreWithoutAddress, NotEnrolled
 from node.sync.locks import contact_alone
 from node.sync.rotation import key_rotate
+from node.sync.self_enrol import claim_enrol
 from node.sync.services import Contact, ContactReport, ContactTimes, retry_after_seconds
 from node.sync.tls import Pin
 from node.sync.transport import http_client
@@ -53,9 +55,13 @@ class _Tried:
 def contact_once(*, root: Path, clock: Callable[[], datetime], times: ContactTimes) -> ContactReport:
     """Return how one contact went; another process of this node that is in contact is waited for.
 
+    A PC that waits for its enrolment with a claim is enrolled by it first.
+
     Raises:
-        FederationError: as `Contact.hold`.
+        FederationError: as `Contact.hold` and `claim_enrol`.
     """
+    if awaited(root) is Awaited.LINK_OR_STICK:
+        claim_enrol(root=root, clock=clock)
     with contact_alone(root):
         http, counter = http_client(pin=pin_read(root))
         with http:
@@ -122,9 +128,8 @@ def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes)
         return _Tried(is_good=True, asked_seconds=UNENROLLED_SECONDS)
     except FederationError as error:
         _log.warning("no contact: %s", error)
-        if _is_link_away(error):
-            _dark_install(root, clock)
-        _change_over(root, clock)
+        if awaited(root) is Awaited.NOTHING:
+            _go_on_alone(root, clock, is_link_away=_is_link_away(error))
         return _failed([error])
     _log.info(
         "contact held: %d bytes up, %d down, failed steps: %s",
@@ -133,6 +138,12 @@ def _try_contact(root: Path, clock: Callable[[], datetime], times: ContactTimes)
     if any(_is_link_away(error) for error in report.failures.values()):
         return _failed(tuple(report.failures.values()))
     return _Tried(is_good=True, asked_seconds=report.next_seconds, spread_seconds=report.spread_seconds)
+
+
+def _go_on_alone(root: Path, clock: Callable[[], datetime], *, is_link_away: bool) -> None:
+    if is_link_away:
+        _dark_install(root, clock)
+    _change_over(root, clock)
 
 
 def _dark_install(root: Path, clock: Callable[[], datetime]) -> None:

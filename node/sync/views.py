@@ -17,7 +17,7 @@ from federation.errors import FederationError
 from federation.wire.sheet import Sheet, sheet_read, sheet_text
 from node.accounts import Role, has_role
 from node.sentences import error_sentence
-from node.sync.enrol import sheet_enrol
+from node.sync.self_enrol import sheet_enrol_or_keep
 
 
 class SheetForm(forms.Form):
@@ -60,9 +60,12 @@ def enrol(request: HttpRequest) -> HttpResponse:
     form = SheetForm(request.POST or None, label_suffix="")
     if request.method == "POST" and form.is_valid():
         try:
-            enrolled = sheet_enrol(root=settings.NODE_ROOT, sheet=form.sheet())
+            enrolled = sheet_enrol_or_keep(root=settings.NODE_ROOT, sheet=form.sheet())
         except FederationError as error:
             return _page(request, form, error_sentence(error))
+        if enrolled is None:
+            messages.info(request, gettext("There is no link now. This PC enrols by itself as soon as there is one."))
+            return redirect("status")
         words = gettext("This PC is now the node of the school “%(school)s”.")
         messages.success(request, words % {"school": enrolled.enrolment.school})
         if enrolled.waits_for_approval:

@@ -26,10 +26,10 @@ from node.chat.models import Answer, Conversation, Turn
 from node.installed.self_test import SelfTestVerdict
 from node.ratings.services import Opinion, rating_record
 from node.stick.bringing import Bench, BringingIn
-from node.stick.enrolment import Claim
 from node.stick.models import StickTrip
 from node.stick.services import stick_bring_in, stick_write_out, trip_begin
 from node.stick.writing import school_write
+from node.sync.claim import Claim
 from node.sync.services import ContactTimes
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -11,7 +11,7 @@ from federation.trust.stick_disk import StickDisk
 from federation.wire.courier import CentreLetter
 from node.outbox.services import parcels_waiting
 from node.stick.address import address_hear
-from node.stick.enrolment import Claim
+from node.sync.claim import Claim
 from node.sync.enrol import Enrolment, enrolment_read, node_key
 from node.sync.loop import contact_once, pin_read
 from tests.courier.conftest import NOW, School, rate

@@ -15,7 +15,7 @@ from federation.trust.keys import KeyUnreadable, key_id
 from federation.trust.tuf_client import TrustedReleases
 from federation.trust.tuf_roles import key_rotate, roles_read
 from node.outbox.services import parcels_waiting
-from node.stick.enrolment import Claim
+from node.sync.claim import Claim
 from node.sync.enrol import enrolment_read, node_key
 from tests.courier.conftest import School, rate
 

@@ -16,6 +16,7 @@ import pytest
 
 from node.chat.engine_client import engine_status
 from node.root import engine_socket_path
+from tests.fault_proxy import FaultProxy, Link
 from tests.installers.conftest import QUIET, SCHOOL, everything, install, install_argv
 from tests.stations import does_answer, free_port
 
@@ -209,10 +210,12 @@ def test_it_can_be_cut_anywhere_and_finds_the_data_of_a_program_that_was_removed
     shutil.copytree(pc[0], prefix, symlinks=True)
     stick = Path(shutil.copytree(written[0], tmp_path / "SORO"))
     data = everything(prefix / "var/lib/soro")
+    assert (prefix / "etc/udev/rules.d/90-soro-stick.rules").exists()
+    assert (prefix / "etc/systemd/system/soro-stick@.service").exists()
     removed = install(stick, prefix, "--uninstall")
     assert removed.returncode == 0, removed.stderr
     assert not (prefix / "opt/soro").exists()
-    assert not (prefix / "etc/systemd/system/soro.service").exists()
+    assert [path for path in (prefix / "etc").rglob("*") if path.is_file()] == [prefix / "etc/soro/environment"]
     assert everything(prefix / "var/lib/soro") == data
 
     incoming = prefix / "opt/soro/versions/.incoming"
@@ -266,6 +269,27 @@ def test_a_school_without_a_link_gets_its_model_at_once_and_its_name_with_the_ne
     brought = soro(prefix, "bundle", "import", str(stick))
     assert json.loads((data / "node.json").read_bytes())["school"] == school, brought.stdout + brought.stderr
     assert json.loads((data / "state.json").read_bytes())["current"] == ministry.release
+
+
+def test_a_school_whose_link_comes_after_the_technician_has_left_enrols_by_itself(pc, ministry, tmp_path):
+    prefix, stick, school = unprogrammed(pc, tmp_path / "root"), tmp_path / "SORO", "Мактаби №5"
+    data = prefix / "var/lib/soro"
+    with FaultProxy(ministry.centre.url, link=Link(request_loss=1.0)) as proxy:
+        ministry.stick(stick, school=school, address=proxy.url)
+        ended = install(stick, prefix)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert not (data / "node.json").exists()
+        assert not (stick / "code.txt").exists()
+        assert list((stick / "soro/returns").rglob("enrolment.sealed"))
+
+        proxy.link = Link()
+        held = soro(prefix, "sync", "--once")
+        assert json.loads((data / "node.json").read_bytes())["school"] == school, held.stdout + held.stderr
+        assert not (data / "claim.json").exists()
+
+    # The request by stick that was under way meanwhile makes no second PC.
+    assert ministry.centre.ask("stick_read", place=str(stick))["problems"] == []
+    assert len(nodes_of(ministry, school)) == 1
 
 
 def test_a_code_on_paper_is_not_on_the_stick_and_voids_the_one_before(pc, ministry, tmp_path):

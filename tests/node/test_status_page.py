@@ -15,6 +15,7 @@ from node.arrival import Arrival, Held, Newer, newer_of
 from node.next_step import NextStep, Standing, next_step
 from node.status import status_read
 from node.status_sentences import ARRIVALS, HELD, REFUSALS, STEPS, clock_sentence, newer_sentence
+from node.sync.claim import Awaited
 from node.sync.link_rule import LinkRule
 from node.sync.models import SyncLog
 
@@ -23,6 +24,8 @@ NOON = time(12)
 DIGEST = "a" * 64
 WELL = Standing(
     is_enrolled=True,
+    awaited=Awaited.NOTHING,
+    is_claim_refused=False,
     has_release=True,
     does_engine_answer=True,
     is_disk_short=False,
@@ -65,6 +68,9 @@ def test_of_several_troubles_what_stops_pupils_comes_first():
 @pytest.mark.parametrize(
     ("fields", "step"),
     [
+        ({"is_enrolled": False, "awaited": Awaited.LINK_OR_STICK}, NextStep.ENROL_AWAIT),
+        ({"is_enrolled": False, "awaited": Awaited.STICK}, NextStep.ENROL_AWAIT_STICK),
+        ({"is_enrolled": False, "awaited": Awaited.LINK_OR_STICK, "is_claim_refused": True}, NextStep.ENROL_ANEW),
         ({"silent_for": timedelta(days=20), "has_link": False}, NextStep.ALL_WELL),
         ({"silent_for": timedelta(days=31), "has_link": False}, NextStep.CENTRE_REACH),
         ({"silent_for": None}, NextStep.CENTRE_REACH),

@@ -37,6 +37,8 @@ DIRECTOR_KEY = ""
 """Hexadecimal; written in when the stick is made: who has compared this file with the paper need compare no more."""
 WRAPPER = "@soro@"
 UNIT = "@soro.service@"
+STICK_UNIT = "@soro-stick@.service@"
+STICK_RULE = "@90-soro-stick.rules@"
 USER = "soro"
 LEAST_MEMORY_BYTES = 3_500_000_000
 """A PC of 4 GB has this much, when its graphics and the kernel have taken their share."""
@@ -64,6 +66,8 @@ class Place:
         self.versions, self.current = self.opt / "versions", self.opt / "current"
         self.environment = prefix / "etc/soro/environment"
         self.unit = prefix / "etc/systemd/system/soro.service"
+        self.stick_unit = prefix / "etc/systemd/system/soro-stick@.service"
+        self.stick_rule = prefix / "etc/udev/rules.d/90-soro-stick.rules"
         self.command = prefix / "usr/local/bin/soro"
 
     def soro(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -268,13 +272,15 @@ def current_switch(place: Place, version: Path) -> None:
 
 
 def service_lay(place: Place) -> int:
-    """Leave the unit and its settings, which stay as they were where somebody has changed them; return the port."""
+    """Leave units, the rule for sticks, and settings, which stay where somebody has changed them; return the port."""
     if not place.environment.exists():
         place.environment.parent.mkdir(parents=True, exist_ok=True)
         port = next((each for each in PORTS if not _is_taken(each)), PORTS[-1])
         _write(place.environment, f"SORO_PORT={port}\n")
-    place.unit.parent.mkdir(parents=True, exist_ok=True)
-    _write(place.unit, UNIT)
+    # The rule last: it names the unit.
+    for path, content in ((place.unit, UNIT), (place.stick_unit, STICK_UNIT), (place.stick_rule, STICK_RULE)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, content)
     lines = place.environment.read_text(encoding="utf-8").splitlines()
     found = [line.partition("=")[2] for line in lines if line.startswith("SORO_PORT=")]
     return int(found[-1]) if found else PORTS[-1]
@@ -297,18 +303,21 @@ def service_start(port: int) -> None:
 
 
 def enrol(place: Place, stick: Path, manifest: dict[str, Any]) -> None:
-    """Make the PC the node of the school by link, or ask to by stick; the code is gone from the stick then."""
+    """Make the PC the node of the school by link, or leave it so that it becomes that by itself.
+
+    Without a link, or where that breaks, it has asked on the stick and keeps the claim: the next link or stick enrols
+    it, whichever comes first. The code is gone from the stick then.
+    """
     if not (place.data / "node.json").exists():
         code = code_find(place, stick)
         if not code:
             say("not_enrolled")
             return
-        if centre_answers(manifest["address"]):
-            parts = (code.replace("-", ""), manifest["root_sha256"], manifest["authority_sha256"], manifest["address"])
-            ended = place.soro("enrol", "--sheet", ".".join(("SORO1", *parts)))
-        else:
-            trust = ("--root-sha256", manifest["root_sha256"], "--central", manifest["address"])
-            ended = place.soro("bundle", "export", "--code", code, *trust, str(stick))
+        ended = _enrol_by_link(place, code, manifest) if centre_answers(manifest["address"]) else None
+        if ended is None or (ended.returncode == 0 and not (place.data / "node.json").exists()):
+            trust = ("--root-sha256", manifest["root_sha256"], "--authority-sha256", manifest["authority_sha256"])
+            where = ("--central", manifest["address"], str(stick))
+            ended = place.soro("bundle", "export", "--code", code, *trust, *where)
         sys.stdout.write(ended.stdout or ended.stderr)
         if ended.returncode:
             say("not_enrolled")
@@ -319,6 +328,11 @@ def enrol(place: Place, stick: Path, manifest: dict[str, Any]) -> None:
         (stick / "code.txt").unlink(missing_ok=True)
     except OSError:
         say("code_stays")
+
+
+def _enrol_by_link(place: Place, code: str, manifest: dict[str, Any]) -> "subprocess.CompletedProcess[str]":
+    parts = (code.replace("-", ""), manifest["root_sha256"], manifest["authority_sha256"], manifest["address"])
+    return place.soro("enrol", "--later", "--sheet", ".".join(("SORO1", *parts)))
 
 
 def code_find(place: Place, stick: Path) -> str:
@@ -374,7 +388,10 @@ def uninstall(place: Place, *, with_systemd: bool) -> None:
     """Remove the program; a later installation finds the data again."""
     if with_systemd and place.unit.exists():
         _run(["systemctl", "disable", "--now", "soro.service"])
-    for path in (place.unit, place.command):
+    place.stick_rule.unlink(missing_ok=True)
+    if with_systemd:
+        _run(["systemctl", "stop", "soro-stick@*.service"])
+    for path in (place.unit, place.stick_unit, place.command):
         path.unlink(missing_ok=True)
     if with_systemd:
         _run(["systemctl", "daemon-reload"])

@@ -96,9 +96,9 @@ WORDS = {
         "This PC is not enrolled yet: use the ministry's sheet on the page «Enrol this PC».",
     ),
     "asked": (
-        "Алоқа нест. Дархост дар флешка навишта шуд: онро ба вазорат баргардонед, ҷавоб дар флешкаи оянда меояд.",
-        "Связи нет. Запрос записан на носитель: верните его в министерство, ответ придёт на следующем.",
-        "There is no link. The request is on the stick: give it back to the ministry; the next one brings the answer.",
+        "Алоқа нест. Бо аввалин алоқа компютер худаш бақайд мешавад. Дархост дар флешка низ ҳаст: онро баргардонед.",
+        "Связи нет. Как только она появится, компьютер зарегистрируется сам. Запрос есть и на носителе: верните его.",
+        "There is no link. With the first one this PC enrols by itself. A request is on the stick too: give it back.",
     ),
     "code_stays": (
         "Файли code.txt-ро аз флешка худатон нест кунед: он рамзи истифодашуда дорад.",

@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from node.doors import NodeCommand
 from node.stick.bringing import Bench
-from node.stick.enrolment import Claim
 from node.stick.models import StickTrip
 from node.stick.sentences import brought_in_sentences, written_out_sentences
 from node.stick.services import stick_bring_in, stick_write_out, trip_begin
+from node.sync.claim import Claim
 
 
 class Command(NodeCommand):
@@ -30,6 +30,7 @@ class Command(NodeCommand):
         export.add_argument("--code", help="the claim code, for a PC that has no school yet")
         export.add_argument("--root-sha256", help="the fingerprint printed with the code")
         export.add_argument("--central", default="", help="the centre's address, if there may be a link later")
+        export.add_argument("--authority-sha256", default="", help="the web server's fingerprint, if one is printed")
         for way in (taken, export):
             way.add_argument("place", metavar="DIR", type=Path, help="where the stick is mounted")
             way.add_argument("--root", type=Path, help="the node's directory (default: SORO_NODE_ROOT, else var/node)")
@@ -60,4 +61,9 @@ class Command(NodeCommand):
 def _claim(options: dict[str, Any]) -> Claim | None:
     if not options["code"]:
         return None
-    return Claim(code=options["code"], root_sha256=options["root_sha256"] or "", central_url=options["central"])
+    return Claim(
+        code=options["code"],
+        root_sha256=options["root_sha256"] or "",
+        central_url=options["central"],
+        authority_sha256=options["authority_sha256"],
+    )

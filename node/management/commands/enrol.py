@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from federation.wire.sheet import Sheet, sheet_read
 from node.doors import NodeCommand
 from node.sync.enrol import Enrolled, sheet_enrol
+from node.sync.self_enrol import sheet_enrol_or_keep
 
 
 class Command(NodeCommand):
@@ -26,6 +27,9 @@ class Command(NodeCommand):
         parser.add_argument("--authority-sha256", default="", help="the web server's fingerprint, if one is printed")
         parser.add_argument("--fleet", help="host:port of the SuperLink, where the school has a forwarder to it")
         parser.add_argument("--again", action="store_true", help="take another PC's place, or a new identity")
+        parser.add_argument(
+            "--later", action="store_true", help="where there is no link, keep the sheet and enrol later"
+        )
         parser.add_argument("--json", action="store_true")
 
     def act(self, options: dict[str, Any]) -> None:
@@ -33,7 +37,21 @@ class Command(NodeCommand):
         sheet = _sheet(options)
         self.root.mkdir(parents=True, exist_ok=True)
         self.tables_make()
+        if options["later"]:
+            self._enrol_or_keep(sheet, options)
+            return
         enrolled = sheet_enrol(root=self.root, sheet=sheet, fleet_address=options["fleet"], again=options["again"])
+        self._tell(enrolled, options)
+
+    def _enrol_or_keep(self, sheet: Sheet, options: dict[str, Any]) -> None:
+        enrolled = sheet_enrol_or_keep(root=self.root, sheet=sheet)
+        if enrolled is None:
+            words = _("There is no link now. This PC enrols by itself as soon as there is one.")
+            self.say(words, {"is_kept": True}, as_json=options["json"])
+            return
+        self._tell(enrolled, options)
+
+    def _tell(self, enrolled: Enrolled, options: dict[str, Any]) -> None:
         enrolment = enrolled.enrolment
         answer = {
             "node_id": enrolment.node_id,
