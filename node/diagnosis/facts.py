@@ -36,7 +36,6 @@ from node.stick.models import StickTrip
 from node.sync.claim import is_claim_kept
 from node.sync.enrol import enrolment_read
 from node.sync.models import LinkSettings, SyncLog
-from node.sync.self_enrol import is_claim_refused
 from node.textbooks.models import Textbook
 
 MOST_ROWS = 400
@@ -90,7 +89,7 @@ def centre(root: Path) -> dict[str, Any]:
     try:
         enrolment = enrolment_read(root)
     except FederationError as error:
-        return {"enrolment": error.code, "has_claim": is_claim_kept(root), "is_claim_refused": is_claim_refused()}
+        return {"enrolment": error.code, "has_claim": is_claim_kept(root)}
     found = urlsplit(enrolment.central_url)
     return {
         "enrolment": "enrolled",

@@ -38,6 +38,8 @@ class Command(NodeCommand):
         self.root.mkdir(parents=True, exist_ok=True)
         self.tables_make()
         if options["later"]:
+            if options["again"] or options["fleet"]:
+                raise CommandError("--later goes with neither --again nor --fleet: a sheet is kept as it is printed")
             self._enrol_or_keep(sheet, options)
             return
         enrolled = sheet_enrol(root=self.root, sheet=sheet, fleet_address=options["fleet"], again=options["again"])
