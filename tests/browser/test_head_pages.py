@@ -81,7 +81,7 @@ def test_the_head_goes_through_all_pages_and_puts_a_backup_back(visits, school):
 
     telephone = visits(360)
     sign_in(telephone, "mudir", OWN)
-    for name in ("status", "link", "learning", "backup", "password"):
+    for name in ("status", "link", "learning", "backup", "diagnosis", "password"):
         for visit, width in ((telephone, 360), (desk, 1280)):
             visit.open(f"/{name}/")
             shot(visit.page, f"{name}-{width}")
