@@ -1,14 +1,11 @@
 """Copies of the centre's files, and how tables and disk find each other again after a restore."""
 
 import json
-import os
+import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -22,9 +19,8 @@ from central.releases.models import ReleaseFile
 from central.schools.models import Node
 from central.training.models import Update
 from federation.trust.tuf_publisher import timestamp_issued_at
+from tests.central.commands import environment_of, manage
 from tests.central.seasons import season_small, take_in, update_of
-
-ROOT = Path(__file__).parents[2]
 
 
 def content_of(folder):
@@ -122,27 +118,18 @@ def test_a_place_that_holds_something_else_is_left_as_it_is(disk, keys, now, tmp
 
 @pytest.mark.slow
 def test_an_embedded_centre_comes_back_from_its_two_copies(tmp_path):
-    def manage(root, *words):
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
-        argv = [sys.executable, str(ROOT / "manage.py"), "central", *words]
-        environment = {**kept, "SORO_CENTRAL_ROOT": str(root), "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     first, second = tmp_path / "first", tmp_path / "second"
-    manage(first, "migrate", "--verbosity", "0")
-    manage(first, "keys", "make")
-    manage(first, "school_invite", "--name", "Мактаби №1")
+    manage(environment_of(first), "migrate", "--verbosity", "0")
+    manage(environment_of(first), "keys", "make")
+    manage(environment_of(first), "school_invite", "--name", "Мактаби №1")
     for kind in ("files", "keys"):
-        manage(first, "backup", kind, str(tmp_path / kind))
-    second.mkdir()
+        manage(environment_of(first), "backup", kind, str(tmp_path / kind))
     for kind in ("files", "keys"):
-        subprocess.run(["cp", "-a", f"{tmp_path / kind}/.", str(second)], check=True)
-    assert "0 taken in from the disk" in manage(second, "backup", "reconcile")
+        shutil.copytree(tmp_path / kind, second, dirs_exist_ok=True)
+    assert "0 taken in from the disk" in manage(environment_of(second), "backup", "reconcile")
     names = "from central.schools.models import School; print(*School.objects.values_list('name', flat=True))"
-    assert "Мактаби №1" in manage(second, "shell", "--no-imports", "--command", names)
-    assert "timestamp" in manage(second, "keys", "show")
+    assert "Мактаби №1" in manage(environment_of(second), "shell", "--no-imports", "--command", names)
+    assert "timestamp" in manage(environment_of(second), "keys", "show")
 
 
 # Tables and disk after a restore
