@@ -8,10 +8,14 @@ TORCH := torch==2.13.0+cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --quiet
 
+# The tests in which rows, locks, messages or release files matter; the others would only say the same again.
+PRODUCTION_TESTS := $(patsubst %,tests/central/test_%.py,parcels checkins enrolment releases rollouts rollout_workers \
+  rounds uploads shared_facts audit_chain blobs backup readiness)
+
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
+.PHONY: help demo test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -42,6 +46,10 @@ demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="
 
 test: lint audit  ## Check everything: lint, audit, then unit, property and end-to-end tests.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@[ "$(REQUIRE_SERVICES)" != 1 ] || $(MAKE) --no-print-directory test-production
+
+test-production:  ## Run what depends on engines on those of production: PostgreSQL, RabbitMQ and a bucket (some minutes).
+	@SORO_TEST_ENGINES=production $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(PRODUCTION_TESTS)
 
 lint: $(VENV)/dev.ready  ## ruff, mypy, import contracts, missing migrations.
 	@$(BIN)/ruff check .

@@ -15,6 +15,11 @@ class CentreDisk:
     root: Path
 
     @property
+    def database(self) -> Path:
+        """The database of an embedded centre."""
+        return self.root / "central.sqlite3"
+
+    @property
     def keys(self) -> Path:
         """Private keys, mode 0700."""
         return self.root / "keys"

@@ -16,9 +16,11 @@ from kombu.exceptions import OperationalError
 
 from central.celery import app
 from central.disk import CentreDisk
+from central.releases.blob_store import blob_store
 from federation.errors import CapacityError, FederationError, TransportError
 from federation.trust.errors import MetadataExpired
 from federation.trust.tuf_roles import roles_read
+from federation.wire.canonical import sha256_hex
 
 OK = "ok"
 _BROKER_SECONDS = 2.0
@@ -96,6 +98,8 @@ def _broker_expect() -> None:
 def _storage_expect(disk: CentreDisk) -> None:
     if not os.access(disk.root, os.W_OK):
         raise StorageUnwritable(root=str(disk.root))
+    # Whether a blob is there that can never be: a bucket has to answer that.
+    blob_store(disk).size_bytes(sha256_hex(b""))
 
 
 def _metadata_expect(disk: CentreDisk, now: datetime) -> None:

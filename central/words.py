@@ -148,6 +148,9 @@ SENTENCES: Mapping[str, str] = {
     "broker_unreachable": _("The broker takes no messages; see that it runs, and SORO_CENTRAL_BROKER_URL."),
     "part_unknown": _("The centre has no part %(part)s; as its settings are, it has %(parts)s."),
     "storage_unwritable": _("The centre cannot write under %(root)s; check the disk and the folder's owner."),
+    "backup_place_taken": _(
+        "«%(place)s» holds something else than an earlier backup of the same kind (%(kind)s); name an empty folder."
+    ),
     "storage_away": _("The storage of release files does not answer (%(problem)s); check its address and keys."),
     "storage_misnamed": _("«%(value)s» names no storage; write SORO_CENTRAL_BLOBS=s3://bucket/prefix."),
     "blob_damaged": _("The storage holds other bytes under %(sha256)s; restore it or build the release again."),

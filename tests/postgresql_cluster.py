@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,25 @@ class Cluster:
         """Its one database, which asks for no password."""
         return f"postgresql://{SYSTEM_USER}@127.0.0.1:{self.port}/postgres"
 
-    def make(self) -> None:
-        """Leave an empty cluster in the folder."""
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self.folder / "data"
+
+    def make(self, *, settings: str = "") -> None:
+        """Leave an empty cluster in the folder, with further lines of its `settings`."""
         terms = ("--username", SYSTEM_USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8")
         with self._log() as log:
             subprocess.run(self._argv("initdb", *terms), check=True, stdout=log, stderr=log, **self._as_user())
-        with (self.folder / "data" / "postgresql.conf").open("a") as settings:
-            settings.write(SETTINGS.format(port=self.port, sockets=self.folder))
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write(SETTINGS.format(port=self.port, sockets=self.folder) + settings)
+
+    def run_as_owner(self, *argv: str) -> str:
+        """Return what a program says that runs as the cluster's own user, and finds the cluster."""
+        environment = {**os.environ, "PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": SYSTEM_USER}
+        done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, **self._as_user())
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def start(self) -> None:
         """Return once it takes connections; after a SIGKILL it has replayed its log by then."""
@@ -91,7 +103,7 @@ class Cluster:
         return self._log_path.open("ab")
 
     def _argv(self, program: str, *arguments: str) -> list[str]:
-        return [str(self.programs / program), *arguments, "-D", str(self.folder / "data")]
+        return [str(self.programs / program), *arguments, "-D", str(self.data)]
 
     def _as_user(self) -> dict[str, Any]:
         who = {"user": SYSTEM_USER, "group": SYSTEM_USER, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -106,8 +118,11 @@ class Cluster:
 
 
 @contextmanager
-def cluster_open() -> Iterator[Cluster]:
-    """Yield a new, running cluster; nothing of it is left afterwards. Without PostgreSQL the test is skipped."""
+def cluster_open(*, settings: Callable[[Path], str] = lambda _folder: "") -> Iterator[Cluster]:
+    """Yield a new, running cluster; nothing of it is left afterwards. Without PostgreSQL the test is skipped.
+
+    `settings` returns further lines of its configuration, by the folder that the cluster's user may write into.
+    """
     found = sorted(INSTALLED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         service_missing("PostgreSQL", f"no initdb under {INSTALLED}")
@@ -117,7 +132,7 @@ def cluster_open() -> Iterator[Cluster]:
         shutil.chown(folder, SYSTEM_USER, SYSTEM_USER)
     cluster = Cluster(programs=found[-1].parent, folder=folder, port=free_port())
     try:
-        cluster.make()
+        cluster.make(settings=settings(folder))
         cluster.start()
         yield cluster
     finally:

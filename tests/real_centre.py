@@ -22,6 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.stations import EMBEDDED, free_port
@@ -36,6 +37,8 @@ class RealCentre:
     root: Path
     url: str
     _process: subprocess.Popen[str]
+    database_url: str = ""
+    """Of PostgreSQL; empty for the embedded one."""
 
     def ask(self, command: str, **options: str) -> dict[str, Any]:
         """Return what the centre's process answers to a command."""
@@ -49,26 +52,31 @@ class RealCentre:
 
     def rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
         """Return rows of the centre's own database."""
+        if self.database_url:
+            with psycopg.connect(self.database_url) as database:
+                return database.execute(query.replace("?", "%s").encode(), arguments).fetchall()
         with closing(sqlite3.connect(self.root / "central.sqlite3", timeout=20)) as database:
             return database.execute(query, arguments).fetchall()
 
     def ratings(self, node_id: str) -> dict[str, tuple[int, int | None, bool]]:
         """Return revision, stars and whether it is deleted of each of the node's ratings."""
         query = "SELECT record_id, revision, stars, is_deleted FROM feedback_rating WHERE node_id = ?"
-        found = self.rows(query, node_id.replace("-", ""))
+        found = self.rows(query, node_id if self.database_url else node_id.replace("-", ""))
         assert len(found) == len({row[0] for row in found})
         return {record_id: (revision, stars, bool(is_deleted)) for record_id, revision, stars, is_deleted in found}
 
 
 @contextmanager
-def real_centre(root: Path, *, tls: tuple[Path, Path] | None = None, **environment: str) -> Iterator[RealCentre]:
-    """Yield a centre at `root`, which speaks TLS where it has a certificate and its key.
+def real_centre(
+    root: Path, *, tls: tuple[Path, Path] | None = None, port: int | None = None, **environment: str
+) -> Iterator[RealCentre]:
+    """Yield a centre at `root`, which speaks TLS where it has a certificate and its key, at any free port or `port`.
 
     Without the centre's code, as on a school's PC, the test is skipped.
     """
     pytest.importorskip("central", reason="a real centre needs the centre's code")
     root.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
     settings = {"SORO_CENTRAL_ROOT": str(root), "DJANGO_SETTINGS_MODULE": "central.settings", "PYTHONPATH": str(TREE)}
     settings["SORO_CENTRAL_ADDRESS"] = url = f"{'https' if tls else 'http'}://127.0.0.1:{port}"
@@ -83,7 +91,7 @@ def real_centre(root: Path, *, tls: tuple[Path, Path] | None = None, **environme
             text=True,
         )
         try:
-            centre = RealCentre(root, url, process)
+            centre = RealCentre(root, url, process, environment.get("SORO_CENTRAL_DATABASE_URL", ""))
             centre.ask("ready")
             yield centre
         finally:
@@ -120,6 +128,19 @@ class _Commands:
         rollout_approve(rollout=rollout, approver="b", now=_now())
         rollout_tick(rollout_id=rollout.pk, now=_now())
         return {"digest": release.digest}
+
+    def season(self) -> dict[str, object]:
+        from tests.central.seasons import SIZES, season_small
+
+        return {"base": season_small().base.digest, "widths": {slot: size.d_out for slot, size in SIZES.items()}}
+
+    def renew(self) -> dict[str, object]:
+        from central.disk import centre_disk
+        from federation.trust.tuf_publisher import online_renew
+
+        disk = centre_disk()
+        online_renew(root=disk.tuf, keys=disk.keys, now=_now())
+        return {}
 
     def store(self, *, folder: str) -> dict[str, object]:
         from central.disk import centre_disk

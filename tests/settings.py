@@ -1,7 +1,7 @@
 """Settings that join both projects in one process, so that one test run covers both.
 
 They are the centre's with the node's apps beside them; tests/conftest.py gives tests/node the node's own on top.
-SORO_TEST_DATABASE_URL (postgres://…) runs everything on PostgreSQL.
+SORO_TEST_ENGINES=production runs the centre on PostgreSQL, RabbitMQ and a bucket (tests/services.py).
 """
 
 import atexit
@@ -10,12 +10,15 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests.services import BROKERS, IS_ON_PRODUCTION_ENGINES, POSTGRESQL
+
 SCRATCH = Path(tempfile.mkdtemp(prefix="soro-tests-"))
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 os.environ["SORO_CENTRAL_ROOT"] = str(SCRATCH / "central")
 os.environ["SORO_NODE_ROOT"] = str(SCRATCH / "node")
-os.environ["SORO_CENTRAL_DATABASE_URL"] = os.environ.get("SORO_TEST_DATABASE_URL", "")
-os.environ["SORO_CENTRAL_BROKER_URL"] = "memory://"
+os.environ["SORO_CENTRAL_DATABASE_URL"] = POSTGRESQL if IS_ON_PRODUCTION_ENGINES else ""
+os.environ["SORO_CENTRAL_BROKER_URL"] = BROKERS["rabbitmq"] if IS_ON_PRODUCTION_ENGINES else "memory://"
+os.environ["SORO_CENTRAL_QUEUE"] = SCRATCH.name
 os.environ["SORO_CENTRAL_FLEET"] = ""
 
 from central import settings as central_settings  # noqa: E402 - the roots must be named first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import socket
 import ssl
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from federation.trust.envelopes import (
     ASSIGNMENT,
@@ -65,6 +66,8 @@ from federation.wire.releases import (
 )
 from federation.wire.rounds import Lease, Objective, Precision, RoundPlan, SchemeName, Upload
 
+Backup: TypeAlias = tuple[Any, ...]
+
 
 class Refusal(Exception):
     """An answer with an error status."""
@@ -85,6 +88,7 @@ class CentreSimulator:
     claim_codes: dict[str, str] = field(default_factory=dict)
     node_keys: dict[str, str] = field(default_factory=dict)
     parcels: dict[tuple[str, str], dict[int, Parcel]] = field(default_factory=dict)
+    batches: list[tuple[Parcel, ...]] = field(default_factory=list)
     check_ins: list[CheckIn] = field(default_factory=list)
     receipts_to_lose: int = 0
     receipt_node_id: str = ""
@@ -105,6 +109,8 @@ class CentreSimulator:
     """After so many more check-ins the centre shuts all its doors to every node."""
     authority: str = ""
     session_refusal: str = ""
+    heard: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    """By node and epoch: the number of the last check-in, and of the one that told last of a restore."""
 
     def __post_init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -134,6 +140,14 @@ class CentreSimulator:
         """Answer no more; connections are refused."""
         self._server.shutdown()
         self._server.server_close()
+
+    def backup(self) -> Backup:
+        """Return what the centre knows by now."""
+        return copy.deepcopy((self.parcels, self.update_receipts, self.uploads, self.heard))
+
+    def restore(self, backup: Backup) -> None:
+        """Know no more than at the time of the backup."""
+        self.parcels, self.update_receipts, self.uploads, self.heard = copy.deepcopy(backup)
 
     def assign(
         self,
@@ -311,7 +325,11 @@ class CentreSimulator:
             if self.check_ins_until_revoked < 0:
                 self.node_keys.clear()
                 raise Refusal(401, "session_unknown")
-        known = self.parcels.get((check_in.node_id, check_in.epoch), {})
+        name = (check_in.node_id, check_in.epoch)
+        known = self.parcels.get(name, {})
+        number, restored_number = self.heard.get(name, (0, 0))
+        restored_number = check_in.number if check_in.heard_number > number else restored_number
+        self.heard[name] = (check_in.number, restored_number)
         has_assignment = self.assignment is not None and sha256_hex(self.assignment) == check_in.assignment_sha256
         return CheckInAnswer(
             server_time=self.clock(),
@@ -324,12 +342,15 @@ class CentreSimulator:
             metadata_version=metadata_version_read(self.tuf),
             next_checkin_spread_seconds=600,
             quarantined=tuple(Quarantined(seq=seq, code=code) for seq, code in self.quarantine.items()),
+            heard_number=check_in.number,
+            restored_number=restored_number,
         )
 
     def _parcels(self, body: bytes) -> BatchReceipt:
         node_id = parse(ParcelBatch, envelope_payload_unverified(body, kind=PARCELS)).node_id
         content = envelope_open(body, kind=PARCELS, key=public_key_load(self.node_keys[node_id]))
         batch = parse(ParcelBatch, content)
+        self.batches.append(batch.parcels)
         kept = self.parcels.setdefault((node_id, batch.epoch), {})
         for parcel in batch.parcels:
             kept.setdefault(parcel.seq, parcel)

@@ -98,4 +98,6 @@ def checkin_answer(
         metadata_version=metadata_version(),
         next_checkin_spread_seconds=next_checkin_seconds // SPREAD_PART,
         quarantined=safe.quarantined,
+        heard_number=node.checkin_number,
+        restored_number=node.restored_number,
     )

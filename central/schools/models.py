@@ -132,6 +132,8 @@ class Node(HasStatus):
     last_contact_at = models.DateTimeField(_("last contact"), null=True, blank=True)
     epoch = models.CharField(_("outbox epoch"), max_length=64, blank=True)
     checkin_number = models.PositiveBigIntegerField(_("number of the last check-in"), default=0)
+    # Of the check-in by which this database learnt last that it knows less than the node was told; 0: never.
+    restored_number = models.PositiveBigIntegerField(default=0, editable=False)
     running = models.CharField(_("running release"), max_length=64, blank=True)
     disk_free_bytes = models.BigIntegerField(_("free disk, bytes"), null=True, blank=True)
     outbox_depth = models.PositiveIntegerField(_("waiting parcels"), default=0)

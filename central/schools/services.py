@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -28,6 +29,7 @@ from federation.trust.keys import public_pem
 from federation.wire.enrolment import EnrolmentRequest
 from federation.wire.releases import CheckIn
 
+LOGGER = logging.getLogger(__name__)
 NODE_ACTOR = "node"
 MAX_DEPTH = 2**31 - 1
 MAX_PROBLEMS = 20
@@ -35,6 +37,7 @@ CHECKIN_FIELDS = (
     "last_contact_at",
     "epoch",
     "checkin_number",
+    "restored_number",
     "running",
     "disk_free_bytes",
     "outbox_depth",
@@ -172,13 +175,20 @@ def node_fleet_record(*, node: Node, flwr_node_id: str) -> None:
     node.flwr_node_id = flwr_node_id
 
 
+def node_hearing_forget(*, node: Node) -> None:
+    """Forget up to which check-in the node was heard: with its next one it learns that the centre was restored."""
+    Node.objects.filter(pk=node.pk).update(checkin_number=0)
+    node.checkin_number = 0
+
+
 def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     """Record what a check-in says of the node."""
     last = timezone.localdate(node.last_contact_at) if node.last_contact_at else None
     node.contact_days = contact_days_record(days=node.contact_days, last=last, today=timezone.localdate(now))
     node.last_contact_at = now
+    node.restored_number = _restored_number(node, checkin)
     node.epoch = checkin.epoch[:64]
-    node.checkin_number = min(max(checkin.number, 0), MAX_CHECKIN_NUMBER)
+    node.checkin_number = _checkin_number(checkin)
     node.running = (checkin.running or "")[:64]
     node.disk_free_bytes = checkin.disk_free_bytes
     node.outbox_depth = min(max(checkin.outbox_depth, 0), MAX_DEPTH)
@@ -188,3 +198,20 @@ def node_touch(*, node: Node, checkin: CheckIn, now: datetime) -> None:
     node.problems = sorted({code[:64] for code in checkin.problems[:MAX_PROBLEMS]})
     node.clock_ahead_seconds = round((checkin.sent_at - now).total_seconds())
     node.save(update_fields=CHECKIN_FIELDS)
+
+
+def _restored_number(node: Node, checkin: CheckIn) -> int:
+    """Return the number of the check-in that told last of a restore: one that says more was heard than is known here.
+
+    Two PCs of one identity look the same; what they then offer once more is settled by receipts.
+    """
+    is_same_epoch = node.epoch == checkin.epoch[:64]
+    known = node.checkin_number if is_same_epoch else 0
+    if checkin.heard_number > known:
+        LOGGER.warning("node %s was heard up to check-in %d, here up to %d", node.pk, checkin.heard_number, known)
+        return _checkin_number(checkin)
+    return node.restored_number if is_same_epoch else 0
+
+
+def _checkin_number(checkin: CheckIn) -> int:
+    return min(max(checkin.number, 0), MAX_CHECKIN_NUMBER)

@@ -29,6 +29,8 @@ ROOT_LIFETIME = timedelta(days=3650)
 TARGETS_LIFETIME = timedelta(days=730)
 ONLINE_LIFETIME = timedelta(days=30)
 ISSUED_AT_FIELD = "x_issued_at"
+VERSIONS_SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+"""Seconds since then have nine digits until 2051, as many as readers of metadata's names allow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def root_stage(files: RepositoryFiles, root: Root, now: datetime) -> None:
 def targets_stage(files: RepositoryFiles, targets: Targets, now: datetime) -> None:
     """Stage `targets` as the next ones; signatures on earlier staged ones are void."""
     # A publication that was cut may have left the next number behind; a number is never written twice.
-    targets.version = max(files.versions(Targets.type), default=0) + 1
+    targets.version = version_next(max(files.versions(Targets.type), default=0), now)
     targets.expires = expiry(now, TARGETS_LIFETIME)
     files.stage(Metadata(targets))
 
@@ -127,7 +129,7 @@ def online_write(files: RepositoryFiles, keys: Path, now: datetime, *, root: Roo
         KeyUnreadable: an online key is not on this machine; nothing is published.
     """
     signers = {role: _online_signer(root, keys, role) for role in ONLINE_ROLES}
-    version = max(files.versions(Snapshot.type), default=0) + 1
+    version = version_next(max(files.versions(Snapshot.type), default=0), now)
     meta = {"targets.json": MetaFile(version=targets_version)}
     snapshot = Metadata(Snapshot(version=version, expires=expiry(now, ONLINE_LIFETIME), meta=meta))
     snapshot.sign(signers[Snapshot.type])
@@ -147,6 +149,15 @@ def timestamp_write(files: RepositoryFiles, keys: Path, now: datetime, *, root: 
 def is_signed_for(root: Root, metadata: Metadata[Snapshot] | Metadata[Targets] | Metadata[Timestamp]) -> bool:
     """Tell whether `metadata` carries the signatures that `root` demands of its role."""
     return root.get_verification_result(metadata.signed.type, metadata.signed_bytes, metadata.signatures).verified
+
+
+def version_next(version: int, now: datetime) -> int:
+    """Return the number of metadata that follows on `version`: the clock's, so that it needs no memory.
+
+    A repository that was restored from a backup would otherwise count again what schools have seen, and they would
+    take it for an attack. Root is numbered without gaps, because schools ask for the next one.
+    """
+    return max(version + 1, int((now - VERSIONS_SINCE).total_seconds()))
 
 
 def expiry(now: datetime, lifetime: timedelta) -> datetime:
@@ -242,7 +253,7 @@ def _published_write(
 
 
 def _timestamp_write(files: RepositoryFiles, signer: CryptoSigner, now: datetime, snapshot_version: int) -> None:
-    version = files.published_timestamp().signed.version + 1 if files.is_published() else 1
+    version = version_next(files.published_timestamp().signed.version if files.is_published() else 0, now)
     timestamp = Metadata(
         Timestamp(
             version=version,

@@ -212,6 +212,24 @@ def timestamp_refresh(*, root: Path, keys: Path, now: datetime) -> datetime:
         return files.published_timestamp().signed.expires
 
 
+def online_renew(*, root: Path, keys: Path, now: datetime) -> None:
+    """Sign snapshot and timestamp anew, above all that clients have seen: for a repository restored from a backup.
+
+    Targets that clients have seen and the backup lacks stay lost; only their own key can sign the next ones.
+
+    Raises:
+        RepositoryMissing: nothing is published under `root`.
+        KeyUnreadable: an online key is not on this machine.
+    """
+    files = RepositoryFiles(root)
+    with files.locked():
+        trusted = files.published_root()
+        if trusted is None:
+            raise RepositoryMissing(root=str(root))
+        version = files.published_snapshot().signed.meta["targets.json"].version
+        online_write(files, keys, now, root=trusted.signed, targets_version=version)
+
+
 def timestamp_issued_at(*, root: Path) -> datetime:
     """Return when the published timestamp was signed.
 

@@ -173,6 +173,8 @@ class CheckIn:
     """Up to which parcel of the epoch the node knows that all are safe; 0 before the first."""
     number: int
     """Grows with each check-in of the node within its epoch, by link and by stick; tells which of two is newer."""
+    heard_number: int = 0
+    """The highest number of this epoch that the centre has confirmed to have heard; 0 before the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,3 +209,7 @@ class CheckInAnswer:
     """The node adds a random part of this to `next_checkin_seconds`, so that schools do not come all at once."""
     quarantined: tuple[Quarantined, ...]
     """Of the numbers above the check-in's `acknowledged_seq`, in a letter of all: a receipt may have been lost."""
+    heard_number: int = 0
+    """Of the newest check-in that the centre has heard in this epoch; of a link's answer the one that it answers."""
+    restored_number: int = 0
+    """Of the check-in by which the centre learnt last that it had been restored from a backup; 0: never."""

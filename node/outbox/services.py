@@ -3,7 +3,7 @@
 Rules, in order (protocol §4): events are numbered by this database alone; acknowledgement is cumulative within an
 epoch and names the event that it reaches to; one of an event that is not the one here proves that the database was
 restored, and starts a new epoch; so does the centre's word that it holds another event under a number of ours; what a
-teacher takes back is said no more, not even late.
+restored centre has lost is due again; what a teacher takes back is said no more, not even late.
 """
 
 from __future__ import annotations
@@ -114,6 +114,12 @@ def parcels_acknowledge(
     for entry in quarantined:
         Parcel.objects.filter(seq=entry.seq).update(quarantine_code=entry.code[:64])
     return Parcel.objects.filter(seq__lte=acknowledged_seq, is_acknowledged=False).update(is_acknowledged=True)
+
+
+def parcels_offer_again(*, above_seq: int) -> int:
+    """Return how many events are due again, because a centre that was restored has lost those above `above_seq`."""
+    lost = Parcel.objects.filter(seq__gt=above_seq, is_acknowledged=True)
+    return lost.update(is_acknowledged=False, quarantine_code="")
 
 
 def acknowledged_seq() -> int:

@@ -3,7 +3,8 @@
 Rules, in order: only the director's signature makes a plan; a plan is learnt for whose start is the release that runs
 here; one update a plan; only ratings in force are learnt from, as `node.rounds.labels` chooses; the learning runs in
 another process, because it needs torch and this one must not, and makes way as `node.rounds.eligibility` says; an
-update's file goes only after the centre's own receipt.
+update is done with only on the centre's own receipt; the files of the last few are kept beyond it, for a centre that is
+restored from a backup may have lost them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ from node.rounds.models import LocalUpdate, Plan
 from node.rounds.pc_state import pc_measure
 from node.rounds.training import TrainingOrder, can_train, training_run
 
+KEPT_UPDATES = 3
+"""Some weeks' worth of what a school learns, some MB each."""
 _log = logging.getLogger(__name__)
 
 
@@ -255,7 +258,7 @@ def labels_export(*, plan: RoundPlan, root: Path, into: Path) -> tuple[str, ...]
 
 @transaction.atomic
 def update_receive_receipt(*, receipt: UpdateReceipt, root: Path) -> bool:
-    """Return whether the centre's word settled an update of this node; its file is then gone.
+    """Return whether the centre's word settled an update of this node, which then waits in the outbox no more.
 
     A receipt for other bytes than the ones that were learnt here settles nothing.
     """
@@ -264,10 +267,43 @@ def update_receive_receipt(*, receipt: UpdateReceipt, root: Path) -> bool:
     update = named.select_related("plan").first()
     if update is None or named.update(status=status, error_code=receipt.code[:64]) != 1:
         return False
-    path = update_path(root=root, update=update)
-    transaction.on_commit(lambda: path.unlink(missing_ok=True))
+    transaction.on_commit(lambda: _sent_away(root, update, is_kept=receipt.accepted))
     _log.info("update for plan %s: %s %s", receipt.plan_id, status, receipt.code)
     return True
+
+
+def updates_offer_again(*, root: Path) -> int:
+    """Return how many updates that the centre had accepted wait once more, because it was restored from a backup.
+
+    Those that it still knows are settled by their receipts before anything is sent.
+    """
+    kept = [update for update in _newest_accepted() if _kept_path(root, update).exists()]
+    for update in kept:
+        # A cut before the commit leaves an accepted update in the outbox, where it is offered in vain at worst.
+        durable_rename(_kept_path(root, update), update_path(root=root, update=update))
+    again = LocalUpdate.objects.filter(pk__in=[update.pk for update in kept])
+    return again.update(status=LocalUpdate.Status.READY)
+
+
+def _sent_away(root: Path, update: LocalUpdate, *, is_kept: bool) -> None:
+    """Take the update's file out of the outbox, and keep it where it `is_kept`; older ones than the last few go."""
+    sent, kept = update_path(root=root, update=update), _kept_path(root, update)
+    if is_kept and sent.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        durable_rename(sent, kept)
+    sent.unlink(missing_ok=True)
+    newest = {_kept_path(root, each) for each in _newest_accepted()}
+    for path in set(kept.parent.glob("*.update")) - newest:
+        path.unlink(missing_ok=True)
+
+
+def _newest_accepted() -> list[LocalUpdate]:
+    accepted = LocalUpdate.objects.filter(status=LocalUpdate.Status.ACCEPTED)
+    return list(accepted.select_related("plan").order_by("-counter")[:KEPT_UPDATES])
+
+
+def _kept_path(root: Path, update: LocalUpdate) -> Path:
+    return root / "rounds" / "kept" / update.file_name
 
 
 def _update_begin(plan: Plan, folder: Path, learner: Learner) -> LocalUpdate:

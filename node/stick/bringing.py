@@ -35,8 +35,7 @@ from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import release_install, running_is_withdrawn, superseded_remove
 from node.installed.state import Phase, slots_read
-from node.outbox.services import parcels_acknowledge
-from node.rounds.services import plan_receive, update_receive_receipt
+from node.rounds.services import plan_receive
 from node.stick.address import address_hear
 from node.stick.enrolment import answer_take, own_key
 from node.stick.first_release import first_release_read
@@ -46,6 +45,7 @@ from node.sync.change_over import assignment_seen, is_time_to_change_over
 from node.sync.claim import is_claim_kept
 from node.sync.enrol import Enrolment, enrolment_keep, enrolment_read
 from node.sync.errors import AssignmentRolledBack
+from node.sync.heard import answer_hear
 from node.sync.journal import Journal
 from node.sync.services import ContactTimes, assignment_keep, seen_sequence, trial_await
 from node.sync.transport import CountingTransport
@@ -175,19 +175,9 @@ class BringingIn:
             return
         self._address_take(letter)
         with self.journal.step("stick-receipts", may_fail=True) as detail:
-            safe = parcels_acknowledge(
-                epoch=letter.epoch,
-                acknowledged_seq=letter.answer.acknowledged_seq,
-                acknowledged_event=letter.answer.acknowledged_event,
-                quarantined=letter.answer.quarantined,
-            )
-            settled = [
-                receipt
-                for receipt in letter.answer.update_receipts
-                if update_receive_receipt(receipt=receipt, root=self.bench.root)
-            ]
-            self.outcome = replace(self.outcome, ratings_safe=safe, updates_settled=len(settled))
-            detail.append(f"{safe} ratings safe, {len(settled)} updates settled")
+            settled = answer_hear(root=self.bench.root, epoch=letter.epoch, answer=letter.answer)
+            self.outcome = replace(self.outcome, ratings_safe=settled.ratings, updates_settled=settled.updates)
+            detail.append(f"{settled.ratings} ratings safe, {settled.updates} updates settled")
         releases = trusted or self._releases(stick_reader(self.disk))
         self._plan_take(letter.answer, releases)
         if trusted is not None:

@@ -61,10 +61,15 @@ class LinkSettings(models.Model):
 
 
 class CheckInCount(models.Model):
-    """How many check-ins this node has made, by link and by stick; one row."""
+    """How many check-ins this node has made, by link and by stick, and which of them the centre has heard; one row."""
 
     is_only = models.BooleanField(default=True, unique=True)
     number = models.PositiveBigIntegerField(default=0)
+    epoch = models.CharField(max_length=32, blank=True)
+    """To which the next two belong."""
+    heard_number = models.PositiveBigIntegerField(default=0)
+    restored_number = models.PositiveBigIntegerField(default=0)
+    """Of the centre's newest word that it was restored, which was followed here."""
 
     class Meta:
         """What the database itself refuses, and how it finds rows fast."""

@@ -55,7 +55,7 @@ from node.installed.services import (
 from node.installed.state import Phase, Slots, slots_read
 from node.outbox.services import acknowledged_seq, epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
 from node.root import engine_socket_path
-from node.rounds.services import plan_newest_id, plan_receive, update_receive_receipt, updates_waiting
+from node.rounds.services import plan_newest_id, plan_receive, updates_waiting
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
@@ -64,11 +64,12 @@ from node.sync.client import CentreClient
 from node.sync.delivery import STEP, update_deliver
 from node.sync.enrol import enrolment_read, node_key
 from node.sync.errors import CentreBusy, CentreUnreachable, CentreWithoutAddress, SessionRefused, WindowClosed
+from node.sync.heard import answer_hear, checkin_number_next, heard_number
 from node.sync.journal import Journal
 from node.sync.link_settings import link_rule_read
 from node.sync.link_source import LinkSource
 from node.sync.locks import is_stick_waiting
-from node.sync.models import CheckInCount, SeenAssignment
+from node.sync.models import SeenAssignment
 from node.sync.neighbours import peers_at_hand
 from node.sync.rotation import is_rotation_under_way, key_rotate
 from node.sync.session_token import session_token_forget, session_token_keep, session_token_read
@@ -164,14 +165,7 @@ class Contact:
         )
         answer = self.client.check_in(document)
         install_reports_heard(reports=document.installs)
-        parcels_acknowledge(
-            epoch=document.epoch,
-            acknowledged_seq=answer.acknowledged_seq,
-            acknowledged_event=answer.acknowledged_event,
-            quarantined=answer.quarantined,
-        )
-        for receipt in answer.update_receipts:
-            update_receive_receipt(receipt=receipt, root=self.root)
+        answer_hear(root=self.root, epoch=document.epoch, answer=answer)
         return answer
 
     def _greet(self) -> CheckInAnswer:
@@ -408,21 +402,13 @@ def check_in_document(*, root: Path, node_id: str, gauges: Gauges, now: datetime
         updates_waiting=updates_waiting(),
         acknowledged_seq=acknowledged_seq(),
         number=checkin_number_next(),
+        heard_number=heard_number(),
     )
 
 
 def _sequence_seen(root: Path) -> int:
     director_key = trusted_read(root / "tuf").director_key
     return seen_sequence(public_key_load(director_key)) if director_key else 0
-
-
-@transaction.atomic
-def checkin_number_next() -> int:
-    """Return the number of a new check-in; it is used up even if the check-in never arrives."""
-    count, _ = CheckInCount.objects.select_for_update().get_or_create(is_only=True)
-    count.number += 1
-    count.save(update_fields=["number"])
-    return count.number
 
 
 def batch_envelope(*, node_id: str, epoch: str, parcels: tuple[Parcel, ...], key: NodeKey) -> bytes:

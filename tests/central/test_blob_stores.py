@@ -10,7 +10,6 @@ import time
 import boto3
 import httpx
 import pytest
-from moto.server import ThreadedMotoServer
 
 from central.releases.blob_store import (
     BlobDamaged,
@@ -25,7 +24,7 @@ from central.releases.storage import blob_path
 from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.errors import BlobUnavailable
 from federation.wire.canonical import sha256_hex
-from tests.services import service_missing
+from tests.services import BUCKET, service_missing
 from tests.stations import free_port
 
 CONTENT = random.Random(11).randbytes(9_000_000)
@@ -46,27 +45,13 @@ http {{
 """
 
 
-@pytest.fixture(scope="module")
-def s3_endpoint():
-    """A server that speaks S3 on loopback."""
-    kept = {name: os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")}
-    os.environ.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test", AWS_DEFAULT_REGION="us-east-1")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-    for name, value in kept.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 @pytest.fixture(params=["disk", "s3"])
 def store(request, disk, settings):
     if request.param == "s3":
-        settings.S3_ENDPOINT = request.getfixturevalue("s3_endpoint")
-        settings.BLOBS_ADDRESS = f"s3://soro-{time.monotonic_ns()}/releases"
-        client = boto3.client("s3", endpoint_url=settings.S3_ENDPOINT)
-        client.create_bucket(Bucket=settings.BLOBS_ADDRESS.split("/")[2])
+        settings.S3_ENDPOINT = request.getfixturevalue("bucket_endpoint")
+        settings.BLOBS_ADDRESS = f"s3://{BUCKET}/{time.monotonic_ns()}"
+    else:
+        settings.BLOBS_ADDRESS = ""
     return blob_store(disk)
 
 
@@ -126,8 +111,8 @@ def test_without_a_session_nobody_gets_a_byte(store, source_file, school, live_s
         assert httpx.get(f"{live_server.url}/blobs/{SHA256}", headers={"Authorization": token}).status_code == 401
 
 
-def test_other_bytes_under_a_blobs_name_in_the_bucket_are_not_taken(s3_endpoint, source_file, tmp_path):
-    client = boto3.client("s3", endpoint_url=s3_endpoint)
+def test_other_bytes_under_a_blobs_name_in_the_bucket_are_not_taken(bucket_endpoint, source_file, tmp_path):
+    client = boto3.client("s3", endpoint_url=bucket_endpoint)
     client.create_bucket(Bucket="tampered")
     client.put_object(Bucket="tampered", Key=f"{SHA256[:2]}/{SHA256}", Body=b"other")
     with pytest.raises(BlobDamaged):
@@ -135,7 +120,7 @@ def test_other_bytes_under_a_blobs_name_in_the_bucket_are_not_taken(s3_endpoint,
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-def test_a_bucket_that_is_away_is_a_reason_to_try_later(disk, settings, s3_endpoint):
+def test_a_bucket_that_is_away_is_a_reason_to_try_later(disk, settings, bucket_endpoint):
     settings.S3_ENDPOINT, settings.BLOBS_ADDRESS = f"http://127.0.0.1:{free_port()}", "s3://bucket"
     with pytest.raises(StorageAway):
         blob_store(disk).size_bytes(SHA256)

@@ -22,7 +22,6 @@ from central.training.shared import seasons_shared
 from tests.central.cuts import cut_at, lines_of
 from tests.central.modes import hand_in, school_of, season_private
 from tests.central.seasons import collecting, season_small
-from tests.central.test_real_services import database_url  # noqa: F401 - a fixture
 from tests.central.test_rollouts import release_make
 from tests.learning.test_private import epsilon_closed
 
@@ -260,5 +259,5 @@ def test_two_rounds_that_charge_the_same_schools_at_once_pass_no_budget_on_sqlit
 
 
 @pytest.mark.slow
-def test_two_rounds_that_charge_the_same_schools_at_once_pass_no_budget_on_postgresql(tmp_path, database_url):  # noqa: F811
+def test_two_rounds_that_charge_the_same_schools_at_once_pass_no_budget_on_postgresql(tmp_path, database_url):
     assert _races(_environment(tmp_path, database_url)) == "6,6,6,6"

@@ -104,6 +104,18 @@ class _Steps:
         say(BEGUN)
         self.school.contact()
 
+    def meet(self, say: Callable[[str], object]) -> None:
+        """Hold a contact, and say what failed in it."""
+        report = self.school.contact()
+        for error in report.failures.values() if report else ():
+            say(error.code)
+
+    def learn(self, say: Callable[[str], object], *, base: str, widths: dict[str, int]) -> None:
+        """Finish an update to the plan that the centre has for a PC that runs `base`, and say its digest."""
+        from tests.node.learnt_update import update_learn
+
+        say(update_learn(self.school.root, base=base, widths=widths))
+
     def download(self, say: Callable[[str], object]) -> None:
         """Hold a contact while a release waits."""
         say(BEGUN)

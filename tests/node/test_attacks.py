@@ -20,6 +20,7 @@ from federation.trust.envelopes import ROUND_PLAN, envelope_seal
 from federation.trust.key_files import key_file_look
 from federation.trust.keys import director_key_create, director_key_load
 from federation.trust.release_bytes import INDEX_NAME, index_digest
+from federation.trust.tuf_files import RepositoryFiles
 from federation.trust.tuf_publisher import (
     offline_key_path,
     target_publish,
@@ -149,16 +150,19 @@ def test_mix_and_match_files_of_two_lists_of_releases_are_refused(school, centre
     before = standing(school)
     centre.publish(package(tmp_path, "two"))
     # All are the centre's own and well signed; only they were never in force together.
-    shutil.copy(metadata_of(centre) / f"2.{role}.json", metadata_of(centre) / f"3.{role}.json")
+    *_, one, two = RepositoryFiles(centre.tuf).versions(role)
+    shutil.copy(metadata_of(centre) / f"{one}.{role}.json", metadata_of(centre) / f"{two}.{role}.json")
     assert contact(school) == {"metadata": "metadata_rolled_back"}
     assert standing(school) == before
 
 
-@pytest.mark.parametrize("name", ["timestamp.json", "3.snapshot.json", "3.targets.json", "2.root.json"])
-def test_endless_metadata_is_cut_off_at_its_limit_and_refused(school, centre, tmp_path, name):
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets", "root"])
+def test_endless_metadata_is_cut_off_at_its_limit_and_refused(school, centre, tmp_path, role):
     centre.publish(package(tmp_path, "two"))
     before = standing(school)
-    centre.endless = f"/tuf/metadata/{name}"
+    names = {"timestamp": "timestamp.json", "root": "2.root.json"}
+    newest = max(RepositoryFiles(centre.tuf).versions(role), default=0)
+    centre.endless = f"/tuf/metadata/{names.get(role, f'{newest}.{role}.json')}"
     assert contact(school) == {"metadata": "metadata_damaged"}
     assert centre.endless_bytes < MORE_THAN_ANY_FILE
     assert standing(school) == before

@@ -393,7 +393,9 @@ def test_renewing_moves_the_expiry_and_nothing_else(centre):
         role_renew(**centre.repository, role=role, now=later)
         after = next(state for state in roles_read(**centre.repository) if state.role == role)
         assert after.expires_at - before.expires_at == timedelta(days=700)
-        assert (after.keys, after.version) == (before.keys, before.version + 1)
+        assert (after.keys, after.version > before.version) == (before.keys, True)
+        # Schools ask for the root after the one that they have.
+        assert role != "root" or after.version == before.version + 1
     assert [state.role for state in roles_read(**centre.repository) if state.is_expiring(later)] == []
 
 

@@ -19,11 +19,14 @@ from federation.trust.errors import (
 )
 from federation.trust.keys import KeyUnreadable, director_key_load, key_id
 from federation.trust.release_bytes import index_digest
+from federation.trust.tuf_changes import version_next
 from federation.trust.tuf_client import TrustedReleases, root_accept, target_path
+from federation.trust.tuf_files import RepositoryFiles
 from federation.trust.tuf_publisher import (
     director_key_path,
     metadata_version_read,
     offline_key_path,
+    online_renew,
     repository_create,
     root_fingerprint,
     root_metadata_read,
@@ -32,6 +35,7 @@ from federation.trust.tuf_publisher import (
     targets_withdraw,
     timestamp_refresh,
 )
+from federation.trust.tuf_roles import role_renew
 from tests.trust.conftest import NOW, Centre
 
 
@@ -96,12 +100,18 @@ def test_another_centre_behind_the_same_address_is_refused(centre, client, packa
         _ = node.director_key
 
 
-@pytest.mark.parametrize("name", ["timestamp.json", "2.snapshot.json", "2.targets.json"])
-def test_metadata_with_a_changed_byte_is_refused(centre, client, package, tmp_path, name):
+def newest(root, role):
+    """Return the file of the role's newest version."""
+    return root / "tuf" / "metadata" / f"{max(RepositoryFiles(root / 'tuf').versions(role))}.{role}.json"
+
+
+@pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
+def test_metadata_with_a_changed_byte_is_refused(centre, client, package, tmp_path, role):
     centre.release_publish(package)
-    path = centre.root / "tuf" / "metadata" / name
+    is_timestamp = role == "timestamp"
+    path = centre.root / "tuf" / "metadata" / "timestamp.json" if is_timestamp else newest(centre.root, role)
     plain = json.loads(path.read_bytes())
-    plain["signed"]["version"] += 1 if name == "timestamp.json" else 0
+    plain["signed"]["version"] += 1 if is_timestamp else 0
     plain["signed"]["x_more"] = "changed"
     path.write_text(json.dumps(plain))
     node = centre.node(tmp_path / "node", client)
@@ -218,7 +228,7 @@ def test_a_publication_that_was_cut_before_the_timestamp_is_invisible_and_can_be
     whole = Centre(root=shutil.copytree(centre.root, tmp_path / "whole"))
     whole.release_publish(package)
     # What a cut leaves behind the first of its writes: the new targets, and the old timestamp.
-    shutil.copy(whole.root / "tuf" / "metadata" / "2.targets.json", centre.root / "tuf" / "metadata")
+    shutil.copy(newest(whole.root, "targets"), centre.root / "tuf" / "metadata")
     node = centre.node(tmp_path / "node", client)
     assert node.refresh(now=NOW) == ()
     digest = index_digest(centre.release_publish(package))
@@ -233,3 +243,59 @@ def test_a_target_under_a_releases_name_with_other_bytes_is_no_release(centre, c
 def test_publishing_without_a_repository_says_so(tmp_path):
     with pytest.raises(RepositoryMissing):
         target_publish(root=tmp_path / "tuf", keys=tmp_path / "keys", path="a", content=b"", now=NOW)
+
+
+def restored(centre, tmp_path):
+    """Put back the repository of `tmp_path / backup`."""
+    shutil.rmtree(centre.root / "tuf")
+    shutil.copytree(tmp_path / "backup", centre.root / "tuf")
+
+
+def test_a_repository_restored_from_a_backup_counts_on_above_what_schools_have_seen(centre, client, tmp_path):
+    node = centre.node(tmp_path / "node", client)
+    shutil.copytree(centre.root / "tuf", tmp_path / "backup")
+    for day in (20, 21, 22):
+        timestamp_refresh(**centre.repository, now=NOW + timedelta(days=day))
+    later = NOW + timedelta(days=22, hours=1)
+    node.refresh(now=later)
+    restored(centre, tmp_path)
+    with pytest.raises(MetadataRolledBack):
+        node.refresh(now=later)
+    timestamp_refresh(**centre.repository, now=later)
+    assert node.refresh(now=later) == ()
+
+
+def test_a_snapshot_younger_than_the_backup_is_followed_by_one_that_is_signed_for_the_restore(centre, client, tmp_path):
+    node = centre.node(tmp_path / "node", client)
+    shutil.copytree(centre.root / "tuf", tmp_path / "backup")
+    online_renew(**centre.repository, now=NOW + timedelta(hours=1))
+    later = NOW + timedelta(hours=2)
+    node.refresh(now=later)
+    restored(centre, tmp_path)
+    timestamp_refresh(**centre.repository, now=later)
+    with pytest.raises(MetadataRolledBack):
+        node.refresh(now=later)
+    online_renew(**centre.repository, now=later)
+    assert node.refresh(now=later) == ()
+
+
+def test_releases_younger_than_the_backup_are_the_targets_keys_to_sign_anew(centre, client, package, tmp_path):
+    node = centre.node(tmp_path / "node", client)
+    shutil.copytree(centre.root / "tuf", tmp_path / "backup")
+    lost = index_digest(centre.release_publish(package))
+    assert node.refresh(now=NOW) == (lost,)
+    restored(centre, tmp_path)
+    later = NOW + timedelta(hours=2)
+    online_renew(**centre.repository, now=later)
+    with pytest.raises(MetadataRolledBack):
+        node.refresh(now=later)
+    role_renew(**centre.repository, role="targets", now=later)
+    assert node.refresh(now=later) == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds", "version"), [(0, 0, 0), (0, 90, 90), (5, 90, 90), (90, 90, 91), (200, 90, 201), (0, -9, 1)]
+)
+def test_a_version_is_the_clocks_or_the_next_one_where_that_is_higher(before, seconds, version):
+    now = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    assert version_next(before, now) == max(version, before + 1)
