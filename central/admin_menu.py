@@ -59,6 +59,8 @@ SIDEBAR: dict[str, Any] = {
             "title": _("Releases"),
             "items": [
                 _entry(_("Releases"), "package_2", "releases_release"),
+                _entry(_("Programs"), "system_update", "programs_program"),
+                _entry(_("Programs at schools"), "computer", "programs_programstanding"),
                 _entry(_("Rollouts"), "rocket_launch", "rollouts_rollout"),
                 _entry(_("Waves"), "waves", "rollouts_wave"),
                 _entry(_("Filters of schools"), "filter_alt", "rollouts_schoolfilter"),

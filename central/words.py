@@ -78,6 +78,10 @@ SENTENCES: Mapping[str, str] = {
     "teacher_unknown": _("No rating is by the pseudonym %(teacher)s; copy it from a rating's page."),
     "school_unknown": _("There is no school «%(name)s»; check its name or invite it first."),
     "release_unknown": _("There is no release «%(release)s»; give its version or the first 8 digits of its digest."),
+    "program_unknown": _("There is no program «%(program)s»; «program list» shows each version and number."),
+    "program_not_ready": _(
+        "Program %(program)s is not signed or was withdrawn (%(status)s); choose one that is ready."
+    ),
     "base_not_ready": _("Release %(release)s is not a signed base in force; sign it first or choose another."),
     "build_memory_short": _(
         "This build needs %(needed_bytes)s bytes of memory (for «%(step)s»), and %(available_bytes)s are to be had "

@@ -159,6 +159,21 @@ class _Commands:
         release_revoke(release=release, disk=centre_disk(), actor="a", reason="test", now=_now())
         return {}
 
+    def program_publish(self, *, version: str, tag: str, folder: str) -> dict[str, object]:
+        from central.disk import centre_disk
+        from central.programs.services import program_publish
+
+        folders = {tag: Path(folder)}
+        program = program_publish(version=version, folders=folders, disk=centre_disk(), actor="a", now=_now())
+        return {"digest": program.digest}
+
+    def program_offer(self, *, version: str) -> dict[str, object]:
+        from central.programs.services import program_find, program_offer
+
+        offered = {"schools": [], "is_for_all": True, "failures_allowed": None}
+        program_offer(program=program_find(version), **offered, actor="a", now=_now())
+        return {}
+
     def school(self, *, name: str) -> dict[str, object]:
         from central.schools.models import School
 

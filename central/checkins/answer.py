@@ -8,6 +8,7 @@ from datetime import datetime
 from central.feedback.clones import epoch_hear
 from central.feedback.models import OutboxCursor
 from central.feedback.services import acknowledgement
+from central.programs.services import program_report_take_in
 from central.rollouts.assigning import late_node_join
 from central.rollouts.director import assignment_for, assignment_heard
 from central.rollouts.reports import install_reports_take_in
@@ -64,6 +65,7 @@ def checkin_record(*, node: Node, checkin: CheckIn, now: datetime) -> Heard:
     look = assignment_heard(node=node, reports=checkin.installs, look=rollouts_look(node), now=now)
     cursor = epoch_hear(node=node, epoch=checkin.epoch[:64], now=now)
     node_touch(node=node, checkin=checkin, now=now)
+    program_report_take_in(node=node, report=checkin.program, now=now)
     waiting_hear(node=node, held_plan_id=checkin.plan_id, digests=checkin.updates_waiting, now=now)
     look = install_reports_take_in(node=node, reports=checkin.installs, look=look, now=now)
     return Heard(look=late_node_join(node=node, look=look, now=now), cursor=cursor)

@@ -6,11 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 from django.db.models import Q, QuerySet
 
+from central.programs.models import Program, ProgramStanding, ProgramStatus
 from central.releases.models import Release
 from central.rollouts.models import Directive
 from central.schools.errors import SchoolUnknown
 from central.schools.models import Node, School
-from federation.trust.release_bytes import index_files, index_files_all, index_parse
+from federation.trust.release_bytes import index_digest, index_files, index_files_all, index_parse
 from federation.trust.stick_writer import CarriedRelease
 from federation.wire.releases import FileEntry, ReleaseIndex
 
@@ -37,6 +38,21 @@ def indexes_in_force() -> dict[str, ReleaseIndex]:
     """Return the index of every release that TUF's targets hold, by digest."""
     held = Release.objects.in_force().values_list("digest", "index_bytes")
     return {digest: index_parse(bytes(content or b"")) for digest, content in held}
+
+
+def programs_in_force() -> dict[str, ReleaseIndex]:
+    """Return the index of every program that schools may be offered, by digest."""
+    held = Program.objects.filter(status__in=(ProgramStatus.READY, ProgramStatus.PAUSED))
+    return {digest: index_parse(bytes(content)) for digest, content in held.values_list("digest", "index_bytes")}
+
+
+def programs_needed(*, nodes: Sequence[Node], in_force: dict[str, ReleaseIndex]) -> list[CarriedRelease]:
+    """Return the programs that some node is to run and does not say that it runs."""
+    words = Directive.objects.filter(node__in=nodes).exclude(program="").values_list("node", "program")
+    running = dict(ProgramStanding.objects.filter(node__in=nodes).values_list("node", "version"))
+    meant = [(node, in_force[program]) for node, program in words if program in in_force]
+    needed = {index_digest(index): index for node, index in meant if index.title != running.get(node)}
+    return [CarriedRelease(index=index, files=index_files_all(index)) for _digest, index in sorted(needed.items())]
 
 
 def releases_needed(*, nodes: Sequence[Node], in_force: dict[str, ReleaseIndex]) -> list[CarriedRelease]:

@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
-from central.courier.cargo import indexes_in_force, releases_needed
+from central.courier.cargo import indexes_in_force, programs_in_force, programs_needed, releases_needed
 from central.courier.intake import file_take_in, refused_requests_expire
 from central.courier.letters import node_letter, refusal_letters
 from central.courier.models import Trip, TripKind
@@ -113,11 +113,14 @@ def stick_content(
     timestamp_refresh(root=disk.tuf, keys=disk.keys, now=now)
     letters = dict(refusal_letters(key=key, now=now))
     letters |= dict(node_letter(node=node, key=key, now=now) for node in chosen)
-    in_force = indexes_in_force()
+    in_force, programs = indexes_in_force(), programs_in_force()
     content = StickContent(
         metadata=metadata_read(root=disk.tuf),
-        carried=releases_needed(nodes=chosen, in_force=in_force),
-        in_force=list(in_force.values()),
+        carried=[
+            *releases_needed(nodes=chosen, in_force=in_force),
+            *programs_needed(nodes=chosen, in_force=programs),
+        ],
+        in_force=[*in_force.values(), *programs.values()],
         letters=letters,
     )
     return content, len({node.school_id for node in chosen})

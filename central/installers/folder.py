@@ -18,6 +18,8 @@ from federation.trust import stick_layout as layout
 from federation.trust.stick_errors import StickForbidden, StickFull, StickGone
 
 MANIFEST, CODE, INSTALL, REQUIREMENTS, WHEELS = "manifest.json", "code.txt", "install", "requirements.txt", "wheels"
+PROGRAM = "program.json"
+"""The index under which the program was published, where it was."""
 PIECE_BYTES = 1024 * 1024
 _CARRIED = ("tuf", "blobs")
 """Of the stick's own folder; letters and returns come and go."""
@@ -81,6 +83,7 @@ def files_digest(place: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that an installation uses, by its path on the stick."""
     folder = place / layout.FOLDER
     paths = [place / INSTALL, place / REQUIREMENTS, folder / layout.MARK, folder / layout.FIRST_RELEASE]
+    paths += [place / PROGRAM] if (place / PROGRAM).is_file() else []
     for part in (place / WHEELS, *(folder / name for name in _CARRIED)):
         paths += [path for path in part.rglob("*") if path.is_file()]
     return {path.relative_to(place).as_posix(): file_sha256(path) for path in sorted(paths)}

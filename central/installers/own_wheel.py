@@ -19,6 +19,7 @@ from central.installers.errors import NodeCodeMissing
 
 DISTRIBUTION = "soro-schools"
 PACKAGES = ("federation", "node")
+TREE = Path(federation.__file__).parent.parent
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """ZIP knows no earlier date; a real one would make other bytes of the same code."""
 _MODE = 0o644 << 16
@@ -34,8 +35,8 @@ class OwnWheel:
     sha256: str
 
 
-def own_wheel_write(into: Path) -> OwnWheel:
-    """Leave the node's code as a wheel in the folder `into`.
+def own_wheel_write(into: Path, *, tree: Path = TREE) -> OwnWheel:
+    """Leave the node's code, which lies under `tree`, as a wheel in the folder `into`.
 
     Raises:
         NodeCodeMissing: this centre has no code for nodes.
@@ -47,7 +48,7 @@ def own_wheel_write(into: Path) -> OwnWheel:
     record = []
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
         own = [(f"{folder}/METADATA", _metadata(distribution))]
-        for name_inside, content in (*_code(), *own, (f"{folder}/WHEEL", _WHEEL.encode())):
+        for name_inside, content in (*_code(tree), *own, (f"{folder}/WHEEL", _WHEEL.encode())):
             _put(wheel, name_inside, content)
             digest = urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
             record.append(f"{name_inside},sha256={digest},{len(content)}\n")
@@ -64,8 +65,7 @@ def _metadata(distribution: metadata.Distribution) -> bytes:
     return text.encode()
 
 
-def _code() -> Iterator[tuple[str, bytes]]:
-    tree = Path(federation.__file__).parent.parent
+def _code(tree: Path) -> Iterator[tuple[str, bytes]]:
     for package in PACKAGES:
         if not (tree / package / "__init__.py").is_file():
             raise NodeCodeMissing(path=str(tree / package))

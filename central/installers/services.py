@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,8 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from central.courier.cargo import indexes_in_force
 from central.disk import CentreDisk
 from central.installers import folder
-from central.installers.own_wheel import DISTRIBUTION, OwnWheel, own_wheel_write
-from central.installers.wheels import lock_read, wheels_fetch
+from central.installers.program import TARGET, GatheredProgram, Progress, program_gather
+from central.programs.models import Program
 from central.releases.blob_store import Window, blob_store
 from central.releases.errors import BaseNotReady
 from central.releases.models import Release, ReleaseKindChoice
@@ -43,12 +42,8 @@ from federation.wire.canonical import canonical_bytes
 from federation.wire.installer import FirstRelease, InstallerManifest
 from federation.wire.releases import ReleaseIndex
 
-TARGET = Path(__file__).parent / "target"
-COMPILED = 1.4
-"""What Python compiles takes almost half as much again as what it was compiled from."""
 DATA_BYTES = 512 * 1024 * 1024
 """For a first year of a school's conversations, logs and one backup."""
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +57,6 @@ class InstallerMade:
     """To be compared, on paper, with what the school's PC computes: then nothing on the stick was exchanged."""
     code_expires_at: datetime
     size_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Program:
-    version: str
-    wheels: list[Path]
-    requirements: str
-    unpacked_bytes: int
 
 
 def installer_build(
@@ -104,7 +91,7 @@ def installer_build(
     stick = StickDisk(place)
     stick.expect_folder()
     with tempfile.TemporaryDirectory() as scratch:
-        program = _program(pythons, disk.installers, Path(scratch), progress)
+        program = program_gather(pythons=pythons, kept=disk.installers, scratch=Path(scratch), progress=progress)
         with folder.stick_errors(place):
             stick.room_check(folder.wheels_missing_bytes(place, program.wheels) + layout.CLUSTER_BYTES)
             (place / folder.MANIFEST).unlink(missing_ok=True)
@@ -166,34 +153,6 @@ def _base(release: Release | None) -> Release:
     return base
 
 
-def _program(pythons: Sequence[str], kept: Path, scratch: Path, progress: Progress) -> _Program:
-    own = own_wheel_write(scratch)
-    wheels: dict[str, Path] = {own.path.name: own.path}
-    unpacked = []
-    for number, python in enumerate(pythons):
-        progress("packages", number, len(pythons))
-        found = wheels_fetch(python=python, kept=kept)
-        unpacked.append(sum(map(_unpacked_bytes, found)))
-        wheels |= {path.name: path for path in found}
-    requirements = _requirements(own)
-    digest = hashlib.sha256(requirements.encode()).hexdigest()
-    return _Program(
-        version=f"{own.version}-{digest[:12]}",
-        wheels=[wheels[name] for name in sorted(wheels)],
-        requirements=requirements,
-        unpacked_bytes=int(COMPILED * (max(unpacked) + _unpacked_bytes(own.path))),
-    )
-
-
-def _requirements(own: OwnWheel) -> str:
-    return f"{lock_read()}{DISTRIBUTION}=={own.version} \\\n    --hash=sha256:{own.sha256}\n"
-
-
-def _unpacked_bytes(wheel: Path) -> int:
-    with zipfile.ZipFile(wheel) as opened:
-        return sum(entry.file_size for entry in opened.infolist())
-
-
 def _base_bytes(index: ReleaseIndex) -> int:
     return files_size_bytes(index_files(index, _first_variant(index)))
 
@@ -229,12 +188,17 @@ def _release_lay(
     return index
 
 
-def _program_lay(place: Path, program: _Program, key: DirectorKey) -> str:
+def _program_lay(place: Path, program: GatheredProgram, key: DirectorKey) -> str:
     """Leave the installer and what it reads on the stick; return the installer's SHA-256."""
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     script = install_script(public)
     folder.file_put(place / folder.INSTALL, script, is_program=True)
     folder.file_put(place / folder.REQUIREMENTS, program.requirements.encode())
+    published = Program.objects.filter(version=program.version).first()
+    if published is None:
+        (place / folder.PROGRAM).unlink(missing_ok=True)
+    else:
+        folder.file_put(place / folder.PROGRAM, bytes(published.index_bytes))
     return hashlib.sha256(script).hexdigest()
 
 
@@ -248,7 +212,15 @@ def install_script(director: bytes) -> bytes:
         joined = (TARGET / f"{name}.py").read_text(encoding="utf-8")
         body = body.replace(f"from central.installers.target.{name} import {imported}\n", joined, 1)
     body = body.replace('DIRECTOR_KEY = ""', f'DIRECTOR_KEY = "{director.hex()}"', 1)
-    for name in ("soro", "soro.service", "soro-stick@.service", "90-soro-stick.rules"):
+    for name in (
+        "soro",
+        "soro-update",
+        "soro.service",
+        "soro-update.service",
+        "soro-update.timer",
+        "soro-stick@.service",
+        "90-soro-stick.rules",
+    ):
         text = (TARGET / name).read_text(encoding="utf-8")
         body = body.replace(f'= "@{name}@"', f"= {text!r}", 1)
     return ((TARGET / "install.sh").read_text(encoding="utf-8") + body).encode()

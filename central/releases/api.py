@@ -22,7 +22,7 @@ from central.releases.blob_store import blob_store
 from central.releases.blobs import blob_response
 
 _METADATA_NAME = re.compile(r"([0-9]{1,9}\.)?(root|targets|snapshot|timestamp)\.json")
-_TARGET_PATH = re.compile(r"(releases|verdicts)/[0-9a-f]{64}\.[0-9a-f]{64}\.json")
+_TARGET_PATH = re.compile(r"(releases|verdicts|programs)/[0-9a-f]{64}\.[0-9a-f]{64}\.json")
 
 
 class AnyAnswer(BaseContentNegotiation):

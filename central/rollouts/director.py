@@ -11,6 +11,7 @@ from datetime import datetime, time
 
 from django.db import transaction
 
+from central.programs.offered import program_for
 from central.releases.models import Release, bulky
 from central.rollouts.models import (
     GONE,
@@ -70,6 +71,7 @@ class Word:
     wave: int = 0
     waiting_reason: str = ""
     variant: str = ""
+    program: str = ""
     # The rollout and the release say it all: a word that says these again is the same word.
     change_over: ChangeOver = field(default_factory=ChangeOver, compare=False)
 
@@ -185,6 +187,11 @@ def _said_already(node: Node, key: DirectorKey, seen_sequence: int, look: Look) 
 
 
 def _word_for(node: Node, assignment: Assignment | None, shared: SharedRollouts) -> Word:
+    program = program_for(school_id=node.school_id, offered=shared.programs)
+    return replace(_word_of_release(node, assignment, shared), program=program)
+
+
+def _word_of_release(node: Node, assignment: Assignment | None, shared: SharedRollouts) -> Word:
     word = _word_of_rollout(node, assignment, shared)
     is_withdrawn = not word.release and node.running in shared.revoked
     before = way_back(node=node) if is_withdrawn else None
@@ -266,12 +273,13 @@ def _directive_keep(node: Node, word: Word, key: DirectorKey, now: datetime, see
         activates_at=word.change_over.activates_at,
         opens_minute=_minute(word.change_over.opens_at),
         closes_minute=_minute(word.change_over.closes_at),
+        program=word.program,
     )
     envelope = envelope_seal(payload=canonical_bytes(document), kind=ASSIGNMENT, key=key)
     directive = held or Directive(node=node)
     directive.sequence, directive.envelope, directive.issued_at = sequence, envelope, now
     directive.release, directive.variant, directive.waiting_reason = word.release, word.variant, word.waiting_reason
-    directive.rollout, directive.wave = word.rollout, word.wave
+    directive.rollout, directive.wave, directive.program = word.rollout, word.wave, word.program
     # The node is locked: nobody else makes or changes its row.
     directive.save(force_insert=held is None, force_update=held is not None)
     return directive
@@ -293,4 +301,5 @@ def _word_of(directive: Directive) -> Word:
         wave=directive.wave,
         waiting_reason=directive.waiting_reason,
         variant=directive.variant,
+        program=directive.program,
     )

@@ -413,6 +413,7 @@ class Directive(models.Model):
     wave = models.PositiveSmallIntegerField(_("wave"), default=0)
     waiting_reason = models.CharField(_("waits because"), max_length=40, blank=True)
     variant = models.CharField(_("variant"), max_length=20, blank=True)
+    program = models.CharField(_("program"), max_length=64, blank=True)
     envelope = models.BinaryField(editable=False)
     issued_at = models.DateTimeField(_("issued"))
 

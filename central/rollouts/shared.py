@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
+from central.programs.offered import OfferedProgram, programs_offered
 from central.releases.models import Release, ReleaseStatus, bulky
 from central.rollouts.membership import WaveScope, wave_of
 from central.rollouts.models import Assignment, Rollout, RolloutStatus, Wave
@@ -54,6 +55,8 @@ class SharedRollouts:
     """Those that may still offer their release to somebody new, the newest first."""
     revoked: frozenset[str]
     """Digests of withdrawn releases."""
+    programs: Sequence[OfferedProgram]
+    """The newest programs that schools are offered, the newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +126,7 @@ def _read() -> SharedRollouts:
         joinable=[started[each.pk] for each in joinable],
         under_way=[started[each.pk] for each in under_way],
         revoked=frozenset(revoked),
+        programs=programs_offered(),
     )
 
 

@@ -38,6 +38,13 @@ PC_CODES: Mapping[str, str] = {
     "answers_empty": _("the model answered nothing in the self-test"),
     "perplexity_out_of_band": _("the model answers unlike it did at the centre"),
     "trial_crash_loop": _("the model crashed again and again on trial"),
+    # How the way to a newer program ended.
+    "program_migration_failed": _("the new program could not bring a copy of the school's data up to its tables"),
+    "program_page_silent": _("the new program's page did not answer"),
+    "program_engine_silent": _("the new program's engine did not answer"),
+    "program_crash_loop": _("the PC went down again and again under the new program"),
+    "program_damaged": _("a file of the new program was altered on the PC's disk"),
+    "update_state_unreadable": _("a file that says how an update stands is damaged: install anew from a stick"),
     # What the centre itself concludes.
     "runs_another_release": _("it ran the release, and runs another one now"),
     "rolled_back": _("it went back, as the centre had told it"),

@@ -64,4 +64,4 @@ def _is_served(path: str) -> bool:
     if folder == layout.METADATA:
         return layout.is_metadata_name(name)
     digest = name.partition(".")[0]
-    return layout.is_digest(digest) and path == layout.index_path(digest)
+    return layout.is_digest(digest) and path in (layout.index_path(digest), layout.program_index_path(digest))

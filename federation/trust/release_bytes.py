@@ -215,8 +215,8 @@ def _files_check(files: tuple[FileEntry, ...], field: str) -> None:
 
 
 def _variant_problem(index: ReleaseIndex, number: int, variant: Variant) -> str:
-    if index.kind is not ReleaseKind.BASE or index.files:
-        return "only a base without files of its own has variants"
+    if index.kind is ReleaseKind.ADAPTER or index.files:
+        return "only a base or a program without files of its own has variants"
     if not _PLAIN_NAME.fullmatch(variant.name):
         return "name not allowed"
     if variant.name in [earlier.name for earlier in index.variants[:number]]:

@@ -13,6 +13,7 @@ MARK = "stick.json"
 FIRST_RELEASE = "first-release.json"
 METADATA = "tuf/metadata"
 TARGETS = "tuf/targets/releases"
+PROGRAM_TARGETS = "tuf/targets/programs"
 BLOBS = "blobs"
 LETTERS = "letters"
 RETURNS = "returns"
@@ -87,6 +88,11 @@ def is_digest(text: str) -> bool:
 def index_path(digest: str) -> str:
     """Return where the index of a release lies: as TUF names a target that is named after its own digest."""
     return f"{TARGETS}/{digest}.{digest}.json"
+
+
+def program_index_path(digest: str) -> str:
+    """Return where the index of a program lies, as `index_path` says of a release's."""
+    return f"{PROGRAM_TARGETS}/{digest}.{digest}.json"
 
 
 def part_path(sha256: str, part: int) -> str:

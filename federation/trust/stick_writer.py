@@ -16,7 +16,7 @@ from federation.trust.stick_blobs import BlobReader, FilePart, blobs_remove, par
 from federation.trust.stick_disk import StickDisk
 from federation.wire.canonical import canonical_bytes
 from federation.wire.courier import STICK_FORMAT, STICK_VERSION, StickMark
-from federation.wire.releases import FileEntry, ReleaseIndex
+from federation.wire.releases import FileEntry, ReleaseIndex, ReleaseKind
 
 RESERVE_BYTES = 1024 * 1024
 Progress = Callable[[int, int], None]
@@ -112,7 +112,7 @@ def _parts_missing(disk: StickDisk, content: StickContent, progress: Progress) -
 
 
 def _small_files(content: StickContent) -> list[tuple[str, bytes]]:
-    indexes = [(layout.index_path(index_digest(index)), canonical_bytes(index)) for index in _indexes(content)]
+    indexes = [(_index_path(index), canonical_bytes(index)) for index in _indexes(content)]
     metadata = [(f"{layout.METADATA}/{name}", held) for name, held in content.metadata]
     return [*indexes, *metadata, *content.letters.items()]
 
@@ -149,7 +149,13 @@ def _superseded_remove(disk: StickDisk, content: StickContent) -> None:
     for name in disk.names(layout.METADATA):
         if name not in metadata:
             disk.remove(f"{layout.METADATA}/{name}")
-    indexes = {layout.index_path(index_digest(index)) for index in (*_indexes(content), *content.in_force)}
-    for name in disk.names(layout.TARGETS):
-        if f"{layout.TARGETS}/{name}" not in indexes:
-            disk.remove(f"{layout.TARGETS}/{name}")
+    indexes = {_index_path(index) for index in (*_indexes(content), *content.in_force)}
+    for folder in (layout.TARGETS, layout.PROGRAM_TARGETS):
+        for name in disk.names(folder):
+            if f"{folder}/{name}" not in indexes:
+                disk.remove(f"{folder}/{name}")
+
+
+def _index_path(index: ReleaseIndex) -> str:
+    is_program = index.kind is ReleaseKind.PROGRAM
+    return (layout.program_index_path if is_program else layout.index_path)(index_digest(index))

@@ -9,7 +9,7 @@ Source: TUF specification 1.0.33, §5 (client workflow).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,10 +37,10 @@ from federation.trust.release_bytes import index_parse
 from federation.trust.tuf_changes import ISSUED_AT_FIELD
 from federation.trust.tuf_publisher import COURIER_KEY_FIELD, DIRECTOR_KEY_FIELD, root_fingerprint
 from federation.wire.canonical import MalformedDocument, canonical_bytes, parse
-from federation.wire.releases import ReleaseIndex
+from federation.wire.releases import ReleaseIndex, ReleaseKind
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-TARGET_PREFIX = "releases/"
+TARGET_PREFIX, PROGRAM_PREFIX = "releases/", "programs/"
 TARGET_SUFFIX = ".json"
 
 
@@ -62,11 +62,18 @@ class Trusted:
     """Of the root and the timestamp, such as `1.17`; empty until a first refresh."""
     expires_at: datetime = EPOCH
     """When the first of the metadata expires."""
+    programs: tuple[str, ...] = ()
+    """Digests of the programs in TUF's targets, in order."""
 
 
 def target_path(digest: str) -> str:
     """Return the TUF target path of the release with this digest."""
     return f"{TARGET_PREFIX}{digest}{TARGET_SUFFIX}"
+
+
+def program_path(digest: str) -> str:
+    """Return the TUF target path of the program with this digest."""
+    return f"{PROGRAM_PREFIX}{digest}{TARGET_SUFFIX}"
 
 
 def root_accept(*, root: Path, metadata: bytes, fingerprint: str) -> None:
@@ -189,20 +196,37 @@ class TrustedReleases:
             MetadataDamaged: what came is not what targets vouch for.
             MalformedDocument: what targets vouch for is no release index.
         """
-        if self._updater is None or digest not in self._trusted.releases:
+        index = self._index_fetch(digest, target_path(digest), self._trusted.releases)
+        if index.kind is ReleaseKind.PROGRAM:
+            raise ReleaseNotTrusted(release=digest)
+        return index
+
+    def program_fetch(self, digest: str) -> ReleaseIndex:
+        """Return the index of the trusted program `digest`, as `index_fetch` does of a release.
+
+        Raises:
+            ReleaseNotTrusted, MetadataUnreachable, MetadataDamaged, MalformedDocument: as `index_fetch`.
+        """
+        index = self._index_fetch(digest, program_path(digest), self._trusted.programs)
+        if index.kind is not ReleaseKind.PROGRAM:
+            raise ReleaseNotTrusted(release=digest)
+        return index
+
+    def _index_fetch(self, digest: str, path: str, trusted: Collection[str]) -> ReleaseIndex:
+        if self._updater is None or digest not in trusted:
             raise ReleaseNotTrusted(release=digest)
         kept = self._root / "indexes" / f"{digest}.json"
         if not (kept.exists() and hashlib.sha256(kept.read_bytes()).hexdigest() == digest):
             kept.parent.mkdir(exist_ok=True)
-            self._target_download(self._updater, digest, kept)
+            self._target_download(self._updater, digest, path, kept)
         content = kept.read_bytes()
         if hashlib.sha256(content).hexdigest() != digest:
             raise MetadataDamaged(problem="target is not the release it is named after", release=digest)
         return index_parse(content)
 
-    def _target_download(self, updater: Updater, digest: str, into: Path) -> None:
+    def _target_download(self, updater: Updater, digest: str, path: str, into: Path) -> None:
         try:
-            target = updater.get_targetinfo(target_path(digest))
+            target = updater.get_targetinfo(path)
             if target is None:
                 raise ReleaseNotTrusted(release=digest)
             updater.download_target(target, str(into))
@@ -282,7 +306,8 @@ def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
     return Trusted(
         time_floor=max(time_floor, issued_at),
         issued_at=issued_at,
-        releases=tuple(sorted(filter(None, (_release(path, entry) for path, entry in targets.targets.items())))),
+        releases=_digests(targets, TARGET_PREFIX),
+        programs=_digests(targets, PROGRAM_PREFIX),
         director_key=str(director_key),
         courier_key=str(courier_key),
         version=updater.version(),
@@ -290,14 +315,19 @@ def _trusted_from(updater: _DurableUpdater, time_floor: datetime) -> Trusted:
     )
 
 
-def _release(path: str, entry: TargetFile) -> str:
-    """Return the digest of the release whose index this target is, or nothing.
+def _digests(targets: Targets, prefix: str) -> tuple[str, ...]:
+    found = (_digest(path, entry, prefix) for path, entry in targets.targets.items())
+    return tuple(sorted(filter(None, found)))
+
+
+def _digest(path: str, entry: TargetFile, prefix: str) -> str:
+    """Return the digest of the release or program whose index this target is, or nothing.
 
     A target under a release's name with another hash is not that release, whoever signed it.
     """
-    if not (path.startswith(TARGET_PREFIX) and path.endswith(TARGET_SUFFIX)):
+    if not (path.startswith(prefix) and path.endswith(TARGET_SUFFIX)):
         return ""
-    digest = path.removeprefix(TARGET_PREFIX).removesuffix(TARGET_SUFFIX)
+    digest = path.removeprefix(prefix).removesuffix(TARGET_SUFFIX)
     return digest if entry.hashes.get("sha256") == digest else ""
 
 

@@ -23,6 +23,8 @@ from typing import Any, TypeVar
 from federation.errors import WireError
 
 DocumentT = TypeVar("DocumentT")
+LEFT_OUT: Mapping[str, bool] = types.MappingProxyType({"is_left_out": True})
+"""Metadata of a field that takes no bytes while it has its default, so that what few have to say costs few."""
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 32
 LARGEST_INTEGER = 2**63 - 1
@@ -50,7 +52,7 @@ def sha256_hex(content: bytes) -> str:
 def to_plain(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narrower type; one line a kind of value
     """Return `value` as plain JSON values: dataclasses as objects, times as ISO 8601 UTC, bytes as base64."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: to_plain(getattr(value, field.name)) for field in _said(value)}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, datetime):
@@ -62,6 +64,13 @@ def to_plain(value: object) -> Any:  # noqa: ANN401, PLR0911 - JSON has no narro
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return value
+
+
+def _said(document: Any) -> list[dataclasses.Field[Any]]:  # noqa: ANN401 - any dataclass
+    fields = dataclasses.fields(document)
+    return [
+        each for each in fields if not each.metadata.get("is_left_out") or getattr(document, each.name) != each.default
+    ]
 
 
 def parse(kind: type[DocumentT], content: bytes) -> DocumentT:

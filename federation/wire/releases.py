@@ -5,11 +5,13 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from federation.wire.canonical import LEFT_OUT
 from federation.wire.enrolment import Hardware
 from federation.wire.feedback import Quarantined
+from federation.wire.programs import ProgramReport
 
 CHUNK_BYTES = 256 * 1024
 
@@ -21,10 +23,11 @@ def chunk_starts(size_bytes: int, tensors: Sequence[int]) -> Iterator[int]:
 
 
 class ReleaseKind(enum.Enum):
-    """A base goes out once; adapters on it are small."""
+    """A base goes out once; adapters on it are small. A program is what a school's PC runs itself (protocol §9)."""
 
     BASE = "base"
     ADAPTER = "adapter"
+    PROGRAM = "program"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class PatchSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One form of a base; `federation.inference.variants` says which of them a PC gets."""
+    """One form of a base, which `federation.inference.variants` chooses, or a program for one version of Python."""
 
     name: str
     memory_bytes: int
@@ -127,6 +130,8 @@ class Assignment:
     opens_minute: int | None = None
     """The minutes of the day, by the school's own clock, between which the node changes over; None: at any hour."""
     closes_minute: int | None = None
+    program: str = field(default="", metadata=LEFT_OUT)
+    """Digest of the program to run, if it is newer than the node's own; empty: stay with the one that you have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +180,8 @@ class CheckIn:
     """Grows with each check-in of the node within its epoch, by link and by stick; tells which of two is newer."""
     heard_number: int = 0
     """The highest number of this epoch that the centre has confirmed to have heard; 0 before the first."""
+    program: ProgramReport | None = field(default=None, metadata=LEFT_OUT)
+    """Which program runs here and which was given up, until the centre has heard it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ The child is `federation.inference.self_test`; this side starts it, bounds its t
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -38,19 +39,27 @@ def self_test_run(
     adapter: Path | None,
     *,
     module: str = CHILD_MODULE,
+    python: Path | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
     memory_bytes: int | None = None,
 ) -> SelfTestVerdict:
     """Return the verdict of a child process that loads the release, answers prompts and measures perplexity.
 
-    `memory_bytes`, where given, bounds the child's address space. A child that dies or hangs is a refusal.
+    `memory_bytes`, where given, bounds the child's address space. A child that dies or hangs is a refusal. `python` is
+    that of another program's environment, whose engine is to be tried in the place of this one's.
     """
-    command = [sys.executable, "-m", module, "--package", str(package)]
+    command = [str(python or sys.executable), "-m", module, "--package", str(package)]
     command += ["--adapter", str(adapter)] if adapter else []
     command += ["--memory-bytes", str(memory_bytes)] if memory_bytes else []
     try:
         child = subprocess.run(
-            command, env=program_environment(), capture_output=True, text=True, timeout=timeout_seconds, check=False
+            command,
+            # Of another program no folder in which somebody happens to stand may bring this one's modules along.
+            env=os.environ | {"PYTHONSAFEPATH": "1"} if python else program_environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout_seconds,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return SelfTestVerdict(has_passed=False, code=SelfTestTimeout.code, detail=f"{timeout_seconds:.0f} s")

@@ -18,10 +18,11 @@ from federation.trust.blob_sources import BlobSource
 from federation.trust.errors import DiskFull, ReleaseDamaged
 from federation.trust.fetch import disk_free_bytes, nobody, release_fetch
 from federation.trust.peers import Peer
-from federation.trust.release_bytes import index_digest, index_read, variant_read
+from federation.trust.release_bytes import index_digest, variant_read
 from federation.trust.tuf_client import trusted_read
 from federation.wire.releases import InstallReport, InstallState, ReleaseIndex
 from node.installed import state
+from node.installed.active import ActiveRelease, active_release, release_open
 from node.installed.counted_source import CountedSource
 from node.installed.disk import (
     download_path,
@@ -41,46 +42,9 @@ from node.installed.self_test import SelfTest, SelfTestVerdict, self_test_run
 from node.installed.state import Phase, Slots, slots_locked, slots_read, slots_write
 from node.installed.withdrawn import is_withdrawn
 
-ADAPTER_NAME = "adapter.bin"
 REPORTED_RECORDS = 5
 DOWNLOAD_KEPT = timedelta(days=14)
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActiveRelease:
-    """What the engine loads: `package` is the base's directory, `adapter` the file on top of it or None."""
-
-    digest: str
-    index: ReleaseIndex
-    package: Path
-    adapter: Path | None
-
-
-def active_release(*, root: Path) -> ActiveRelease | None:
-    """Return the release that runs here, or None before the first one.
-
-    Raises:
-        ReleaseDamaged: its directory, or its base's, is not in order.
-        StateUnreadable: `state.json` is not in order.
-    """
-    current = slots_read(root).current
-    return release_open(root=root, digest=current) if current else None
-
-
-def release_open(*, root: Path, digest: str) -> ActiveRelease:
-    """Return the installed release `digest` in the form that the engine takes.
-
-    Raises:
-        ReleaseDamaged: its directory, or its base's, is not in order.
-    """
-    directory = release_path(root, digest)
-    index = index_read(directory)
-    if index.base is None:
-        return ActiveRelease(digest=digest, index=index, package=directory, adapter=None)
-    package = release_path(root, index.base)
-    index_read(package)
-    return ActiveRelease(digest=digest, index=index, package=package, adapter=directory / ADAPTER_NAME)
 
 
 def releases_beside(*, root: Path) -> tuple[ActiveRelease, ...]:

@@ -30,11 +30,13 @@ from federation.trust.stick_disk import StickDisk
 from federation.trust.stick_letters import letter_open, letter_read
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.courier import CentreLetter
-from federation.wire.releases import CheckInAnswer, InstallState, ReleaseIndex
+from federation.wire.releases import Assignment, CheckInAnswer, InstallState, ReleaseIndex
 from node.installed.hardware import GAUGES, Gauges
 from node.installed.self_test import SelfTest, self_test_run
 from node.installed.services import release_install, running_is_withdrawn, superseded_remove
 from node.installed.state import Phase, slots_read
+from node.programs.place import HERE, ProgramPlace
+from node.programs.services import program_leave, program_take
 from node.rounds.services import plan_receive
 from node.stick.address import address_hear
 from node.stick.enrolment import answer_take, own_key
@@ -62,6 +64,8 @@ class Bench:
     times: ContactTimes = field(default_factory=ContactTimes)
     self_test: SelfTest = self_test_run
     gauges: Gauges = GAUGES
+    place: ProgramPlace | None = HERE
+    """Where this PC's program lies."""
     heard: Heard = lambda _step, _done, _total: None
     """Hears the step, and of its bytes how many are done and how many there are."""
 
@@ -226,6 +230,10 @@ class BringingIn:
             self._first_install(trusted)
             return
         self.outcome = replace(self.outcome, waiting_reason=assignment.waiting_reason)
+        if assignment.program and self.bench.place is not None:
+            self._program_take(trusted, assignment, self.bench.place)
+        else:
+            program_leave(root=self.bench.root)
         if assignment.release is None:
             return
         with self.journal.step("stick-install", may_fail=True) as detail:
@@ -241,6 +249,20 @@ class BringingIn:
                 ),
             )
             detail.append(state.value)
+
+    def _program_take(self, trusted: TrustedReleases, assignment: Assignment, place: ProgramPlace) -> None:
+        with self.journal.step("stick-program", may_fail=True) as detail:
+            step = program_take(
+                root=self.bench.root,
+                place=place,
+                index=trusted.program_fetch(assignment.program),
+                source=StickBlobSource(self.disk),
+                may_change_over=lambda: is_time_to_change_over(
+                    assignment, root=self.bench.root, clock=self.bench.clock
+                ),
+                progress=lambda done, total: self.bench.heard("program", done, total),
+            )
+            detail.append(step.value)
 
     def _index_install(
         self,

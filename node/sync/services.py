@@ -54,12 +54,19 @@ from node.installed.services import (
 )
 from node.installed.state import Phase, Slots, slots_read
 from node.outbox.services import acknowledged_seq, epoch_name, parcels_acknowledge, parcels_due, parcels_waiting
+from node.programs.place import HERE, ProgramPlace
+from node.programs.services import is_program_due, program_leave, program_report, program_report_heard, program_take
 from node.root import engine_socket_path
 from node.rounds.services import plan_newest_id, plan_receive, updates_waiting
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
-from node.sync.change_over import is_time_to_change_over, is_waiting_for_its_time, link_rule_under
+from node.sync.change_over import (
+    assignment_seen,
+    is_time_to_change_over,
+    is_waiting_for_its_time,
+    link_rule_under,
+)
 from node.sync.client import CentreClient
 from node.sync.delivery import STEP, update_deliver
 from node.sync.enrol import enrolment_read, node_key
@@ -113,8 +120,9 @@ class Contact:
         times: ContactTimes,
         gauges: Gauges = GAUGES,
         self_test: SelfTest = self_test_run,
+        place: ProgramPlace | None = HERE,
     ) -> None:
-        """Prepare a contact; `gauges` measure what this PC can carry.
+        """Prepare a contact; `gauges` measure what this PC can carry, `place` is where its program lies.
 
         Raises:
             NotEnrolled: the node has no centre yet.
@@ -122,7 +130,7 @@ class Contact:
             KeyUnreadable: its key is gone.
         """
         self.root, self.http, self.counter, self.clock, self.times = root, http, counter, clock, times
-        self.gauges, self.self_test = gauges, self_test
+        self.gauges, self.self_test, self.place = gauges, self_test, place
         self.centre_clock = CentreClock(clock)
         self.enrolment = enrolment_read(root)
         if not self.enrolment.central_url:
@@ -161,11 +169,12 @@ class Contact:
     def check_in(self) -> CheckInAnswer:
         """Return the centre's answer to one check-in, with what it says of parcels and updates taken in."""
         document = check_in_document(
-            root=self.root, node_id=self.enrolment.node_id, gauges=self.gauges, now=self.clock()
+            root=self.root, node_id=self.enrolment.node_id, gauges=self.gauges, now=self.clock(), place=self.place
         )
         answer = self.client.check_in(document)
         install_reports_heard(reports=document.installs)
         answer_hear(root=self.root, epoch=document.epoch, answer=answer)
+        program_report_heard(root=self.root, report=document.program)
         return answer
 
     def _greet(self) -> CheckInAnswer:
@@ -192,16 +201,17 @@ class Contact:
         is_fresh = self._metadata_refresh()
         self._plan_take(answer)
         assignment = self._assignment_take(answer.assignment or envelope_seen()) if is_fresh else None
-        if assignment is not None and self._install(assignment):
-            return self._check_in("report")
-        return answer
+        if assignment is None:
+            return answer
+        has_news = self._install(assignment)
+        self._program_take(assignment)
+        return self._check_in("report") if has_news else answer
 
     def _is_something_new(self, answer: CheckInAnswer) -> bool:
         if answer.assignment is not None or answer.round_plan is not None:
             return True
-        return _is_under_way(self.root, self.clock) or not self.trusted.is_current(
-            version=answer.metadata_version, now=self.clock()
-        )
+        is_under_way = _is_under_way(self.root, self.clock) or _is_program_under_way(self.root, self.place, self.clock)
+        return is_under_way or not self.trusted.is_current(version=answer.metadata_version, now=self.clock())
 
     def _time_compare(self) -> None:
         with self.journal.step("time") as detail:
@@ -356,6 +366,30 @@ class Contact:
                 may_change_over=lambda: is_time_to_change_over(assignment, root=self.root, clock=self.clock),
             )
 
+    def _program_take(self, assignment: Assignment) -> None:
+        """Fetch the program that the director names, as far as it goes."""
+        place = self.place
+        if place is None or not assignment.program:
+            program_leave(root=self.root)
+            return
+        with self.journal.step("program", may_fail=True) as detail:
+            blobs = HttpBlobSource(client=self.http, base_url=self.enrolment.central_url)
+            try:
+                step = program_take(
+                    root=self.root,
+                    place=place,
+                    index=self.trusted.program_fetch(assignment.program),
+                    source=LinkSource(
+                        blobs, rule=lambda: link_rule_under(assignment, link_rule_read()), clock=self.clock
+                    ),
+                    should_stop=lambda: is_stick_waiting(self.root),
+                    may_change_over=lambda: is_time_to_change_over(assignment, root=self.root, clock=self.clock),
+                )
+            except WindowClosed as reason:
+                detail.append(reason.code)
+            else:
+                detail.append(step.value)
+
     def _update_deliver(self) -> int:
         """Return the seconds after which another contact could hand in what this one could not, or 0."""
         retry_seconds = 0
@@ -381,7 +415,22 @@ def _is_under_way(root: Path, clock: Callable[[], datetime]) -> bool:
     return not is_settled and not is_waiting_for_its_time(root=root, clock=clock)
 
 
-def check_in_document(*, root: Path, node_id: str, gauges: Gauges, now: datetime) -> CheckIn:
+def _is_program_under_way(root: Path, place: ProgramPlace | None, clock: Callable[[], datetime]) -> bool:
+    """Tell whether there is something to do for the program that the newest assignment names."""
+    assignment = assignment_seen()
+    if place is None or assignment is None or not assignment.program:
+        return False
+    return is_program_due(
+        root=root,
+        place=place,
+        digest=assignment.program,
+        may_change_over=lambda: is_time_to_change_over(assignment, root=root, clock=clock),
+    )
+
+
+def check_in_document(
+    *, root: Path, node_id: str, gauges: Gauges, now: datetime, place: ProgramPlace | None = HERE
+) -> CheckIn:
     """Return all that the node has to say now; each one has a higher number than those before."""
     seen = envelope_seen()
     return CheckIn(
@@ -403,6 +452,7 @@ def check_in_document(*, root: Path, node_id: str, gauges: Gauges, now: datetime
         acknowledged_seq=acknowledged_seq(),
         number=checkin_number_next(),
         heard_number=heard_number(),
+        program=program_report(root=root, place=place),
     )
 
 

@@ -61,6 +61,7 @@ def test_without_its_number_nothing_is_kept(read):
 
 def test_every_table_that_the_kept_facts_are_read_from_draws_a_new_number():
     read_from = {
+        "programs_program", "programs_program_schools",
         "releases_release", "releases_releasevariant", "rollouts_rollout", "rollouts_wave", "rollouts_wave_schools",
         "training_optout", "training_plan", "training_round", "training_season",
     }  # fmt: skip

@@ -59,7 +59,10 @@ def ministry(tmp_path_factory):
     with real_centre(tmp_path_factory.mktemp("ministry") / "centre") as centre:
         for number in range(1, 9):
             centre.ask("school", name=f"Мактаби №{number}")
-        yield Ministry(centre=centre, release=centre.ask("sign", folder=str(package))["digest"])
+        ministry = Ministry(centre=centre, release=centre.ask("sign", folder=str(package))["digest"])
+        published = ministry.command("program", "publish", "--python", PYTHON)
+        assert published.returncode == 0, published.stderr
+        yield ministry
 
 
 @pytest.fixture(scope="session")

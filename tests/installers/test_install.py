@@ -1,5 +1,6 @@
 """A PC becomes a school's node from a stick: the very command that a technician gives, against a real centre."""
 
+import hashlib
 import json
 import os
 import re
@@ -340,14 +341,62 @@ def test_a_stick_for_nobody_or_of_nothing_is_refused_before_it_is_begun(options,
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
-def test_systemd_takes_the_unit(pc):
+def test_systemd_takes_the_units(pc):
     prefix = pc[0]
-    unit = (prefix / "etc/systemd/system/soro.service").read_text(encoding="utf-8")
-    here = prefix / "soro-here.service"
-    # The program lies under another root here, and its user is not made.
-    unit = unit.replace("/opt/soro/current", str(prefix / "opt/soro/current"))
-    here.write_text(unit.replace("User=soro", "User=root").replace("Group=soro", "Group=root"), encoding="utf-8")
+    here = prefix / "units"
+    here.mkdir()
+    for path in (prefix / "etc/systemd/system").iterdir():
+        # The program lies under another root here, and its user is not made.
+        text = path.read_text(encoding="utf-8").replace("User=soro", "User=root").replace("Group=soro", "Group=root")
+        (here / path.name).write_text(text.replace("/opt/soro/", f"{prefix}/opt/soro/"), encoding="utf-8")
+    units = sorted(here.iterdir())
 
-    judged = subprocess.run(["systemd-analyze", "verify", str(here)], capture_output=True, text=True, check=False)
+    judged = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
 
-    assert "soro-here" not in judged.stderr, judged.stderr
+    assert [path.name for path in units] == ["soro-update.service", "soro-update.timer", "soro.service"]
+    assert "soro" not in judged.stderr, judged.stderr
+
+
+def test_an_installed_pc_has_what_an_update_needs(pc, ministry):
+    opt, stick = pc[0] / "opt/soro", pc[1]
+    manifest = json.loads((opt / "current/manifest.json").read_bytes())
+    published = ministry.centre.rows("SELECT version, index_bytes FROM programs_program")
+
+    assert (opt / "updater").readlink() == (opt / "current").readlink()
+    # Root follows the metadata from the root that the signed list names.
+    bootstrap = (opt / "tuf/bootstrap.root.json").read_bytes()
+    assert hashlib.sha256(bootstrap).hexdigest() == manifest["root_sha256"]
+    # The wheels lie with the program, so that its first update fetches what has changed alone.
+    assert published == [(manifest["version"], (opt / "current/index.json").read_bytes())]
+    kept = {path.name for path in (opt / "current/wheels").glob("*.whl")}
+    assert kept == {path.name for path in (stick / "wheels").glob("*.whl")}
+    # Where nothing lies ready, nothing is changed.
+    before = everything(opt / "current")
+    argv = [str(opt / "updater/bin/soro-update"), "--opt", str(opt), "--data", str(pc[0] / "var/lib/soro")]
+    ended = subprocess.run(argv, env=QUIET, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert everything(opt / "current") == before
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_an_engine_that_cannot_run_the_schools_model_fails_the_rehearsal(pc, tmp_path, breaks):
+    prefix = pc[0]
+    python = prefix / "opt/soro/current/venv/bin/python"
+    program = Path(shutil.copytree(prefix / "opt/soro/current/", tmp_path / "program", symlinks=True))
+    if breaks:
+        (engine,) = program.glob("venv/lib/*/site-packages/federation/inference/self_test.py")
+        engine.write_text("raise SystemExit(1)\n")
+    data = Path(shutil.copytree(prefix / "var/lib/soro", tmp_path / "data", symlinks=True))
+    (data / "programs").mkdir(exist_ok=True)
+    argv = [str(python), "-m", "node.updater.as_user", "rehearse", f"--data={data}", f"--program={program}"]
+
+    ended = subprocess.run(
+        [*argv, "--patience-seconds=120"],
+        env=QUIET | {"PYTHONSAFEPATH": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert json.loads(ended.stdout)["code"] == ("self_test_crashed" if breaks else ""), ended.stderr
+    assert not (data / "programs/rehearsal").exists()

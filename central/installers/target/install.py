@@ -3,8 +3,9 @@
 Rules, in order:
 1. Nothing is changed before the list of files is proved to be the centre's, and each file to be what it names.
 2. What an earlier try has laid is found again, so the same command goes on where it was.
-3. The program stands beside the older one in a folder of its own; one link says which runs.
-4. A school's data is never touched by installing or uninstalling.
+3. While an update changes the program nothing is installed, nor the other way round.
+4. The program stands beside the older one in a folder of its own; one link says which runs.
+5. A school's data is never touched by installing or uninstalling.
 Standard library only, and no network but the centre's.
 """
 
@@ -25,7 +26,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,9 +38,12 @@ from central.installers.target.words import LANGUAGES, WORDS
 DIRECTOR_KEY = ""
 """Hexadecimal; written in when the stick is made: who has compared this file with the paper need compare no more."""
 WRAPPER = "@soro@"
+UPDATE_WRAPPER = "@soro-update@"
 UNIT = "@soro.service@"
 STICK_UNIT = "@soro-stick@.service@"
 STICK_RULE = "@90-soro-stick.rules@"
+UPDATE_UNIT = "@soro-update.service@"
+UPDATE_TIMER = "@soro-update.timer@"
 USER = "soro"
 LEAST_MEMORY_BYTES = 3_500_000_000
 """A PC of 4 GB has this much, when its graphics and the kernel have taken their share."""
@@ -63,10 +68,13 @@ class Place:
     def __init__(self, prefix: Path) -> None:
         self.is_this_pc = prefix == Path("/")
         self.opt, self.data = prefix / "opt/soro", prefix / "var/lib/soro"
-        self.versions, self.current = self.opt / "versions", self.opt / "current"
+        self.versions, self.current, self.updater = self.opt / "versions", self.opt / "current", self.opt / "updater"
+        self.trust = self.opt / "tuf"
         self.environment = prefix / "etc/soro/environment"
-        self.unit = prefix / "etc/systemd/system/soro.service"
-        self.stick_unit = prefix / "etc/systemd/system/soro-stick@.service"
+        units = prefix / "etc/systemd/system"
+        self.unit, self.update_unit = units / "soro.service", units / "soro-update.service"
+        self.update_timer = units / "soro-update.timer"
+        self.stick_unit = units / "soro-stick@.service"
         self.stick_rule = prefix / "etc/udev/rules.d/90-soro-stick.rules"
         self.command = prefix / "usr/local/bin/soro"
 
@@ -112,7 +120,9 @@ def install(place: Place, stick: Path, *, with_systemd: bool) -> None:
         files_check(stick, manifest)
         age_check(place, manifest)
         try:
-            _change(place, stick, manifest, with_systemd)
+            place.opt.mkdir(parents=True, exist_ok=True)
+            with _alone(place):
+                _change(place, stick, manifest, with_systemd)
         except OSError as error:
             raise Refused("failed", has_begun=True, said=str(error)) from error
 
@@ -123,6 +133,7 @@ def _change(place: Place, stick: Path, manifest: dict[str, Any], with_systemd: b
     step(3, "data")
     data_lay(place)
     step(4, "service")
+    trust_lay(place, stick, manifest)
     current_switch(place, version)
     port = service_lay(place)
     if with_systemd:
@@ -228,6 +239,7 @@ def program_lay(place: Place, stick: Path, manifest: dict[str, Any]) -> Path:
     (draft / "bin").mkdir(parents=True)
     # Debian's venv without pip needs no further package; pip itself comes as a wheel, and runs out of it.
     _run([sys.executable, "-I", "-m", "venv", "--without-pip", str(draft / "venv")])
+    wheels_keep(draft, stick)
     pip = next((stick / "wheels").glob("pip-*.whl"))
     options = ["--no-index", f"--find-links={stick / 'wheels'}", "--require-hashes", "--no-cache-dir", "--quiet"]
     options += [
@@ -236,13 +248,44 @@ def program_lay(place: Place, stick: Path, manifest: dict[str, Any]) -> Path:
         f"--requirement={stick / 'requirements.txt'}",
     ]
     _run([str(draft / "venv/bin/python"), "-I", str(pip / "pip"), "install", *options])
-    (draft / "bin/soro").write_text(WRAPPER, encoding="utf-8")
-    (draft / "bin/soro").chmod(0o755)
+    for name, text in (("soro", WRAPPER), ("soro-update", UPDATE_WRAPPER)):
+        (draft / "bin" / name).write_text(text, encoding="utf-8")
+        (draft / "bin" / name).chmod(0o755)
     (draft / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
     os.sync()
     draft.rename(version)
     _flush(place.versions)
     return version
+
+
+def wheels_keep(draft: Path, stick: Path) -> None:
+    """Leave the wheels beside what is installed of them, where the centre has published this program.
+
+    An update takes from there what has not changed, which is nearly all of it.
+    """
+    index = stick / "program.json"
+    if not index.is_file():
+        return
+    tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+    variants = {each["name"]: each["files"] for each in json.loads(index.read_bytes())["variants"]}
+    for entry in variants.get(tag, ()):
+        if (stick / entry["path"]).is_file():
+            (draft / entry["path"]).parent.mkdir(exist_ok=True)
+            shutil.copyfile(stick / entry["path"], draft / entry["path"])
+    shutil.copyfile(index, draft / "index.json")
+    (draft / "variant").write_text(tag, encoding="ascii")
+
+
+def trust_lay(place: Place, stick: Path, manifest: dict[str, Any]) -> None:
+    """Leave the root of trust by which root judges updates; one from before stays, with all that it has led to."""
+    bootstrap = place.trust / "bootstrap.root.json"
+    if bootstrap.exists():
+        return
+    place.trust.mkdir(exist_ok=True)
+    roots = [name for name, digest in manifest["files"].items() if digest == manifest["root_sha256"]]
+    if not roots:
+        raise Refused("damaged", has_begun=True, name="root.json")
+    _write(bootstrap, (stick / roots[0]).read_text(encoding="utf-8"))
 
 
 def data_lay(place: Place) -> None:
@@ -259,11 +302,12 @@ def data_lay(place: Place) -> None:
 
 
 def current_switch(place: Place, version: Path) -> None:
-    """Let `current` name this version: after a cut it names the old one or the new one."""
-    draft = place.opt / ".current"
-    draft.unlink(missing_ok=True)
-    draft.symlink_to(version.relative_to(place.opt))
-    draft.replace(place.current)
+    """Let `current` name this version, and `updater`: after a cut each names the old one or the new one."""
+    for link in (place.current, place.updater):
+        draft = place.opt / f".{link.name}"
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(version.relative_to(place.opt))
+        draft.replace(link)
     shutil.copyfile(__file__, place.opt / "install")
     place.command.parent.mkdir(parents=True, exist_ok=True)
     place.command.unlink(missing_ok=True)
@@ -278,7 +322,14 @@ def service_lay(place: Place) -> int:
         port = next((each for each in PORTS if not _is_taken(each)), PORTS[-1])
         _write(place.environment, f"SORO_PORT={port}\n")
     # The rule last: it names the unit.
-    for path, content in ((place.unit, UNIT), (place.stick_unit, STICK_UNIT), (place.stick_rule, STICK_RULE)):
+    laid = (
+        (place.unit, UNIT),
+        (place.update_unit, UPDATE_UNIT),
+        (place.update_timer, UPDATE_TIMER),
+        (place.stick_unit, STICK_UNIT),
+        (place.stick_rule, STICK_RULE),
+    )
+    for path, content in laid:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, content)
     lines = place.environment.read_text(encoding="utf-8").splitlines()
@@ -290,6 +341,7 @@ def service_start(port: int) -> None:
     """Start it, now and whenever the PC starts, and wait until the page answers."""
     _run(["systemctl", "daemon-reload"])
     _run(["systemctl", "enable", "--quiet", "soro.service"])
+    _run(["systemctl", "enable", "--quiet", "--now", "soro-update.timer"])
     _run(["systemctl", "restart", "soro.service"])
     until = time.monotonic() + PAGE_SECONDS
     while time.monotonic() < until:
@@ -386,12 +438,13 @@ def addresses_say(place: Place, stick: Path, port: int) -> None:
 
 def uninstall(place: Place, *, with_systemd: bool) -> None:
     """Remove the program; a later installation finds the data again."""
-    if with_systemd and place.unit.exists():
-        _run(["systemctl", "disable", "--now", "soro.service"])
+    for unit in (place.update_timer, place.update_unit, place.unit) if with_systemd else ():
+        if unit.exists():
+            _run(["systemctl", "disable", "--now", unit.name])
     place.stick_rule.unlink(missing_ok=True)
     if with_systemd:
         _run(["systemctl", "stop", "soro-stick@*.service"])
-    for path in (place.unit, place.stick_unit, place.command):
+    for path in (place.unit, place.update_unit, place.update_timer, place.stick_unit, place.command):
         path.unlink(missing_ok=True)
     if with_systemd:
         _run(["systemctl", "daemon-reload"])
@@ -419,6 +472,17 @@ def step(number: int, key: str, **fields: object) -> None:
     """Print which step begins."""
     sys.stdout.write(f"[{number}/6] {words(key, **fields)}\n")
     sys.stdout.flush()
+
+
+@contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Hold what an update holds while it changes the program."""
+    with (place.opt / "lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refused("busy") from error
+        yield
 
 
 def _has_model(place: Place) -> bool:
