@@ -112,7 +112,12 @@ ANY_JSON = st.recursive(
     max_leaves=8,
 )
 NUMBERS = st.integers(min_value=-(2**63) + 1, max_value=2**63 - 1)
-TIMES = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(-timedelta(hours=14))]))
+# Not the first and last day that Python knows: in UTC they would be of another year.
+TIMES = st.datetimes(
+    min_value=datetime(1, 1, 2),  # noqa: DTZ001 - of every zone
+    max_value=datetime(9999, 12, 30),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=14)), timezone(-timedelta(hours=14))]),
+)
 
 
 def documents(kind, **known):
