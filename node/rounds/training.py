@@ -25,8 +25,8 @@ from node.children import child_environment
 from node.rounds.eligibility import Hindrance, Pace, pace_of, running_hindrance
 from node.rounds.learning_settings import learning_rule_read
 from node.rounds.pc_state import pc_measure
+from node.rounds.trainer import TRAINER_ENVIRONMENT, TRAINER_MODULE
 
-TRAINER_MODULE = "federation.learning.train"
 NEEDED_PACKAGES = ("torch", "transformers", "onnx", "tokenizers")
 # The trainer's status when it was asked to end and has left a checkpoint.
 STOPPED_STATUS = 75
@@ -34,10 +34,6 @@ STOPPED_STATUS = 75
 CUT_STATUSES = frozenset({-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP})
 LOOK_SECONDS = 1.0
 LOG_TAIL_CHARACTERS = 300
-# How often a waiting thread of torch's looks again before it sleeps. By default it looks for about a millisecond, and
-# whatever else runs on the PC, such as an answer to a pupil, then makes both crawl: two trainings side by side on two
-# cores took 159 s, with this 58 s; one alone 28 s and 29 s.
-TRAINER_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 _log = logging.getLogger(__name__)
 
 

@@ -21,6 +21,7 @@ PARTS = {
     "exchange": "tests.benchmarks.rounds_exchange",
     "capacity": "tests.benchmarks.rounds_capacity",
     "processes": "tests.benchmarks.rounds_processes",
+    "trainer": "tests.benchmarks.rounds_trainer",
     "learning": "tests.benchmarks.rounds_learning",
 }
 """In the order in which they run: the one that takes longest comes last."""

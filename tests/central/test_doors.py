@@ -9,6 +9,8 @@ from rest_framework.views import APIView
 
 from central.courier.models import RefusedRequest, Trip
 from central.feedback.models import CloneAlarm
+from central.programs.models import ProgramStanding
+from central.programs.services import program_publish
 from central.releases.models import Release
 from central.rollouts.models import Rollout
 from central.schools.models import Node
@@ -70,7 +72,7 @@ def test_a_door_without_a_token_or_with_a_wrong_one_answers_401(client, path):
 
 
 @pytest.fixture
-def full_centre(school, other_school, disk):
+def full_centre(school, other_school, disk, tmp_path):
     """One row of everything."""
     release = test_rollouts.release_make(1)
     test_rollouts._running(release)
@@ -100,6 +102,12 @@ def full_centre(school, other_school, disk):
     Trip.objects.create(kind="from_schools", place="stick", actor="t", at=timezone.now(), problems=[problem])
     RefusedRequest.objects.create(
         key_id="b" * 64, public_key="", code="claim_code_unknown", hostname="pc", received_at=timezone.now()
+    )
+    (tmp_path / "program" / "wheels").mkdir(parents=True)
+    (tmp_path / "program" / "wheels" / "own.whl").write_bytes(b"program")
+    program_publish(version="1-a", folders={"cp311": tmp_path / "program"}, disk=disk, actor="t", now=timezone.now())
+    ProgramStanding.objects.create(
+        node_id=school.node_id, version="1-a", failed="2-b", code="program_page_silent", heard_at=timezone.now()
     )
 
 

@@ -1,9 +1,8 @@
 """A base in several forms by stick: each school gets the form that its assignment names, from a disk or a bucket."""
 
-import time
 from dataclasses import asdict, replace
+from uuid import uuid4
 
-import boto3
 import pytest
 
 from central.rollouts.models import Assignment
@@ -13,19 +12,23 @@ from federation.trust.release_bytes import index_files, index_parse, variant_rea
 from node.installed.hardware import hardware_measure
 from node.installed.services import trial_commit
 from node.installed.state import slots_read
-from tests.central.test_blob_stores import s3_endpoint  # noqa: F401 - a fixture
 from tests.courier.conftest import package_make
 from tests.courier.test_faults import other  # noqa: F401 - a fixture
+from tests.services import BUCKET, bucket_server
+
+
+@pytest.fixture(scope="module")
+def bucket_endpoint():
+    with bucket_server() as address:
+        yield address
 
 
 @pytest.fixture(params=["disk", "s3"])
 def base(request, settings, tmp_path, package, centre):
     """A base whose second form asks for more memory than the smallest PC has."""
     if request.param == "s3":
-        settings.S3_ENDPOINT = request.getfixturevalue("s3_endpoint")
-        settings.BLOBS_ADDRESS = f"s3://soro-{time.monotonic_ns()}/releases"
-        client = boto3.client("s3", endpoint_url=settings.S3_ENDPOINT)
-        client.create_bucket(Bucket=settings.BLOBS_ADDRESS.split("/")[2])
+        settings.S3_ENDPOINT = request.getfixturevalue("bucket_endpoint")
+        settings.BLOBS_ADDRESS = f"s3://{BUCKET}/{uuid4().hex}"
     release = centre.publish(package, further={"int8": package_make(tmp_path / "larger", seed=4)})
     assert (centre.disk.blobs.exists(), request.param) in ((True, "disk"), (False, "s3"))
     return release
