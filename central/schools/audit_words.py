@@ -25,6 +25,7 @@ _DEEDS: Mapping[str, str | Promise] = {
     "key": _("key changed"),
     "learning": _("takes part in learning again"),
     "locked": _("locked after wrong passwords"),
+    "offered": _("offered"),
     "password changed": _("password changed"),
     "saved": _("saved"),
     "withdrawn": _("withdrawn"),

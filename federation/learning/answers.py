@@ -15,7 +15,7 @@ import torch
 from federation.learning.chat import Conversation
 from federation.learning.head import head_expect, head_matrix
 
-BATCH_TOKENS = 512
+BATCH_TOKENS = 256
 """Padded tokens that go through the model at once; bounds the memory of activations.
 
 A pair of long answers alone may have more: then each layer's activations are made again in the backward pass.

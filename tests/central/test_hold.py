@@ -66,11 +66,11 @@ def measured(season, disk):
     return hold_measured(collecting(season), start_of_round(season, disk), 1.0, disk).contribution.arrays
 
 
-def test_the_first_round_is_stiffened_the_next_goes_back_and_what_it_had_to_do_is_kept_apart(season, school, disk):
+def test_the_first_round_is_stiffened_alone_and_the_next_goes_back(season, school, disk):
     plan = plan_of(season.plans.get())
     assert (plan.slots, plan.rank, plan.anchors) == ((SLOT,), 8, ())
     first = measured(season, disk)
-    assert learnt_norm(first) < 1e-3
+    assert learnt_norm(first) < 1e-4
     assert np.trace(first[SLOT, Factor.GRAM]) == pytest.approx(8, rel=1e-4)
 
     rng = np.random.default_rng(5)
@@ -102,7 +102,7 @@ def test_the_first_round_is_stiffened_the_next_goes_back_and_what_it_had_to_do_i
     season_follow(season=season, key=director_key(), now=timezone.now())
 
     second = measured(season, disk)
-    assert learnt_norm(second) > 1e-2
+    assert learnt_norm(second) > 1e-3
     assert not list(disk.builds.glob("hold-*"))
 
 
