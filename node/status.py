@@ -17,6 +17,7 @@ from federation.trust.errors import MetadataExpired
 from federation.trust.fetch import RESERVE_BYTES, disk_free_bytes, files_size_bytes
 from federation.trust.release_bytes import index_read, installed_files, variant_read
 from federation.trust.tuf_client import time_floor, trusted_issued_at
+from federation.wire.programs import ProgramReport
 from federation.wire.releases import Assignment, InstallState
 from node.arrival import Held, Newer, newer_of
 from node.backup.places import backup_newest_at
@@ -28,6 +29,8 @@ from node.installed.services import ActiveRelease, active_release, release_is_wi
 from node.installed.state import Phase, slots_read
 from node.next_step import REFUSED_HERE, NextStep, Standing, next_step
 from node.outbox.services import parcels_waiting
+from node.programs.place import HERE, ProgramPlace
+from node.programs.services import program_standing
 from node.root import engine_socket_path
 from node.rounds.models import LocalUpdate
 from node.rounds.training import can_train
@@ -101,10 +104,12 @@ class NodeStatus:
     clock_off_seconds: float
     """Off the centre's clock, as measured last; positive: ahead. 0 where it is not known."""
     backup_at: datetime | None
+    program: ProgramReport | None
+    """Which program runs here and which was given up; None where nothing updates it."""
     next_step: NextStep
 
 
-def status_read(*, root: Path, now: datetime) -> NodeStatus:
+def status_read(*, root: Path, now: datetime, place: ProgramPlace | None = HERE) -> NodeStatus:
     """Return the node's status at `now`; what cannot be read is empty rather than an error."""
     slots = slots_read(root)
     running = slots.current or ""
@@ -147,6 +152,7 @@ def status_read(*, root: Path, now: datetime) -> NodeStatus:
         memory_needed_bytes=_memory_needed(active),
         clock_off_seconds=clock_off_seconds(root, now),
         backup_at=backup_newest_at(root),
+        program=program_standing(place),
         next_step=NextStep.ALL_WELL,
     )
     return replace(facts, next_step=next_step(_standing(facts, root, now)))

@@ -9,6 +9,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from federation.wire.programs import ProgramReport
 from node.arrival import Arrival, Newer
 from node.next_step import NextStep
 from node.sentences import code_sentence
@@ -81,6 +82,15 @@ REFUSALS: Mapping[str, str | Promise] = {
     "trial_silent": gettext_lazy("it answered nothing when it was tried."),
 }
 """Of a release that this PC could not take; other codes have sentences of their own, or are told as they are."""
+PROGRAM_FAILURES: Mapping[str, str | Promise] = {
+    "program_page_silent": gettext_lazy("its page did not answer."),
+    "program_engine_silent": gettext_lazy("its engine did not load the model in time."),
+    "program_migration_failed": gettext_lazy("it could not take over the school's data; they are untouched."),
+    "program_crash_loop": gettext_lazy("the PC went down each time that it was tried."),
+    "program_not_laid": gettext_lazy("it could not be laid on the disk."),
+    "program_damaged": gettext_lazy("its files were not what the ministry had signed."),
+}
+"""Of a program that this PC gave up; other codes are told as they are."""
 _BYTES_IN_MB = 1_000_000
 
 
@@ -103,6 +113,16 @@ def newer_sentence(newer: Newer) -> str:
         "megabytes": newer.bytes_fetched // _BYTES_IN_MB,
         "date": timezone.localtime(newer.activates_at).strftime("%d.%m.%Y %H:%M") if newer.activates_at else "",
     }
+
+
+def program_sentence(program: ProgramReport) -> str:
+    """Return what became of the newer program that was given up here; empty where none was."""
+    if program.failed:
+        why = str(PROGRAM_FAILURES.get(program.code, program.code))
+        return _("Version %(version)s was tried here and taken back: %(why)s") % {"version": program.failed, "why": why}
+    if program.code:
+        return _("How its update stands cannot be read (%(code)s); tell the ministry.") % {"code": program.code}
+    return ""
 
 
 def _refusal(code: str) -> str:

@@ -14,7 +14,7 @@ from node.accounts import Role, has_role, is_teacher
 from node.rounds.learning_status import learning_status
 from node.rounds.sentences import learning_sentence
 from node.status import status_read
-from node.status_sentences import newer_sentence, step_sentence
+from node.status_sentences import newer_sentence, program_sentence, step_sentence
 
 
 @require_GET
@@ -28,6 +28,7 @@ def status(request: HttpRequest) -> HttpResponse:
         "status": read,
         "step": step_sentence(read),
         "newer": newer_sentence(read.newer),
+        "given_up": program_sentence(read.program) if read.program else "",
         "is_head": has_role(request.user, Role.HEAD),
         "learning": learning_sentence(learning_status(root=settings.NODE_ROOT, now=timezone.now())),
     }

@@ -104,7 +104,7 @@ def is_program_due(*, root: Path, place: ProgramPlace, digest: str, may_change_o
 
 def program_report(*, root: Path, place: ProgramPlace | None) -> ProgramReport | None:
     """Return what the centre has not heard of the program here; None where there is nothing to tell."""
-    report = _report(place)
+    report = program_standing(place)
     return None if report is None or _told(root) == _mark(report) else report
 
 
@@ -115,7 +115,8 @@ def program_report_heard(*, root: Path, report: ProgramReport | None) -> None:
         durable_write(root / FOLDER / TOLD, _mark(report).encode())
 
 
-def _report(place: ProgramPlace | None) -> ProgramReport | None:
+def program_standing(place: ProgramPlace | None) -> ProgramReport | None:
+    """Return which program runs here and which was given up last; None where nothing updates it."""
     if place is None:
         return None
     try:

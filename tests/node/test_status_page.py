@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -9,10 +10,13 @@ from django.test import override_settings
 from django.urls import reverse
 from django.utils import translation
 
+import node.views
 from federation.wire.canonical import to_plain
 from federation.wire.releases import Assignment, InstallState
 from node.arrival import Arrival, Held, Newer, newer_of
 from node.next_step import NextStep, Standing, next_step
+from node.programs.place import ProgramPlace
+from node.programs.state import Update, gave_up, update_write
 from node.status import status_read
 from node.status_sentences import ARRIVALS, HELD, REFUSALS, STEPS, clock_sentence, newer_sentence
 from node.sync.claim import Awaited
@@ -267,3 +271,35 @@ def test_a_pupil_and_a_guest_have_no_password_to_change(client, root):
     signed = client.post(reverse("sign-in"), {"username": "dilshod", "password": "a-password"})
     assert signed.url == reverse("chat")
     assert client.get(reverse("password")).status_code == 403
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A program that an installation stick has laid."""
+    opt = tmp_path / "opt"
+    (opt / "versions" / "1-a").mkdir(parents=True)
+    (opt / "versions" / "1-a" / "manifest.json").write_text('{"version": "1-a"}')
+    (opt / "current").symlink_to("versions/1-a")
+    return ProgramPlace(opt=opt)
+
+
+@pytest.mark.django_db
+def test_the_program_and_what_became_of_a_newer_one_are_told(client, root, place, monkeypatch):
+    monkeypatch.setattr(node.views, "status_read", partial(status_read, place=place))
+    client.force_login(person("rahim", "teacher"))
+
+    def page():
+        return client.get(reverse("status")).text
+
+    assert "<dt>Барнома</dt><dd>1-a</dd>" in page()
+
+    update_write(place.opt, gave_up(Update(), digest=DIGEST, version="2-b", code="program_page_silent", now=NOW))
+    assert "Нусхаи 2-b дар ин ҷо озмуда ва бозпас гирифта шуд: саҳифаи он ҷавоб надод." in page()
+
+    (place.opt / "update.json").write_text("{")
+    assert "(update_state_unreadable); ба вазорат хабар диҳед." in page()
+
+
+@pytest.mark.django_db
+def test_a_program_that_nothing_updates_is_not_told(root):
+    assert status_read(root=root, now=NOW, place=None).program is None

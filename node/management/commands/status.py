@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 
 from node.doors import NodeCommand
 from node.status import EngineState, NodeStatus, status_read
-from node.status_sentences import newer_sentence, step_sentence
+from node.status_sentences import newer_sentence, program_sentence, step_sentence
 
 
 class Command(NodeCommand):
@@ -43,6 +43,9 @@ def _words(status: NodeStatus) -> str:
         (_("Centre's list of releases"), _metadata_words(status)),
         (_("Can learn"), _("yes") if status.can_train else _("no")),
     ]
+    if status.program:
+        program = [status.program.version, program_sentence(status.program)]
+        lines.append((_("Program"), " · ".join(part for part in program if part)))
     return "\n".join(f"{name}: {value}" for name, value in lines)
 
 
