@@ -353,7 +353,8 @@ def test_systemd_takes_the_units(pc):
 
     judged = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
 
-    assert [path.name for path in units] == ["soro-update.service", "soro-update.timer", "soro.service"]
+    names = ["soro-stick@.service", "soro-update.service", "soro-update.timer", "soro.service"]
+    assert [path.name for path in units] == names
     assert "soro" not in judged.stderr, judged.stderr
 
 
