@@ -18,8 +18,10 @@ os.environ["SORO_CENTRAL_ROOT"] = str(SCRATCH / "central")
 os.environ["SORO_NODE_ROOT"] = str(SCRATCH / "node")
 os.environ["SORO_CENTRAL_DATABASE_URL"] = POSTGRESQL if IS_ON_PRODUCTION_ENGINES else ""
 os.environ["SORO_CENTRAL_BROKER_URL"] = BROKERS["rabbitmq"] if IS_ON_PRODUCTION_ENGINES else "memory://"
-os.environ["SORO_CENTRAL_QUEUE"] = SCRATCH.name
 os.environ["SORO_CENTRAL_FLEET"] = ""
+if IS_ON_PRODUCTION_ENGINES:
+    # A broker of others' may have a queue of the usual name; centres that tests start have brokers of their own.
+    os.environ["SORO_CENTRAL_QUEUE"] = SCRATCH.name
 
 from central import settings as central_settings  # noqa: E402 - the roots must be named first
 from central.settings import *  # noqa: E402, F403
