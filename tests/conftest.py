@@ -15,6 +15,8 @@ NODE_TESTS = Path(__file__).parent / "node"
 
 # These serve or rebuild the stand-in, which is built once in a checkout, by one process at a time.
 STANDIN_TESTS = ("tests/browser/", "tests/journey/")
+# The last folder, of few and long tests: by files, so that no worker waits for the other at the end.
+LONG_TESTS = "tests/updater/"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -26,7 +28,10 @@ def pytest_xdist_make_scheduler(config, log):
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            return "standin" if nodeid.startswith(STANDIN_TESTS) else nodeid.split("::")[0].rpartition("/")[0]
+            file = nodeid.split("::")[0]
+            if nodeid.startswith(STANDIN_TESTS):
+                return "standin"
+            return file if nodeid.startswith(LONG_TESTS) else file.rpartition("/")[0]
 
     return Scheduling(config, log)
 
