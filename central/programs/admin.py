@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from central.admin_pages import ReadOnlyAdmin, actor_of, rows_act
-from central.programs.describe import program_describe
+from central.programs.describe import pcs_given_up, pcs_running
 from central.programs.models import Program, ProgramStanding
 from central.programs.services import program_offer, program_pause, program_resume
 from central.schools.pc_words import pc_code_words
@@ -38,12 +38,12 @@ class ProgramAdmin(ReadOnlyAdmin):
     @admin.display(description=_("runs on PCs"))
     def running(self, program: Program) -> int:
         """On how many PCs it runs."""
-        return int(program_describe(program)["running"])
+        return pcs_running(program)
 
     @admin.display(description=_("given up by PCs"))
     def given_up(self, program: Program) -> int:
         """How many PCs gave it up."""
-        return int(program_describe(program)["given_up"])
+        return pcs_given_up(program)
 
     @admin.action(description=_("Offer to all schools"), permissions=["steer"])
     def offer_to_all(self, request: HttpRequest, queryset: QuerySet[Program]) -> None:

@@ -21,6 +21,16 @@ def program_describe(program: Program) -> dict[str, Any]:
         "status": program.status,
         "is_for_all": program.is_for_all,
         "schools": program.schools.count(),
-        "running": ProgramStanding.objects.filter(version=program.version).count(),
-        "given_up": ProgramStanding.objects.filter(failed=program.version).count(),
+        "running": pcs_running(program),
+        "given_up": pcs_given_up(program),
     }
+
+
+def pcs_running(program: Program) -> int:
+    """Return on how many PCs it runs."""
+    return ProgramStanding.objects.filter(version=program.version).count()
+
+
+def pcs_given_up(program: Program) -> int:
+    """Return how many PCs gave it up."""
+    return ProgramStanding.objects.filter(failed=program.version).count()

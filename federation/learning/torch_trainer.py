@@ -76,13 +76,12 @@ class Training:
         """
         self._model, self._adapters, self._plan, self._lessons = model, adapters, plan, lessons
         self._identity, self._path = identity, checkpoint
-        is_natural = plan.longest_step > 0
         self._terms = StepTerms(
             model=model,
             objective=plan.objective,
             lessons=lessons,
             anchors=anchors,
-            takes_all=is_natural,
+            takes_all=plan.longest_step > 0,
         )
         self._before = fare_measure(model, lessons.held_out)
         self._grams = self._grams_measured()

@@ -15,7 +15,6 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
 from federation.errors import FederationError
-from federation.trust.stick_media import Medium, media_find, mounts_read
 from node.backup.errors import PassphraseRefused, RestoreUnsettled
 from node.backup.launch import work_launch
 from node.backup.making import PIECE_BYTES
@@ -24,6 +23,7 @@ from node.backup.restoring import is_undo_possible, restore_keep, undo_read
 from node.backup.sealed_file import passphrase_read
 from node.backup.work import WorkKind, WorkStatus, work_announce, work_newest, work_stop
 from node.guards import head_required
+from node.media import media_here
 from node.sentences import error_sentence, sentence_of
 
 HERE = "here"
@@ -55,7 +55,7 @@ def progress(request: HttpRequest) -> HttpResponse:
 def make(request: HttpRequest) -> HttpResponse:
     """Begin a backup to this PC or to one of the sticks that are there."""
     root: Path = settings.NODE_ROOT
-    folders = {str(medium.place): stick_folder(medium.place) for medium in _media()} | {HERE: local_folder(root)}
+    folders = {str(medium.place): stick_folder(medium.place) for medium in media_here()} | {HERE: local_folder(root)}
     folder = folders.get(request.POST.get("place", ""))
     if folder is None:
         raise Http404
@@ -137,7 +137,7 @@ async def _pieces(path: Path) -> AsyncIterator[bytes]:
 
 
 def _chosen(path: str) -> BackupFile:
-    files = {str(file.path): file for file in backups_find(root=settings.NODE_ROOT, media=_media())}
+    files = {str(file.path): file for file in backups_find(root=settings.NODE_ROOT, media=media_here())}
     if path not in files:
         raise Http404
     return files[path]
@@ -145,7 +145,7 @@ def _chosen(path: str) -> BackupFile:
 
 def _page(request: HttpRequest, **problems: str) -> HttpResponse:
     root: Path = settings.NODE_ROOT
-    media = _media()
+    media = media_here()
     page = {
         "media": media,
         "here": HERE,
@@ -161,7 +161,3 @@ def _work() -> dict[str, object]:
     is_running = work is not None and work.status is WorkStatus.RUNNING
     problem = sentence_of(work.error_code, work.error_fields) if work is not None and work.error_code else ""
     return {"work": work, "is_running": is_running, "problem": problem}
-
-
-def _media() -> tuple[Medium, ...]:
-    return media_find(mounts=mounts_read(), folders=settings.NODE_STICK_FOLDERS)

@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 from federation.errors import FederationError
-from federation.trust.stick_media import Medium, media_find, mounts_read
 from node.diagnosis.bundle import bundle_make, bundle_name, bundle_write
 from node.guards import head_required
+from node.media import media_here
 from node.sentences import error_sentence
 
 HERE = "here"
@@ -35,7 +35,7 @@ def diagnosis(request: HttpRequest) -> HttpResponse:
 def make(request: HttpRequest) -> HttpResponse:
     """Make a bundle now, and send it or leave it on one of the sticks that are there."""
     root, now = settings.NODE_ROOT, timezone.now()
-    places = {str(medium.place): medium.place for medium in _media()}
+    places = {str(medium.place): medium.place for medium in media_here()}
     place = request.POST.get("place", "")
     if place != HERE and place not in places:
         raise Http404
@@ -52,8 +52,4 @@ def make(request: HttpRequest) -> HttpResponse:
 
 
 def _page(request: HttpRequest, **told: str) -> HttpResponse:
-    return render(request, "node/diagnosis.html", {"media": _media(), "here": HERE} | told)
-
-
-def _media() -> tuple[Medium, ...]:
-    return media_find(mounts=mounts_read(), folders=settings.NODE_STICK_FOLDERS)
+    return render(request, "node/diagnosis.html", {"media": media_here(), "here": HERE} | told)

@@ -16,8 +16,8 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from federation.errors import FederationError
 from federation.trust.stick_disk import StickDisk
-from federation.trust.stick_media import Medium, media_find, mounts_read
 from node.accounts import is_teacher
+from node.media import media_here
 from node.sentences import error_sentence, sentence_of
 from node.stick.enrolment import claim_keep
 from node.stick.launch import trip_launch
@@ -58,7 +58,7 @@ def start(request: HttpRequest) -> HttpResponse:
     """Begin a trip with one of the sticks that are there."""
     _teacher_expect(request)
     root, way = settings.NODE_ROOT, request.POST.get("way", "")
-    places = {str(medium.place): medium.place for medium in _media()}
+    places = {str(medium.place): medium.place for medium in media_here()}
     place = places.get(request.POST.get("place", ""))
     if place is None or way not in StickTrip.Way.values:
         raise Http404
@@ -85,7 +85,7 @@ def _page(request: HttpRequest, *, problem: str = "") -> HttpResponse:
     root: Path = settings.NODE_ROOT
     is_enrolled, has_claim = (root / "node.json").exists(), is_claim_kept(root)
     page = {
-        "media": _media(),
+        "media": media_here(),
         "problem": problem,
         "is_enrolled": is_enrolled,
         "has_claim": has_claim,
@@ -106,10 +106,6 @@ def _lines(trip: StickTrip) -> list[str]:
         return []
     outcome = outcome_read(trip)
     return brought_in_sentences(outcome) if isinstance(outcome, BroughtIn) else written_out_sentences(outcome)
-
-
-def _media() -> tuple[Medium, ...]:
-    return media_find(mounts=mounts_read(), folders=settings.NODE_STICK_FOLDERS)
 
 
 def _teacher_expect(request: HttpRequest) -> None:

@@ -11,10 +11,9 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 
-from central.training.anchors import anchors_read
 from central.training.plan_settings import ADAM_PLAN, NATURAL_PLAN, PlanSettings
 from federation.inference.package import package_open
 from federation.trust.keys import node_key_create
@@ -23,13 +22,13 @@ from federation.wire.labels import LabelKind, TeacherLabel
 from federation.wire.rounds import RoundPlan, SchemeName
 from node.rounds.trainer import TRAINER_ENVIRONMENT, TRAINER_MODULE
 from tests.benchmarks.labels.label_set import Split, labels_read, labels_split
+from tests.benchmarks.learning.plans import plan_make
 from tests.benchmarks.report import Row, row
 from tests.standin_package import standin_package
 
 BAR_MB = 1200
 CORRECTIONS = 24
 STEPS = 2
-MADE_AT = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def measure(*, work: Path) -> list[Row]:
@@ -66,32 +65,9 @@ def _trained(folder: Path, package: Path, settings: PlanSettings) -> dict[str, f
 
 
 def _plan(settings: PlanSettings, package: Path) -> RoundPlan:
-    scheme = SchemeName.FFA_LORA
-    steps = settings.steps_of(scheme)
-    return RoundPlan(
-        plan_id="trainer",
-        season_id="trainer",
-        version=0,
-        base="b" * 64,
-        start="",
-        scheme=scheme,
-        precision=settings.precision,
-        objective=settings.objective,
-        seed="trainer",
-        rank=settings.rank_of(scheme),
-        slots=settings.slots_of(slot.name for slot in package_open(package).slots),
-        learning_rate=settings.learning_rate,
-        max_steps=min(steps.max_steps, STEPS),
-        longest_step=steps.longest_step,
-        ridge=settings.ridge,
-        stop_loss=0.0,
-        anchors=() if steps.longest_step > 0 else anchors_read(),
-        min_labels=1,
-        max_labels=settings.max_labels,
-        max_norm=settings.max_norm,
-        issued_at=MADE_AT,
-        closes_at=MADE_AT,
-    )
+    slots = [slot.name for slot in package_open(package).slots]
+    plan = plan_make(settings, base="b" * 64, slots=slots, scheme=SchemeName.FFA_LORA, version=0, start=None)
+    return replace(plan, max_steps=min(plan.max_steps, STEPS), stop_loss=0.0)
 
 
 def _labels() -> list[TeacherLabel]:

@@ -1,22 +1,16 @@
 """The centre's own part of a round, measured by a real process on a real package that was released."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from django.utils import timezone
 
-from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
 from central.releases.package_slots import slot_sizes
 from central.releases.services import (
-    release_build_begin,
-    release_built,
-    release_draft_create,
     release_folder,
     release_sign,
 )
-from central.releases.variants import BuiltPackage
 from central.training.candidate import candidate_make
 from central.training.errors import HoldFailed
 from central.training.hold import hold_measured
@@ -27,13 +21,13 @@ from central.training.rounds import round_advance, round_aggregate
 from central.training.seasons import season_follow, season_open
 from central.training.start import start_of_round
 from central.trust_root import director_key
-from federation.inference.package import CARD
 from federation.learning.schemes.contribution import learnt_norm
 from federation.learning.update import update_write
 from federation.wire.rounds import Factor
 from tests.central.seasons import collecting, take_in
 from tests.central.test_candidate import Gate
 from tests.learning.tiny_package import tiny_package
+from tests.released_base import base_release
 
 SLOT = "layers.1.down"
 
@@ -43,14 +37,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def season(school, disk, tmp_path):
     """A season of natural steps on a package that a trainer can open; one update ends a round."""
-    folder, now = tiny_package(tmp_path), timezone.now()
-    base = release_draft_create(kind=ReleaseKindChoice.BASE, title="tiny", actor="test", now=now)
-    release_build_begin(release=base, actor="test", now=now)
-    card = json.loads((folder / CARD).read_text("utf-8"))
-    release_built(release=base, packages=[BuiltPackage(folder=folder, card=card)], disk=disk, now=now)
-    Release.objects.filter(pk=base.pk).update(status=ReleaseStatus.AWAITING_SIGNATURE)
-    base.refresh_from_db()
-    release_sign(release=base, disk=disk, actor="test", now=now)
+    now = timezone.now()
+    base = base_release(tiny_package(tmp_path), disk=disk, now=now)
     return season_open(
         base=base,
         slot_sizes=slot_sizes(base),

@@ -189,28 +189,18 @@ def prepare(*, package: str, schools: int) -> dict[str, Any]:
     from django.utils import timezone
 
     from central.disk import centre_disk
-    from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus
     from central.releases.package_slots import slot_sizes
-    from central.releases.services import release_build_begin, release_built, release_draft_create, release_sign
-    from central.releases.variants import BuiltPackage
     from central.schools.invitations import school_invite
     from central.training.plan_settings import PlanSettings
     from central.training.seasons import season_open
     from central.trust_root import director_key, keys_make, root_fingerprint
-    from federation.inference.package import CARD
     from federation.learning.schemes.scheme import Fusion
+    from tests.released_base import base_release
 
-    now, folder = timezone.now(), Path(package)
+    now = timezone.now()
     call_command("migrate", interactive=False, verbosity=0)
     keys_make(now=now)
-    base = release_draft_create(kind=ReleaseKindChoice.BASE, title="tiny", actor="test", now=now)
-    release_build_begin(release=base, actor="test", now=now)
-    card = json.loads((folder / CARD).read_text("utf-8"))
-    release_built(release=base, packages=[BuiltPackage(folder=folder, card=card)], disk=centre_disk(), now=now)
-    # The gate's verdict on the base does not matter here; it judges the round's adapter.
-    Release.objects.filter(pk=base.pk).update(status=ReleaseStatus.AWAITING_SIGNATURE)
-    base.refresh_from_db()
-    release_sign(release=base, disk=centre_disk(), actor="test", now=now)
+    base = base_release(Path(package), disk=centre_disk(), now=now)
     settings = PlanSettings(rank=4, max_norm=100.0, server_scale=1.0, fusion=Fusion.MEAN)
     sizes, key = slot_sizes(base), director_key()
     season_open(base=base, slot_sizes=sizes, wanted=schools, key=key, actor="test", now=now, settings=settings)

@@ -7,16 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from federation.trust.stick_media import media_find, mounts_read
 from node.backup.making import backup_make
 from node.backup.places import backups_find, local_folder
 from node.backup.restoring import backup_restore, restore_keep, restore_undo
 from node.doors import NodeCommand
+from node.media import media_here
 from node.outbox.services import epoch_renew
 
 
@@ -62,7 +61,7 @@ class Command(NodeCommand):
         self.say(words % {"date": f"{made_at:%d.%m.%Y %H:%M}"}, {"made_at": heading.made_at}, as_json=options["json"])
 
     def _list(self, options: dict[str, Any]) -> None:
-        media = media_find(mounts=mounts_read(), folders=settings.NODE_STICK_FOLDERS)
+        media = media_here()
         found = backups_find(root=self.root, media=media)
         lines = [f"{timezone.localtime(file.made_at):%Y-%m-%d %H:%M}  {file.size_bytes}  {file.path}" for file in found]
         self.say("\n".join(lines), [str(file.path) for file in found], as_json=options["json"])

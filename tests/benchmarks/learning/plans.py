@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from central.training.anchors import anchors_read
 from central.training.plan_settings import PlanSettings
 from federation.basis import AdapterFactors
 from federation.wire.rounds import RoundPlan, SchemeName
-from tests.benchmarks.learning.base import MADE_AT, Base
+from tests.benchmarks.learning.base import MADE_AT
 from tests.benchmarks.learning.kept import digest_of
 
 SEASON = "learning-benchmark"
@@ -17,9 +18,18 @@ CENTRAL_RATE, CENTRAL_STEPS = 5e-4, 120
 
 
 def plan_make(
-    settings: PlanSettings, base: Base, *, scheme: SchemeName, version: int, start: AdapterFactors | None
+    settings: PlanSettings,
+    *,
+    base: str,
+    slots: Iterable[str],
+    scheme: SchemeName,
+    version: int,
+    start: AdapterFactors | None,
 ) -> RoundPlan:
-    """Return what every school is asked that runs `start`, the season's adapter number `version`."""
+    """Return what every school is asked that runs `start`, the season's adapter number `version`.
+
+    `base` is what names the base, and `slots` are all of its slots.
+    """
     # From the base alone both train the same fresh pair, so one training serves both.
     trained = SchemeName.FEDIT if scheme is SchemeName.FLORA and start is None else scheme
     steps = settings.steps_of(trained)
@@ -27,14 +37,14 @@ def plan_make(
         plan_id=f"{SEASON}-{trained.value}-{version}",
         season_id=SEASON,
         version=version,
-        base=base.digest,
+        base=base,
         start="" if start is None else adapter_digest(start),
         scheme=trained,
         precision=settings.precision,
         objective=settings.objective,
         seed=SEASON,
         rank=settings.rank_of(trained),
-        slots=settings.slots_of(base.sizes),
+        slots=settings.slots_of(slots),
         learning_rate=settings.learning_rate,
         longest_step=steps.longest_step,
         ridge=settings.ridge,

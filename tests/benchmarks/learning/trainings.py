@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from central.training.plan_settings import PlanSettings
 from federation.basis import AdapterFactors
 from federation.learning.arrays_file import arrays_bytes, arrays_read
 from federation.learning.schemes.contribution import Arrays, Contribution
@@ -47,7 +48,7 @@ class Trainings:
 
     def plan(self, scheme: SchemeName, version: int, start: AdapterFactors | None) -> RoundPlan:
         """Return the plan of a season of `scheme` for schools that run `start`."""
-        return plan_make(self._settings.plan, self._base, scheme=scheme, version=version, start=start)
+        return self._plan_under(self._settings.plan, scheme, version, start)
 
     def every(self, plan: RoundPlan, start: AdapterFactors | None) -> Iterator[Trained]:
         """Yield every school's training for `plan`, one at a time."""
@@ -60,12 +61,18 @@ class Trainings:
 
     def central(self) -> tuple[RoundPlan, Trained]:
         """Return one training on all data."""
-        plan = plan_make(self._settings.central, self._base, scheme=SchemeName.FFA_LORA, version=0, start=None)
+        plan = self._plan_under(self._settings.central, SchemeName.FFA_LORA, 0, None)
         labels = [label for school in self._schools for label in school.labels]
         # Schools have their subjects together; here every step is to see several.
         random.Random(self._settings.seed).shuffle(labels)
         central = plan_central(plan, schools=len(self._schools))
         return central, self._one(central, None, School(name=CENTRAL, region="", labels=tuple(labels)))
+
+    def _plan_under(
+        self, settings: PlanSettings, scheme: SchemeName, version: int, start: AdapterFactors | None
+    ) -> RoundPlan:
+        base = self._base
+        return plan_make(settings, base=base.digest, slots=base.sizes, scheme=scheme, version=version, start=start)
 
     def _one(self, plan: RoundPlan, start: AdapterFactors | None, school: School) -> Trained:
         key = digest_of(self._trainer, canonical_bytes(plan), school.name.encode(), labels_bytes(school.labels))
