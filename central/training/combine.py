@@ -55,7 +55,7 @@ def round_combine(*, round_: Round, disk: CentreDisk, hold: HoldMeasure = hold_m
         start=start.factors,
         velocity=velocity_read(start.round, disk) if settings.momentum else None,
         delta=delta,
-        size=settings.scale_of(name, norm=scheme.norm(delta)),
+        size=settings.scale_of(name, norm=scheme.norm(delta), adopted=start.adopted),
         decay=settings.momentum,
     )
     return Combined(start=start.round, step=step, figures=figures)

@@ -25,6 +25,16 @@ class NaturalTerms:
     """Of the server's step: schools' steps point apart, so what they add up to is the shorter the more they are."""
     hold: float
     """What the centre's own part weighs beside all schools together (federation.learning.hold)."""
+    full_rounds: int = 0
+    """Rounds whose server's step is that long; behind them round t's is full_rounds/t of it. 0: it never shortens."""
+
+    def length_after(self, adopted: int) -> float:
+        """Return how long the server's step is once a season has adopted so many adapters.
+
+        Steps of one length go on past what is left to learn, and take it out of the rest of the model. Steps that fall
+        as 1/t still lead anywhere, and their noise dies out (Robbins and Monro 1951).
+        """
+        return self.server_length * (min(1.0, self.full_rounds / (adopted + 1)) if self.full_rounds else 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,12 +107,12 @@ class PlanSettings:
             return StepTerms(max_steps=self.max_steps, longest_step=0.0)
         return StepTerms(max_steps=natural.steps, longest_step=natural.longest)
 
-    def scale_of(self, scheme: SchemeName, *, norm: float) -> float:
-        """Return what a combined update of this L2 norm is multiplied by in a season of `scheme`."""
+    def scale_of(self, scheme: SchemeName, *, norm: float, adopted: int) -> float:
+        """Return what a combined update of this L2 norm is multiplied by where a season has `adopted` adapters."""
         natural = self.natural_of(scheme)
         if natural is None:
             return self.server_scale
-        return natural.server_length / norm if norm > 0 else 0.0
+        return natural.length_after(adopted) / norm if norm > 0 else 0.0
 
     def slots_of(self, slots: Iterable[str]) -> tuple[str, ...]:
         """Return those of a base's `slots`, `layers.{i}.{part}`, that learn, in their order."""
@@ -123,10 +133,10 @@ NATURAL_PLAN = PlanSettings(
     layers_share=1 / 3,
     precision=Precision.INT8,
     ridge=0.003,
-    natural=NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0),
+    natural=NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0, full_rounds=5),
     max_norm=4.0,
 )
-"""Many schools learn side by side, round after round, and prose stays (docs/decisions/0116)."""
+"""Many schools learn side by side, round after round, and prose stays (docs/decisions/0119, 0120)."""
 ADAM_PLAN = PlanSettings()
 """A handful of corrections is learnt by heart in one round, at a price in prose (0008)."""
 

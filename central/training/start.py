@@ -21,6 +21,11 @@ class Start:
     round: Round | None
     factors: AdapterFactors | None
 
+    @property
+    def adopted(self) -> int:
+        """Return the how-many-th adapter of its season it is; 0 where the season begins."""
+        return (self.round and self.round.version) or 0
+
 
 def start_of_round(season: Season, disk: CentreDisk) -> Start:
     """Return where the season's next adapter starts.

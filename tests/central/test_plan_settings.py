@@ -1,6 +1,6 @@
 """What a season's settings make of its plans, scheme by scheme."""
 
-from central.training.plan_settings import NATURAL_PLAN, PlanSettings, StepTerms
+from central.training.plan_settings import NATURAL_PLAN, NaturalTerms, PlanSettings, StepTerms
 from federation.wire.canonical import from_plain, to_plain
 from federation.wire.rounds import SchemeName
 
@@ -29,7 +29,8 @@ def test_only_ffa_lora_learns_in_more_directions_than_an_adapter_has():
 
 def test_schemes_without_gram_matrices_take_adams_steps_and_its_servers():
     natural = NATURAL_PLAN.natural
-    asked = {name: (NATURAL_PLAN.steps_of(name), NATURAL_PLAN.scale_of(name, norm=0.25)) for name in SchemeName}
+    plan = NATURAL_PLAN
+    asked = {name: (plan.steps_of(name), plan.scale_of(name, norm=0.25, adopted=0)) for name in SchemeName}
     by_gram = (
         StepTerms(max_steps=natural.steps, longest_step=natural.longest),
         natural.server_length / 0.25,
@@ -46,8 +47,19 @@ def test_schemes_without_gram_matrices_take_adams_steps_and_its_servers():
     }
 
 
+def test_the_servers_step_is_whole_in_the_first_rounds_and_then_falls_with_their_number():
+    natural = NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0, full_rounds=4)
+    lengths = [natural.length_after(adopted) for adopted in range(8)]
+    assert lengths == [0.5, 0.5, 0.5, 0.5, 0.5 * 4 / 5, 0.5 * 4 / 6, 0.5 * 4 / 7, 0.25]
+
+
+def test_the_servers_step_of_a_season_opened_before_it_could_shorten_stays_as_long_as_it_was():
+    natural = NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0)
+    assert {natural.length_after(adopted) for adopted in range(40)} == {0.5}
+
+
 def test_updates_that_cancel_out_move_nothing():
-    assert NATURAL_PLAN.scale_of(SchemeName.FFA_LORA, norm=0.0) == 0.0
+    assert NATURAL_PLAN.scale_of(SchemeName.FFA_LORA, norm=0.0, adopted=0) == 0.0
 
 
 def test_a_season_that_was_opened_before_these_settings_goes_on_as_it_did():

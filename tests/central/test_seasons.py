@@ -204,6 +204,18 @@ def test_natural_steps_make_a_step_of_the_servers_length_however_short_they_are_
     assert b_of(numbered(season, 1), disk) == pytest.approx(2.0 / np.sqrt(numbers), rel=0.02)
 
 
+def test_natural_steps_of_the_server_shorten_with_each_adapter_that_was_adopted(school, keys, disk):
+    natural = NaturalTerms(steps=1, longest=4.0, server_length=2.0, hold=0.0, full_rounds=1)
+    season = season_small(wanted=1, natural=natural)
+    for number in (1, 2):
+        take_in(update_of(school, season, scale=0.01), disk)
+        tick(season, disk)
+        sign(numbered(season, number), disk)
+        tick(season, disk)
+    numbers = 2 * sum(size.d_out for size in SIZES.values())
+    assert b_of(numbered(season, 2), disk) == pytest.approx((2.0 + 1.0) / np.sqrt(numbers), rel=0.02)
+
+
 def test_schools_learn_in_more_directions_than_the_adapter_has_from_one_round_to_the_next(school, keys, disk):
     season = season_small(wanted=1, directions=3)
     for number, scale in ((1, 0.2), (2, 0.1)):

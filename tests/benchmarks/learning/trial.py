@@ -71,7 +71,7 @@ class Trial:
             plan = self.trainings.plan(arm.scheme, version, start)
             terms = self._terms(plan, arm.fusion)
             scheme, delta = scheme_of(arm.scheme), self._combined(arm, plan, terms, start)
-            scale = self.settings.plan.scale_of(arm.scheme, norm=scheme.norm(delta))
+            scale = self.settings.plan.scale_of(arm.scheme, norm=scheme.norm(delta), adopted=version)
             step = server_step(
                 scheme=scheme,
                 terms=terms,
