@@ -77,7 +77,7 @@ bench-rounds: $(VENV)/dev.ready  ## Measure rounds: 4,000 schools, one exchange,
 bench-admin: $(VENV)/dev.ready  ## Time the admin's pages over 4,000 schools and a million ratings on PostgreSQL (some minutes the first time).
 	@$(BIN)/python -m tests.benchmarks.admin
 
-bench-centre: $(VENV)/dev.ready  ## Let 4,000 schools check in at once, on PostgreSQL and on SQLite (a few minutes).
+bench-centre: $(VENV)/dev.ready  ## Let 4,000 schools check in at once, on PostgreSQL and on SQLite (minutes; ARGS=scaling, or ARGS=soak: an hour).
 	@$(BIN)/python -m tests.benchmarks.centre $(ARGS)
 
 bench-rollouts: $(VENV)/dev.ready  ## Roll releases out to 4,000 simulated schools, five ways; goes on where it was interrupted (ARGS="--anew").

@@ -184,6 +184,8 @@ BLOBS_ACCEL: str = _environment.blobs_accel
 STICK_FOLDERS: list[Path] = list(_environment.sticks)
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = _environment.checkin_seconds
+# On PostgreSQL; 0: as many as cores, four at most.
+WEB_PROCESSES: int = _environment.web_processes
 LEASE_CAP: int = 100
 PUBLIC_ADDRESS: str = _environment.address
 WEB_AUTHORITY: Path | None = _environment.authority
