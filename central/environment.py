@@ -69,6 +69,7 @@ class CentreEnvironment:
     suites: Path | None
     sticks: tuple[Path, ...]
     build_work: Path
+    backup: Path | None
     blobs: str
     s3_endpoint: str
     blobs_accel: str
@@ -110,6 +111,7 @@ def environment_read(environ: Mapping[str, str], *, root: Path) -> CentreEnviron
         suites=reader.path("SUITES"),
         sticks=tuple(Path(name) for name in reader.text("STICKS").split(os.pathsep) if name),
         build_work=reader.path("BUILD_WORK") or (root / "builds" / "steps").absolute(),
+        backup=reader.path("BACKUP"),
         blobs=blobs,
         s3_endpoint=endpoint,
         blobs_accel=accel,
