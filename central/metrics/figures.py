@@ -36,7 +36,7 @@ def figures_read(*, disk: CentreDisk, now: datetime) -> list[GaugeMetricFamily]:
     told += [*_disk(disk), *_metadata(disk, now)]
     if readiness["database"] != OK or readiness["migrations"] != OK:
         return told
-    return [*told, *_backups(now), *_schools(now), *_rollouts(), _waiting()]
+    return [*told, *_backups(now), *schools_read(now), *_rollouts(), _waiting()]
 
 
 def _gauge(name: str, words: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
@@ -76,7 +76,8 @@ def _backups(now: datetime) -> Iterable[GaugeMetricFamily]:
     yield _gauge("soro_backup_late", "Whether a newer copy should be there by now, or none is found.", "copy", late)
 
 
-def _schools(now: datetime) -> Iterable[GaugeMetricFamily]:
+def schools_read(now: datetime) -> Iterable[GaugeMetricFamily]:
+    """Yield how many PCs each region has, and how many of these are silent: the one figure that grows with PCs."""
     active: Counter[str] = Counter()
     silent: Counter[str] = Counter()
     today = timezone.localdate(now)
