@@ -15,7 +15,7 @@ PRODUCTION_TESTS := $(patsubst %,tests/central/test_%.py,parcels checkins enrolm
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page clean
+.PHONY: help demo test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page bench-sizing clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -77,8 +77,11 @@ bench-rounds: $(VENV)/dev.ready  ## Measure rounds: 4,000 schools, one exchange,
 bench-admin: $(VENV)/dev.ready  ## Time the admin's pages over 4,000 schools and a million ratings on PostgreSQL (some minutes the first time).
 	@$(BIN)/python -m tests.benchmarks.admin
 
-bench-centre: $(VENV)/dev.ready  ## Let 4,000 schools check in at once, on PostgreSQL and on SQLite (a few minutes).
+bench-centre: $(VENV)/dev.ready  ## Let 4,000 schools check in at once, on PostgreSQL and on SQLite (minutes; ARGS=scaling, or ARGS=soak: an hour).
 	@$(BIN)/python -m tests.benchmarks.centre $(ARGS)
+
+bench-sizing: $(VENV)/dev.ready  ## Count what a school and its year take of the database, and what grows with schools (a minute).
+	@$(BIN)/python -m tests.benchmarks.sizing $(ARGS)
 
 bench-rollouts: $(VENV)/dev.ready  ## Roll releases out to 4,000 simulated schools, five ways; goes on where it was interrupted (ARGS="--anew").
 	@$(BIN)/python -m tests.benchmarks.rollouts $(ARGS)

@@ -79,6 +79,12 @@ def _production_rules() -> list[tuple[bool, str, str, str]]:
             "Other accounts of this machine can read the secret that signs the admin's sessions.",
             f"chmod 600 {settings.SECRET_KEY_FILE}",
         ),
+        (
+            settings.BACKUP_PLACE is None,
+            "central.W007",
+            "Nobody is told when the centre's copies stop being made.",
+            "Set SORO_CENTRAL_BACKUP to the folder in which they lie (docs/operations.md, «Backup and restore»).",
+        ),
     ]
 
 

@@ -64,9 +64,12 @@ class CentreEnvironment:
     is_second_factor_required: bool
     checkin_seconds: int
     tick_seconds: float
+    web_processes: int
+    """0: as many as the machine has cores, up to a number of the supervisor's."""
     suites: Path | None
     sticks: tuple[Path, ...]
     build_work: Path
+    backup: Path | None
     blobs: str
     s3_endpoint: str
     blobs_accel: str
@@ -104,9 +107,11 @@ def environment_read(environ: Mapping[str, str], *, root: Path) -> CentreEnviron
         is_second_factor_required=reader.choice("SECOND_FACTOR", ("optional", "required")) == "required",
         checkin_seconds=reader.number("CHECKIN_SECONDS", default=300, least=1, most=_DAY_SECONDS),
         tick_seconds=reader.number("TICK_SECONDS", default=3.0, least=0.1, most=60.0),
+        web_processes=reader.number("WEB_PROCESSES", default=0, least=0, most=64),
         suites=reader.path("SUITES"),
         sticks=tuple(Path(name) for name in reader.text("STICKS").split(os.pathsep) if name),
         build_work=reader.path("BUILD_WORK") or (root / "builds" / "steps").absolute(),
+        backup=reader.path("BACKUP"),
         blobs=blobs,
         s3_endpoint=endpoint,
         blobs_accel=accel,

@@ -182,8 +182,12 @@ S3_ENDPOINT: str = _environment.s3_endpoint
 BLOBS_ACCEL: str = _environment.blobs_accel
 # Folders beside the mounted removable media in which a stick may lie.
 STICK_FOLDERS: list[Path] = list(_environment.sticks)
+# Where its copies lie (deploy/backup), so that one that is too old raises an alarm; None: nobody looks.
+BACKUP_PLACE: Path | None = _environment.backup
 SESSION_TOKEN_SECONDS: int = 45 * 60
 NEXT_CHECKIN_SECONDS = _environment.checkin_seconds
+# On PostgreSQL; 0: as many as cores, four at most.
+WEB_PROCESSES: int = _environment.web_processes
 LEASE_CAP: int = 100
 PUBLIC_ADDRESS: str = _environment.address
 WEB_AUTHORITY: Path | None = _environment.authority
@@ -269,7 +273,7 @@ UNFOLD = {
     "SITE_HEADER": _("Soro: the centre"),
     "SITE_SYMBOL": "school",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}central/favicon.svg"}],
-    "ENVIRONMENT": "central.releases.metadata_alarm.environment_badge",
+    "ENVIRONMENT": "central.dashboard.alarms.environment_badge",
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,

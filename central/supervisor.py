@@ -41,6 +41,7 @@ class PartUnknown(CapacityError):
 
 
 WEB_PROCESSES_AT_MOST = 4
+"""Where SORO_CENTRAL_WEB_PROCESSES names no number."""
 WEB_THREADS = 8
 """Of each process; each keeps a connection to the database, which by default allows a hundred."""
 _TREE = Path(federation.__file__).parent.parent
@@ -169,7 +170,7 @@ def web_command(plan: CentrePlan) -> tuple[str, ...]:
         # Whether a proxy is believed say the settings, not where it calls from.
         proxies = ("--no-proxy-headers", "--timeout-graceful-shutdown", "5")
         return ("-m", "uvicorn", "central.asgi:application", *address, *proxies, *log)
-    processes = min(os.cpu_count() or 1, WEB_PROCESSES_AT_MOST)
+    processes = settings.WEB_PROCESSES or min(os.cpu_count() or 1, WEB_PROCESSES_AT_MOST)
     threads = ("--worker-class", "gthread", "--workers", str(processes), "--threads", str(WEB_THREADS), "--reuse-port")
     waits = ("--graceful-timeout", "5", "--keep-alive", "60", "--timeout", "120")
     return ("-m", "gunicorn", "central.wsgi:application", "--bind", f"{plan.host}:{plan.port}", *threads, *waits)

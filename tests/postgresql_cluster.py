@@ -23,6 +23,9 @@ INSTALLED = Path("/usr/lib/postgresql")
 SYSTEM_USER = "postgres"
 """PostgreSQL refuses to run as root, who becomes this user for it."""
 START_SECONDS = 120.0
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+SHIPPED_PLACE = "/srv/soro-backup"
+"""Where the backups lie in what is shipped."""
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 port = {port}
@@ -53,6 +56,20 @@ class Cluster:
     def data(self) -> Path:
         """Its data directory."""
         return self.folder / "data"
+
+    @property
+    def archive(self) -> Path:
+        """The folder of its backups, where `archiving` has it keep its log."""
+        return self.folder / "backup"
+
+    def archived(self) -> None:
+        """Return once all that is committed lies in the archive, as it does a minute after at the latest."""
+        with psycopg.connect(self.url, autocommit=True) as database:
+            (segment,) = database.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
+        until = time.monotonic() + START_SECONDS
+        while not (self.archive / "wal" / segment).exists():
+            assert time.monotonic() < until, self._log_path.read_text()[-2000:]
+            time.sleep(0.05)
 
     def make(self, *, settings: str = "") -> None:
         """Leave an empty cluster in the folder, with further lines of its `settings`."""
@@ -138,6 +155,15 @@ def cluster_open(*, settings: Callable[[Path], str] = lambda _folder: "") -> Ite
     finally:
         cluster.end(signal.SIGQUIT)
         shutil.rmtree(folder)
+
+
+def archiving(folder: Path) -> str:
+    """Return the archive's settings as they are shipped, for a cluster that keeps its backups in its own folder."""
+    (folder / "backup" / "wal").mkdir(parents=True)
+    for place in (folder / "backup", folder / "backup" / "wal"):
+        shutil.chown(place, folder.owner(), folder.group())
+    shipped = (DEPLOY / "postgresql" / "soro-archive.conf").read_text(encoding="utf-8")
+    return shipped.replace(SHIPPED_PLACE, str(folder / "backup"))
 
 
 def children_of(parent: int) -> set[int]:

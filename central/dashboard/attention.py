@@ -10,10 +10,11 @@ from typing import Any
 from django.db.models import Model, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
+from central.dashboard.alarms import centre_alarms
 from central.dashboard.lists import Figure, Lists, place_of
 from central.disk import CentreDisk
 from central.feedback.models import CloneAlarm, ParcelStatus, ReceivedParcel
-from central.releases.metadata_alarm import Alarm, alarms_read
+from central.releases.metadata_alarm import Alarm
 from central.releases.models import Release, ReleaseStatus
 from central.rollouts.models import Rollout, RolloutStatus, Wave, WaveStatus
 from central.schools.models import Node, NodeStatus
@@ -22,7 +23,7 @@ from central.training.models import Update, UpdateStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attention:
-    """Figures that somebody should look into, and alarms about the centre's own trust."""
+    """Figures that somebody should look into, and alarms about the centre itself."""
 
     figures: list[Figure]
     alarms: tuple[Alarm, ...]
@@ -86,4 +87,4 @@ def attention_figures(lists: Lists, *, disk: CentreDisk, now: datetime) -> Atten
         )
         for each in WAITING
     ]
-    return Attention(figures=[each for each in found if each.number], alarms=alarms_read(disk=disk, now=now))
+    return Attention(figures=[each for each in found if each.number], alarms=centre_alarms(disk=disk, now=now))

@@ -1,7 +1,8 @@
 """What the tables, the disk and the signed metadata say of the centre, as figures for alarms.
 
 The rules are those of the admin's pages: what waits for a person is `central.dashboard.attention`'s, who is silent
-unlike itself is `central.schools.rhythm`'s, what expires is told by `federation.trust`.
+unlike itself is `central.schools.rhythm`'s, what expires is told by `federation.trust`, which copy is late by
+`central.backup.ages`.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Count
 from django.utils import timezone
 from prometheus_client.core import GaugeMetricFamily
 
+from central.backup.ages import copies_read
 from central.dashboard.attention import WAITING
 from central.dashboard.waves import UNDER_WAY
 from central.disk import CentreDisk
@@ -33,7 +36,7 @@ def figures_read(*, disk: CentreDisk, now: datetime) -> list[GaugeMetricFamily]:
     told += [*_disk(disk), *_metadata(disk, now)]
     if readiness["database"] != OK or readiness["migrations"] != OK:
         return told
-    return [*told, *_schools(now), *_rollouts(), _waiting()]
+    return [*told, *_backups(now), *schools_read(now), *_rollouts(), _waiting()]
 
 
 def _gauge(name: str, words: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
@@ -65,7 +68,16 @@ def _metadata(disk: CentreDisk, now: datetime) -> Iterable[GaugeMetricFamily]:
     yield _gauge("soro_metadata_expiring", "Whether a role's metadata ends soon, by the role's own term.", "role", due)
 
 
-def _schools(now: datetime) -> Iterable[GaugeMetricFamily]:
+def _backups(now: datetime) -> Iterable[GaugeMetricFamily]:
+    ages = copies_read(settings.BACKUP_PLACE)
+    made = {age.copy.value: age.made_at.timestamp() for age in ages if age.made_at}
+    yield _gauge("soro_backup_made_timestamp_seconds", "When the newest copy was whole.", "copy", made)
+    late = {age.copy.value: float(age.is_late(now)) for age in ages}
+    yield _gauge("soro_backup_late", "Whether a newer copy should be there by now, or none is found.", "copy", late)
+
+
+def schools_read(now: datetime) -> Iterable[GaugeMetricFamily]:
+    """Yield how many PCs each region has, and how many of these are silent: the one figure that grows with PCs."""
     active: Counter[str] = Counter()
     silent: Counter[str] = Counter()
     today = timezone.localdate(now)

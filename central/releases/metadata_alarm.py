@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from central.disk import CentreDisk, centre_disk
+from central.disk import CentreDisk
 from federation.errors import FederationError
 from federation.trust.errors import RepositoryMissing
 from federation.trust.tuf_roles import changes_waiting, roles_read
@@ -63,9 +61,3 @@ def misplaced_keys(*, disk: CentreDisk) -> tuple[str, ...]:
     except FederationError:
         return ()
     return tuple(str(key.file.path) for state in states if state.is_offline for key in state.keys if key.file)
-
-
-def environment_badge(_request: HttpRequest) -> list[str] | None:
-    """Return what the admin shows beside its title on every page: the most urgent alarm, or nothing."""
-    alarms = alarms_read(disk=centre_disk(), now=timezone.now())
-    return [alarms[0].text, "danger" if alarms[0].is_urgent else "warning"] if alarms else None

@@ -52,8 +52,8 @@ PACKAGES = (
     "flwr",
 )
 FOLDERS = (
-    "backups", "damaged", "downloads", "flower", "https", "keys", "logs", "releases", "restore", "rounds", "textbooks",
-    "tuf",
+    "backups", "damaged", "downloads", "flower", "https", "keys", "logs", "programs", "releases", "restore", "rounds",
+    "textbooks", "tuf",
 )  # fmt: skip
 SWITCHES = ("SORO_NODE_TRAINS_AT_NIGHT", "SORO_NODE_FLOWER", "SORO_NODE_PROXIES", "SORO_NODE_DEBUG", "SORO_PORT")
 """Settings whose value may be told; of all others only that they are set."""

@@ -1,9 +1,14 @@
 """`make bench-centre`: 4,000 schools check in at a centre that runs as in production, from another process.
 
-On PostgreSQL and on SQLite: web server, worker and beat as `central run` starts them. First every school comes into
-contact: it opens a session with its own key and checks in. Then a rollout opens for a quarter of them, and all check
-in as fast as the centre answers, then at the rate that the bar asks for, whether or not the centre keeps up. Afterwards
-the tables are compared with what the schools were answered.
+`bars`, on PostgreSQL and on SQLite: web server, worker and beat as `central run` starts them. First every school comes
+into contact: it opens a session with its own key and checks in. Then a rollout opens for a quarter of them, and all
+check in as fast as the centre answers, then at the rate that the bar asks for, whether or not the centre keeps up.
+Afterwards the tables are compared with what the schools were answered.
+
+`scaling`: one web process and two, in turns.
+
+`soak`: an hour at half of what the centre bears (`--minutes`); memory must be flat in its second half. Ctrl-C ends it
+with what was measured. Each part has a JSON file and a plot of its own.
 """
 
 from __future__ import annotations
@@ -11,31 +16,21 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import shutil
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
-import psycopg
-from rich.console import Console
 
+from tests.benchmarks.checkins.running import LoadEnded, centre_serve, load_make, say, site_make
+from tests.benchmarks.checkins.samples import Sample, soak_rows
+from tests.benchmarks.checkins.scaling import scaling_measure
+from tests.benchmarks.checkins.soak import soak
+from tests.benchmarks.checkins.soak_plot import soak_plot
 from tests.benchmarks.report import BENCH_ROOT, Row, report, row
-from tests.stations import EMBEDDED, free_port
 
-TREE = Path(__file__).resolve().parents[2]
-POSTGRESQL = os.environ.get("SORO_TEST_POSTGRESQL", "postgres://postgres@127.0.0.1:5432/postgres")
-START_SECONDS = 60.0
 P99_AT_MOST_MS = 500.0
-_console = Console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +49,23 @@ BARS = (
 
 
 def main() -> int:
-    """Measure on the engines that were asked for; return 0 when every bar holds."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure what was asked for; return 0 when every bar holds."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="of bars, scaling, soak (default: bars)")
     parser.add_argument("--schools", type=int, default=4000)
-    parser.add_argument("--seconds", type=float, default=40.0, help="of each of the two measurements")
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each measurement of bars and scaling")
     parser.add_argument("--engines", nargs="+", choices=[bar.engine for bar in BARS], default=["postgres", "sqlite"])
+    parser.add_argument("--turns", type=int, default=5, help="of scaling, with each number of processes")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the soak")
+    parser.add_argument("--rate", type=float, default=0.0, help="of the soak; 0: half of what is measured first")
     arguments = parser.parse_args()
+    parts = arguments.parts or ["bars"]
+    if odd := set(parts) - set(PARTS):
+        parser.error(f"no part {', '.join(odd)}; there are {', '.join(PARTS)}")
+    return max(PARTS[part](arguments) for part in parts)
+
+
+def _bars(arguments: argparse.Namespace) -> int:
     rows = [
         figure
         for bar in BARS
@@ -69,24 +75,50 @@ def main() -> int:
     return report("centre", rows)
 
 
+def _scaling(arguments: argparse.Namespace) -> int:
+    rows = scaling_measure(schools=arguments.schools, seconds=arguments.seconds, turns=arguments.turns)
+    return report("centre-scaling", rows)
+
+
+def _soak(arguments: argparse.Namespace) -> int:
+    """Report what was measured, however the soak ended."""
+    samples: list[Sample] = []
+    BENCH_ROOT.mkdir(parents=True, exist_ok=True)
+    into = BENCH_ROOT / "centre-soak-samples.jsonl"
+    into.unlink(missing_ok=True)
+    found: dict[str, Any] = {}
+    try:
+        found = soak(
+            schools=arguments.schools, minutes=arguments.minutes, rate=arguments.rate, samples=samples, into=into
+        )
+    except (KeyboardInterrupt, LoadEnded, httpx.HTTPError) as error:
+        say(f"soak: cut by {type(error).__name__}; what was measured before counts")
+    rows = soak_rows(samples, rate=found.get("rate", arguments.rate))
+    rows.append(row("soak_ended", bool(found), "of one soak, in order, with its tables looked at", at_least=1))
+    if found:
+        rows.append(row("soak_lost", lost(found["heard"], found["held"]), "schools", at_most=0))
+    if samples:
+        soak_plot(samples, BENCH_ROOT / "centre-soak-minutes.png")
+    return report("centre-soak", rows)
+
+
+PARTS = {"bars": _bars, "scaling": _scaling, "soak": _soak}
+
+
 def _measure(bar: Bar, *, schools: int, seconds: float) -> list[Row]:
-    work = BENCH_ROOT / "centre" / bar.engine
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    with _database(bar.engine) as url:
-        environment = _environment(work, url)
-        _say(bar, f"making {schools} schools")
-        made = _fleet(environment, "make", "--schools", str(schools), "--keys", str(work / "keys.json"))
-        with _centre(environment, work) as port, _load(port, work / "keys.json", made, bar, seconds) as load:
-            _say(bar, "every school opens a session and checks in")
-            assert load.stdout is not None
-            load.stdout.readline()
-            made |= _fleet(environment, "open")
-            _say(bar, f"a rollout has opened; {seconds:g} s at full speed and {seconds:g} s at the rate")
-            told, _ = load.communicate("go\n")
-        heard = json.loads(told)
-        held = _fleet(environment, "count")
-    (work / "heard.json").write_text(json.dumps({"made": made} | heard), encoding="utf-8")
+    with site_make(bar.engine, bar.engine) as site:
+        say(f"{bar.engine}: making {schools} schools")
+        made = site.fleet("make", "--schools", str(schools), "--keys", str(site.keys))
+        with centre_serve(site), load_make(site, made, connections=bar.connections) as load:
+            say(f"{bar.engine}: every school opens a session and checks in")
+            heard = {"contacts": load.ask("contacts")}
+            made |= site.fleet("open")
+            say(f"{bar.engine}: a rollout has opened; {seconds:g} s at full speed and {seconds:g} s at the rate")
+            heard["fastest"] = load.ask("fastest", seconds)
+            heard["steady"] = load.ask("steady", seconds, bar.checkins_per_second)
+            heard["heard"] = load.ask("heard")
+        held = site.fleet("count")
+        (site.work / "heard.json").write_text(json.dumps({"made": made} | heard), encoding="utf-8")
     return _rows(bar, made, heard, held)
 
 
@@ -126,95 +158,6 @@ def lost(heard: Mapping[str, tuple[int, str]], held: Mapping[str, Any]) -> int:
 
 def _more(made: Mapping[str, Any]) -> int:
     return max(many - few for few, many in zip(made["queries_few"], made["queries_many"], strict=True))
-
-
-@contextmanager
-def _database(engine: str) -> Iterator[str]:
-    """Yield the URL of a new database of the engine, dropped afterwards; empty for SQLite, which lies on the disk."""
-    if engine == "sqlite":
-        yield ""
-        return
-    name = f"soro_bench_{uuid4().hex[:12]}"
-    with psycopg.connect(POSTGRESQL.replace("postgres://", "postgresql://"), autocommit=True) as server:
-        server.execute(f"CREATE DATABASE {name}")
-        try:
-            yield f"{POSTGRESQL.rpartition('/')[0]}/{name}"
-        finally:
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def _environment(work: Path, url: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_"))}
-    return kept | EMBEDDED | {
-        "SORO_CENTRAL_ROOT": str(work / "root"),
-        "SORO_CENTRAL_DATABASE_URL": url,
-        "SORO_CENTRAL_TICK_SECONDS": "3",
-        # Each school has an address of its own, as behind nginx.
-        "SORO_CENTRAL_PROXIES": "1",
-        "DJANGO_SETTINGS_MODULE": "central.settings",
-        "PYTHONPATH": str(TREE),
-    }  # fmt: skip
-
-
-def _fleet(environment: Mapping[str, str], *words: str) -> dict[str, Any]:
-    return _child(("tests.benchmarks.checkins.fleet", *words), environment)
-
-
-@contextmanager
-def _load(port: int, keys: Path, made: Mapping[str, Any], bar: Bar, seconds: float) -> Iterator[subprocess.Popen[str]]:
-    options = {
-        "port": port, "keys": keys, "base": made["base"], "adapter": made["adapter"],
-        "connections": bar.connections, "seconds": seconds, "rate": bar.checkins_per_second,
-    }  # fmt: skip
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.checkins.load", *words],
-        cwd=TREE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _child(words: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=TREE, env=dict(environment), check=True, stdout=subprocess.PIPE
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-@contextmanager
-def _centre(environment: Mapping[str, str], work: Path) -> Iterator[int]:
-    """Yield the port of the running centre."""
-    port = free_port()
-    words = ("-m", "tests.benchmarks.checkins.fleet", "serve", "--port", str(port))
-    with (work / "centre.log").open("wb") as log:
-        process = subprocess.Popen([sys.executable, *words], cwd=TREE, env=dict(environment), stdout=log, stderr=log)
-        try:
-            _answer_await(f"http://127.0.0.1:{port}/healthz")
-            yield port
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
-
-
-def _answer_await(url: str) -> None:
-    until = time.monotonic() + START_SECONDS
-    while True:
-        try:
-            if httpx.get(url, timeout=5).is_success:
-                return
-        except httpx.TransportError:
-            if time.monotonic() > until:
-                raise
-        time.sleep(0.2)
-
-
-def _say(bar: Bar, words: str) -> None:
-    _console.print(f"{bar.engine}: {words}")
 
 
 if __name__ == "__main__":

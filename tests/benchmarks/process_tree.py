@@ -1,7 +1,9 @@
-"""How much memory a process and all that it has started hold. Source: Linux, proc(5)."""
+"""How much memory and processor a process and all that it has started take. Source: Linux, proc(5)."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,17 +29,42 @@ class Memory:
 def tree_memory(pid: int, *, proc: Path = PROC) -> Memory:
     """Return what the process `pid` and its descendants hold now; those that have ended hold nothing."""
     resident = anonymous = 0
-    waiting = [pid]
-    while waiting:
-        folder = proc / str(waiting.pop())
-        try:
-            figures = dict(line.split(":", 1) for line in (folder / "status").read_text("utf-8").splitlines())
-            waiting += [int(child) for path in folder.glob("task/*/children") for child in path.read_text().split()]
-        except OSError:
-            continue
-        resident += _bytes(figures.get("VmRSS"))
-        anonymous += _bytes(figures.get("RssAnon"))
+    for each in tree_pids(pid, proc=proc):
+        found = process_memory(each, proc=proc)
+        resident += found.resident
+        anonymous += found.anonymous
     return Memory(resident, anonymous)
+
+
+def tree_pids(pid: int, *, proc: Path = PROC) -> list[int]:
+    """Return `pid`, and behind it its descendants by their ids."""
+    found, waiting = [], [pid]
+    while waiting:
+        found.append(waiting.pop())
+        with contextlib.suppress(OSError):
+            for path in (proc / str(found[-1])).glob("task/*/children"):
+                waiting += map(int, path.read_text().split())
+    return [pid, *sorted(found[1:])]
+
+
+def process_memory(pid: int, *, proc: Path = PROC) -> Memory:
+    """Return what one process holds now; one that has ended holds nothing."""
+    try:
+        lines = (proc / str(pid) / "status").read_text("utf-8").splitlines()
+    except OSError:
+        return Memory()
+    figures = dict(line.split(":", 1) for line in lines)
+    return Memory(_bytes(figures.get("VmRSS")), _bytes(figures.get("RssAnon")))
+
+
+def processor_seconds(pid: int, *, proc: Path = PROC) -> float:
+    """Return how long one process has had a processor since it began; one that has ended had none."""
+    try:
+        # Behind the name, which may hold spaces: utime and stime are the 14th and 15th figures.
+        figures = (proc / str(pid) / "stat").read_text("utf-8").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(figures[11]) + int(figures[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_available_bytes(*, proc: Path = PROC) -> int:

@@ -221,6 +221,66 @@ def test_compose_has_a_service_for_every_part_with_settings_that_are_no_mistakes
         assert read.mistakes == ()
 
 
+def timers():
+    return sorted(path.stem for path in (DEPLOY / "systemd").glob("*.timer"))
+
+
+def does_once(service, tmp_path, *, status):
+    """Return what a service calls, and for how long it then sleeps, where its program ends with `status`."""
+    (words,) = COMPOSE["services"][service]["command"]
+    programs = {"soro-backup-database": status, "python": status}
+    for name, ends in programs.items():
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/called\nexit {ends}\n')
+    (tmp_path / "sleep").write_text(f'#!/bin/sh\necho "$1" >{tmp_path}/slept\nkill $PPID\n')
+    for name in (*programs, "sleep"):
+        (tmp_path / name).chmod(0o755)
+    script = words.replace("$$", "$").replace("/srv/soro/backup/", "")
+    subprocess.run(["sh", "-c", script], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, timeout=60, check=False)
+    return (tmp_path / "called").read_text().splitlines(), int((tmp_path / "slept").read_text())
+
+
+def test_compose_has_a_service_for_every_timer_of_systemd_that_calls_the_same_program():
+    assert timers() == sorted(f"soro-{name}" for name in COMPOSE["services"] if name.startswith("backup-"))
+    for timer in timers():
+        unit = (DEPLOY / "systemd" / f"{timer}.service").read_text(encoding="utf-8")
+        program = re.search(r"^ExecStart=\S*?(soro-backup-\S+ .*|manage\.py .*)$", unit, flags=re.MULTILINE)
+        program = program or re.search(r"^ExecStart=\S+ \S*?(manage\.py .*)$", unit, flags=re.MULTILINE)
+        own = COMPOSE["services"][timer.removeprefix("soro-")]
+        assert program[1] in own["command"][0]
+        assert own["restart"] == "unless-stopped"
+        assert "${SORO_BACKUP:?}:/srv/soro-backup" in own["volumes"]
+
+
+def test_the_loop_of_a_service_copies_at_once_and_again_within_its_term(tmp_path):
+    for service, told, most in (
+        ("backup-database", "soro-backup-database /srv/soro-backup 7", timedelta(days=1, seconds=1)),
+        ("backup-files", "python manage.py central backup files /srv/soro-backup/files", timedelta(minutes=15)),
+    ):
+        for status in (0, 1):
+            folder = tmp_path / f"{service}-{status}"
+            folder.mkdir()
+            called, seconds = does_once(service, folder, status=status)
+            assert called == [told]
+            # What failed does not wait for the next night.
+            assert 0 < seconds <= (most.total_seconds() if status == 0 else 900)
+
+
+def test_postgresql_in_a_container_archives_as_on_a_server():
+    shipped = (DEPLOY / "postgresql" / "soro-archive.conf").read_text(encoding="utf-8")
+    lines = [line.split(" = ", 1) for line in shipped.splitlines() if " = " in line and not line.startswith("#")]
+    first, *words = COMPOSE["services"]["database"]["command"]
+
+    assert first == "postgres"
+    assert words == [f"-c{name}={value.strip(chr(39))}" for name, value in lines]
+    assert "${SORO_BACKUP:?}:/srv/soro-backup" in COMPOSE["services"]["database"]["volumes"]
+
+
+def test_parts_may_look_at_the_copies_and_change_none():
+    for name in PARTS:
+        assert "${SORO_BACKUP:?}:/srv/soro-backup:ro" in COMPOSE["services"][name]["volumes"]
+    assert settings_shipped()["SORO_CENTRAL_BACKUP"] == "/srv/soro-backup"
+
+
 def test_compose_fills_every_place_of_nginxs_site():
     text = (DEPLOY / "nginx" / "soro-centre.conf.template").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{(SORO_\w+)\}", text)) == set(COMPOSE["services"]["nginx"]["environment"])

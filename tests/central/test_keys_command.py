@@ -9,9 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from central.dashboard.alarms import environment_badge
 from central.releases import tasks
 from central.releases.checks import keys_check, metadata_check
-from central.releases.metadata_alarm import environment_badge
 from central.releases.models import ReleaseStatus
 from central.releases.services import release_revoke, release_sign, releases_signed_finish
 from central.trust_root import director_key

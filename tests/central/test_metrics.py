@@ -153,8 +153,11 @@ def watched(tmp_path_factory):
     root, port, figures_port = tmp_path_factory.mktemp("central"), free_port(), free_port()
     address, figures = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{figures_port}/metrics"
     own = {"SORO_CENTRAL_METRICS": f"127.0.0.1:{figures_port}", "SORO_CENTRAL_LOG": "json"}
+    copies = tmp_path_factory.mktemp("copies")
+    own |= {"SORO_CENTRAL_BACKUP": str(copies)}
     commands = CommandLine(project="central", root=root, environment={**EMBEDDED, **own})
     commands.run("start", "keys", "make")
+    commands.run("start", "backup", "files", str(copies / "files"))
     running = commands.start("run", "--port", str(port), "--fleet-port", str(free_port()))
     try:
         wait_until("start", lambda: does_answer(f"{address}/healthz"), what="its page", process=running)

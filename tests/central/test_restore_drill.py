@@ -20,24 +20,16 @@ import pytest
 
 from federation.demo.commands import CommandLine
 from tests.node.test_killed import KilledNode
-from tests.postgresql_cluster import Cluster, cluster_open
+from tests.postgresql_cluster import DEPLOY, Cluster, archiving, cluster_open
 from tests.real_centre import RealCentre, real_centre
 from tests.stations import EMBEDDED, free_port
 
 pytestmark = pytest.mark.slow
-DEPLOY = Path(__file__).parents[2] / "deploy"
-SHIPPED = (DEPLOY / "postgresql" / "soro-archive.conf").read_text()
-PLACE = "/srv/soro-backup"
-"""Where the backups lie in what is shipped."""
 DOUBLED = "SELECT node_id, epoch, seq FROM feedback_receivedparcel GROUP BY 1, 2, 3 HAVING count(*) > 1"
 GAPS = """
 SELECT c.node_id FROM feedback_outboxcursor c WHERE acknowledged_seq <>
 (SELECT coalesce(max(seq), 0) FROM feedback_receivedparcel p WHERE (p.node_id, p.epoch) = (c.node_id, c.epoch))
 """
-
-
-def place_of(cluster: Cluster) -> Path:
-    return cluster.folder / "backup"
 
 
 @dataclass(kw_only=True)
@@ -60,7 +52,7 @@ class Ministry:
 
     def backup(self) -> None:
         """Do what the timers do, and what the manual asks for after each change of keys."""
-        self.cluster.run_as_owner(str(DEPLOY / "backup" / "soro-backup-database"), str(place_of(self.cluster)), "2")
+        self.cluster.run_as_owner(str(DEPLOY / "backup" / "soro-backup-database"), str(self.cluster.archive), "2")
         for kind in ("files", "keys"):
             self.command("backup", kind, str(self.root.parent / "copies" / kind))
 
@@ -73,12 +65,7 @@ class Ministry:
 
     def archived(self) -> None:
         """Return once all that is committed lies in the archive, as it does a minute after at the latest."""
-        with psycopg.connect(self.cluster.url, autocommit=True) as database:
-            (segment,) = database.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
-        until = time.monotonic() + 60
-        while not (place_of(self.cluster) / "wal" / segment).exists():
-            assert time.monotonic() < until, (self.cluster.folder / "postgresql.log").read_text()[-2000:]
-            time.sleep(0.05)
+        self.cluster.archived()
 
     def destroy(self) -> None:
         """Leave nothing of the server."""
@@ -88,7 +75,7 @@ class Ministry:
 
     def restore(self, moment: str) -> None:
         script = str(DEPLOY / "backup" / "soro-restore-database")
-        self.cluster.run_as_owner(script, str(place_of(self.cluster)), str(self.cluster.data), moment)
+        self.cluster.run_as_owner(script, str(self.cluster.archive), str(self.cluster.data), moment)
         for kind in ("files", "keys"):
             shutil.copytree(self.root.parent / "copies" / kind, self.root, dirs_exist_ok=True)
         self.cluster.start()
@@ -102,12 +89,6 @@ class Ministry:
 
 @pytest.fixture
 def ministry(tmp_path) -> Iterator[Ministry]:
-    def archiving(folder: Path) -> str:
-        (folder / "backup" / "wal").mkdir(parents=True)
-        shutil.chown(folder / "backup", "postgres") if folder.owner() == "postgres" else None
-        shutil.chown(folder / "backup" / "wal", "postgres") if folder.owner() == "postgres" else None
-        return SHIPPED.replace(PLACE, str(folder / "backup"))
-
     with cluster_open(settings=archiving) as cluster:
         yield Ministry(root=tmp_path / "centre", cluster=cluster)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from central.secret_key import secret_key_keep
+from central.supervisor import WEB_PROCESSES_AT_MOST, CentrePlan, web_command
 from tests.stations import free_port
 
 MANAGE = Path(__file__).parents[2] / "manage.py"
@@ -36,6 +37,14 @@ def _answers(url):
             return answer.status == 200
     except OSError:
         return False
+
+
+@pytest.mark.parametrize(("named", "started"), [(7, {7}), (0, set(range(1, WEB_PROCESSES_AT_MOST + 1)))])
+def test_as_many_web_processes_start_as_are_named_or_as_there_are_cores(settings, tmp_path, named, started):
+    settings.IS_SQLITE, settings.WEB_PROCESSES = False, named
+    words = web_command(CentrePlan(root=tmp_path, host="127.0.0.1", port=1, fleet_port=2))
+
+    assert int(words[words.index("--workers") + 1]) in started
 
 
 def test_a_taken_port_ends_in_one_sentence_and_nothing_is_started(tmp_path):

@@ -23,6 +23,7 @@ from node.diagnosis.log_lines import lines_kept
 from node.outbox.models import Parcel
 from node.people.models import SchoolClass
 from node.people.services import class_change, class_create, pupil_create
+from node.programs.services import FOLDER as PROGRAMS
 from node.root import SECRETS, secret_read
 from node.rounds.models import LearningSettings
 from node.stick.models import StickTrip
@@ -81,6 +82,8 @@ def planted(root, settings):
     (root / "logs" / f"{NAME}.log").write_text(WORD, encoding="utf-8")
     (root / "backups").mkdir()
     (root / "backups" / f"{FAMILY}.soro-backup").write_text(WORD, encoding="utf-8")
+    (root / PROGRAMS / "1.2.0").mkdir(parents=True)
+    (root / PROGRAMS / "1.2.0" / "wheel").write_text(WORD, encoding="utf-8")
     pem = "".join((root / "keys" / "node.pem").read_text().splitlines()[1:-1])
     words = {
         WORD, ANSWERED, NAME, FAMILY, TEACHER, OF_BOOK, REASON, PLACE, HOST, PASSWORD,
@@ -158,6 +161,7 @@ def test_a_bundle_tells_what_failed_and_how_much_there_is(root, planted):
     assert read["tables.json"]["is_whole"]
     assert read["tables.json"]["parcels_waiting"] == 1
     assert read["files.json"]["folders"]["backups"]["files"] == 1
+    assert read["files.json"]["folders"][PROGRAMS] == {"files": 1, "bytes": len(WORD.encode())}
     assert read["files.json"]["keys"]["node.pem"] == "-rw-------"
     assert read["centre.json"]["enrolment"] == "not_enrolled"
     assert read["machine.json"]["memory_bytes"] > 0

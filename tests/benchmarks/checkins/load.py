@@ -2,8 +2,11 @@
 
 It is cheap, because its processor is the centre's as well: requests are put together before the clock starts,
 connections stay open as nginx keeps them, and an answer is read only as far as the school needs it. Each school has
-its own address in `X-Forwarded-For`. A school that hears of a release says at its next check-in that it runs it.
-When every school has been in contact, a line says so, and the check-ins begin when one comes back.
+its own address in `X-Forwarded-For`. A school that hears of a release says at its next check-in that it runs it, and
+one whose session is over opens another.
+
+Each line that comes in says what to do, and one line of JSON tells what came of it: `contacts`, once for each school;
+`fastest SECONDS`; `steady SECONDS RATE`; `heard`, what the schools were answered last.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import random
 import re
@@ -31,7 +35,9 @@ from federation.wire.enrolment import SessionRequest
 from tests.benchmarks.checkins.documents import story
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-OK, CREATED = 200, 201
+OK, CREATED, UNAUTHORIZED = 200, 201, 401
+UNANSWERED = 0
+"""In the place of a status, where the connection was refused or ended."""
 GIVE_UP = 3
 
 
@@ -86,16 +92,18 @@ def _payload(envelope: str) -> dict[str, Any]:
 
 @dataclass
 class Tally:
-    """Seconds of each answer, and statuses of those that were refused."""
+    """Seconds of each answer, statuses of those that were refused, and how many sessions had to be opened anew."""
 
     seconds: list[float] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    renewed: int = 0
     took: float = 0.0
 
     def plain(self) -> dict[str, Any]:
         ordered = sorted(self.seconds)
-        tenths = {f"p{share}": ordered[int(len(ordered) * share / 100)] for share in (50, 99)} if ordered else {}
-        return {"count": len(ordered), "refused": self.refused, "took": self.took, **tenths}
+        shares = {f"p{share}": ordered[int(len(ordered) * share / 100)] for share in (50, 95, 99)} if ordered else {}
+        said = {"count": len(ordered), "refused": self.refused, "renewed": self.renewed, "took": self.took}
+        return {**said, **shares}
 
 
 class Connection:
@@ -141,76 +149,77 @@ class Connection:
         self._pair = None
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One connection with the schools that come by it, and the order in which they do, again and again."""
+
+    connection: Connection
+    schools: list[School]
+    turns: Iterator[School]
+
+
 def main() -> None:
-    """Bring every school into contact, then check in as fast as it goes, then at the rate; print what came of it."""
+    """Do what each line of the input asks for, and print what came of it, until the input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--keys", type=Path, required=True)
     parser.add_argument("--base", required=True)
     parser.add_argument("--adapter", required=True)
     parser.add_argument("--connections", type=int, required=True)
-    parser.add_argument("--seconds", type=float, required=True)
-    parser.add_argument("--rate", type=float, required=True)
-    sys.stdout.write(json.dumps(asyncio.run(_play(parser.parse_args()))))
+    asyncio.run(_play(parser.parse_args()))
 
 
-async def _play(arguments: argparse.Namespace) -> dict[str, Any]:
+async def _play(arguments: argparse.Namespace) -> None:
     schools = _schools(arguments)
     random.Random(7).shuffle(schools)
-    lanes = [_lane(arguments.port, schools[index :: arguments.connections]) for index in range(arguments.connections)]
-    contacts = await _each_once(lanes, _contact)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    await asyncio.to_thread(sys.stdin.readline)
-    fastest = await _for_seconds(lanes, arguments.seconds)
-    steady = await _at_rate(lanes, arguments.seconds, arguments.rate)
-    return {
-        "contacts": contacts.plain(),
-        "fastest": fastest.plain(),
-        "steady": steady.plain(),
-        "heard": {school.node_id: (school.heard, school.state) for school in schools},
-    }
+    shares = [schools[index :: arguments.connections] for index in range(min(arguments.connections, len(schools)))]
+    lanes = [Lane(Connection(arguments.port), share, _turns(share)) for share in shares]
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        word, *numbers = line.split()
+        sys.stdout.write(json.dumps(await _do(lanes, word, *map(float, numbers))) + "\n")
+        sys.stdout.flush()
 
 
-def _lane(port: int, schools: list[School]) -> tuple[Connection, list[School]]:
-    return Connection(port), schools
+async def _do(lanes: Sequence[Lane], word: str, seconds: float = 0.0, rate: float = 0.0) -> dict[str, Any]:
+    if word == "heard":
+        return {school.node_id: (school.heard, school.state) for lane in lanes for school in lane.schools}
+    if word == "contacts":
+        return (await _each_once(lanes, _contact)).plain()
+    tally = await (_for_seconds(lanes, seconds) if word == "fastest" else _at_rate(lanes, seconds, rate))
+    return tally.plain()
 
 
-async def _each_once(
-    lanes: Sequence[tuple[Connection, list[School]]], call: Callable[[Connection, School, Tally], Awaitable[None]]
-) -> Tally:
+async def _each_once(lanes: Sequence[Lane], call: Callable[[Connection, School, Tally], Awaitable[None]]) -> Tally:
     tally, began = Tally(), time.perf_counter()
 
-    async def run(connection: Connection, schools: list[School]) -> None:
-        for school in schools:
-            await call(connection, school, tally)
+    async def run(lane: Lane) -> None:
+        for school in lane.schools:
+            await call(lane.connection, school, tally)
 
-    await asyncio.gather(*(run(*lane) for lane in lanes))
+    await asyncio.gather(*map(run, lanes))
     tally.took = time.perf_counter() - began
     return tally
 
 
-async def _for_seconds(lanes: Sequence[tuple[Connection, list[School]]], seconds: float) -> Tally:
+async def _for_seconds(lanes: Sequence[Lane], seconds: float) -> Tally:
     """Check in on all connections at once, each as soon as it was answered."""
     tally, began = Tally(), time.perf_counter()
 
-    async def run(connection: Connection, schools: list[School]) -> None:
-        for school in _turns(schools):
-            if time.perf_counter() - began >= seconds:
-                return
-            await _check_in(connection, school, tally, since=time.perf_counter())
+    async def run(lane: Lane) -> None:
+        while time.perf_counter() - began < seconds:
+            await _check_in(lane.connection, next(lane.turns), tally, since=time.perf_counter())
 
-    await asyncio.gather(*(run(*lane) for lane in lanes))
+    await asyncio.gather(*map(run, lanes))
     tally.took = time.perf_counter() - began
     return tally
 
 
-async def _at_rate(lanes: Sequence[tuple[Connection, list[School]]], seconds: float, rate: float) -> Tally:
+async def _at_rate(lanes: Sequence[Lane], seconds: float, rate: float) -> Tally:
     """Check in at the rate, whether or not the answers keep up; an answer's seconds count from when it was due."""
     tally, began = Tally(), time.perf_counter()
 
-    async def run(index: int, connection: Connection, schools: list[School]) -> None:
-        for turn, school in enumerate(_turns(schools)):
+    async def run(index: int, lane: Lane) -> None:
+        for turn in itertools.count():
             due = began + (turn * len(lanes) + index) / rate
             if due >= began + seconds:
                 return
@@ -219,9 +228,9 @@ async def _at_rate(lanes: Sequence[tuple[Connection, list[School]]], seconds: fl
                 tally.refused += [0] * round((began + seconds - due) * rate / len(lanes))
                 return
             await asyncio.sleep(max(due - time.perf_counter(), 0.0))
-            await _check_in(connection, school, tally, since=due)
+            await _check_in(lane.connection, next(lane.turns), tally, since=due)
 
-    await asyncio.gather(*(run(index, *lane) for index, lane in enumerate(lanes)))
+    await asyncio.gather(*(run(index, lane) for index, lane in enumerate(lanes)))
     tally.took = time.perf_counter() - began
     return tally
 
@@ -234,7 +243,14 @@ def _turns(schools: list[School]) -> Iterator[School]:
 
 
 async def _check_in(connection: Connection, school: School, tally: Tally, *, since: float) -> None:
-    status, content = await connection.post("check-ins", school.body(), school)
+    body = school.body()
+    try:
+        status, content = await connection.post("check-ins", body, school)
+        if status == UNAUTHORIZED and await _session_open(connection, school) == CREATED:
+            tally.renewed += 1
+            status, content = await connection.post("check-ins", body, school)
+    except (OSError, asyncio.IncompleteReadError):
+        status, content = UNANSWERED, b""
     if status == OK:
         school.hear(content)
         tally.seconds.append(time.perf_counter() - since)
@@ -244,17 +260,24 @@ async def _check_in(connection: Connection, school: School, tally: Tally, *, sin
 
 async def _contact(connection: Connection, school: School, tally: Tally) -> None:
     """Open a session and check in, as a PC does whose link has come."""
-    asked = canonical_bytes({"node_id": school.node_id})
     began = time.perf_counter()
-    status, content = await connection.post("nonces", asked, school)
-    if status == OK:
-        envelope = school.envelope(json.loads(content)["nonce"])
-        status, content = await connection.post("sessions", envelope, school)
+    status = await _session_open(connection, school)
     if status != CREATED:
         tally.refused.append(status)
         return
-    school.token = json.loads(content)["token"]
     await _check_in(connection, school, tally, since=began)
+
+
+async def _session_open(connection: Connection, school: School) -> int:
+    """Return the status of the last answer; the school has another token if that is `CREATED`."""
+    school.token = ""
+    status, content = await connection.post("nonces", canonical_bytes({"node_id": school.node_id}), school)
+    if status != OK:
+        return status
+    status, content = await connection.post("sessions", school.envelope(json.loads(content)["nonce"]), school)
+    if status == CREATED:
+        school.token = json.loads(content)["token"]
+    return status
 
 
 def _schools(arguments: argparse.Namespace) -> list[School]:

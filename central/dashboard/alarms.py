@@ -1,0 +1,25 @@
+"""All alarms about the centre itself: its trust, and its copies."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+
+from central.backup.alarm import backup_alarms
+from central.disk import CentreDisk, centre_disk
+from central.releases.metadata_alarm import Alarm, alarms_read
+
+
+def centre_alarms(*, disk: CentreDisk, now: datetime) -> tuple[Alarm, ...]:
+    """Return the alarms in force, the urgent ones first."""
+    found = (*alarms_read(disk=disk, now=now), *backup_alarms(place=settings.BACKUP_PLACE, now=now))
+    return tuple(sorted(found, key=lambda alarm: not alarm.is_urgent))
+
+
+def environment_badge(_request: HttpRequest) -> list[str] | None:
+    """Return what the admin shows beside its title on every page: the most urgent alarm, or nothing."""
+    alarms = centre_alarms(disk=centre_disk(), now=timezone.now())
+    return [alarms[0].text, "danger" if alarms[0].is_urgent else "warning"] if alarms else None
