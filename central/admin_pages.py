@@ -39,6 +39,7 @@ from unfold.decorators import action
 from central.admin_paging import KeysFirstPaginator
 from central.csv_stream import csv_pieces
 from central.list_table import table_head, table_rows
+from central.reports import report_each, report_read
 from central.schools.audit import audit_record
 from central.schools.reach import Reach, reach_of
 from central.streams import download_answer
@@ -118,7 +119,7 @@ class ScopedAdmin(ScopedRows, ModelAdmin):
         if request.method != "GET":
             return HttpResponseNotAllowed(["GET"])
         try:
-            changelist = self.get_changelist_instance(request)
+            changelist = report_read(lambda: self.get_changelist_instance(request))
         except IncorrectLookupParameters:
             return HttpResponseRedirect("../")
         audit_record(
@@ -129,7 +130,7 @@ class ScopedAdmin(ScopedRows, ModelAdmin):
             reason=request.GET.urlencode()[:500],
             now=timezone.now(),
         )
-        pieces = csv_pieces(table_head(changelist), table_rows(changelist))
+        pieces = csv_pieces(table_head(changelist), report_each(lambda: table_rows(changelist)))
         name = f"{self.opts.model_name}.csv"
         answer = download_answer(request, pieces, content_type="text/csv; charset=utf-8", name=name)
         answer["Cache-Control"] = "no-store"

@@ -1,4 +1,4 @@
-"""The database named by one URL, or SQLite under the root where none is named."""
+"""The database named by one URL, or SQLite under the root where none is named, and its replica."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+REPLICA = "replica"
+"""Its name among Django's databases, where there is one."""
 NO_DATABASE = {"ENGINE": "django.db.backends.dummy"}
 """What refuses every query."""
 
@@ -18,17 +20,40 @@ def database_settings(url: str, *, sqlite_file: Path) -> dict[str, Any]:
     Raises:
         ImproperlyConfigured: the URL names another engine, or no database, or cannot be read.
     """
-    if not url:
-        return _sqlite(sqlite_file)
+    return _postgresql(url, setting="SORO_CENTRAL_DATABASE_URL") if url else _sqlite(sqlite_file)
+
+
+def replica_settings(url: str) -> dict[str, Any]:
+    """Return Django's settings for the replica at `url`, which is written to by nobody and never waited for.
+
+    Raises:
+        ImproperlyConfigured: as `database_settings`.
+    """
+    settings = _postgresql(url, setting="SORO_CENTRAL_DATABASE_REPLICA_URL")
+    return {**settings, "OPTIONS": {**_REPLICA_OPTIONS, **settings["OPTIONS"]}}
+
+
+# A page that waits for a replica whose machine or link is gone goes on by the primary after some seconds, not minutes.
+_REPLICA_OPTIONS = {
+    "connect_timeout": "3",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
+    "options": "-c default_transaction_read_only=on",
+}
+
+
+def _postgresql(url: str, *, setting: str) -> dict[str, Any]:
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ImproperlyConfigured("SORO_CENTRAL_DATABASE_URL has a host or port that cannot be read") from error
+        raise ImproperlyConfigured(f"{setting} has a host or port that cannot be read") from error
     if parts.scheme not in ("postgres", "postgresql"):
-        raise ImproperlyConfigured("SORO_CENTRAL_DATABASE_URL must start with postgres://")
+        raise ImproperlyConfigured(f"{setting} must start with postgres://")
     if not parts.path.strip("/"):
-        raise ImproperlyConfigured("SORO_CENTRAL_DATABASE_URL names no database; put /name behind the host")
+        raise ImproperlyConfigured(f"{setting} names no database; put /name behind the host")
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),

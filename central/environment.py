@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-from central.database_url import NO_DATABASE, database_settings
+from central.database_url import NO_DATABASE, database_settings, replica_settings
 from central.superlinks import superlinks_read
 
 PREFIX = "SORO_CENTRAL_"
@@ -29,7 +29,8 @@ LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 BROKERS = ("filesystem", "redis", "rediss", "amqp", "amqps", "memory")
 """The last is for tests: messages go from a process to itself."""
 MONTH_SECONDS = 30 * 24 * 3600
-_DAY_SECONDS = 24 * 3600
+_HOUR_SECONDS = 3600
+_DAY_SECONDS = 24 * _HOUR_SECONDS
 _LAST_PORT = 65_535
 _HOST = re.compile(r"\*|\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s?#]*)?")
@@ -50,6 +51,8 @@ class CentreEnvironment:
     """The settings of the machine, typed; docs/operations.md says what each is for."""
 
     database: Mapping[str, Any]
+    replica: Mapping[str, Any] | None
+    replica_lag_seconds: int
     broker_url: str
     queue: str
     hosts: tuple[str, ...]
@@ -89,8 +92,12 @@ def environment_read(environ: Mapping[str, str], *, root: Path) -> CentreEnviron
     is_tls = reader.choice("TLS", ("0", "1")) == "1"
     hsts_seconds = reader.number("HSTS_SECONDS", default=MONTH_SECONDS, least=0, most=2 * 366 * _DAY_SECONDS)
     proxies = reader.number("PROXIES", default=0, least=0, most=8)
+    database = reader.database(root / "central.sqlite3")
+    replica = reader.replica()
     environment = CentreEnvironment(
-        database=reader.database(root / "central.sqlite3"),
+        database=database,
+        replica=replica,
+        replica_lag_seconds=reader.number("REPLICA_LAG_SECONDS", default=30, least=1, most=_HOUR_SECONDS),
         broker_url=reader.matched(
             "BROKER_URL", code="central.E005", refusal=_broker_refusal, default="filesystem://localhost"
         ),
@@ -119,6 +126,9 @@ def environment_read(environ: Mapping[str, str], *, root: Path) -> CentreEnviron
         is_log_json=reader.choice("LOG", ("text", "json")) == "json",
         mistakes=(),
     )
+    # Of a mistaken database it is enough to say that.
+    is_other = database is not NO_DATABASE and replica is not None and _place(replica) != _place(database)
+    reader.together(is_bad=is_other, text=_OTHER_DATABASE)
     reader.together(is_bad=is_tls and not proxies, text=_TLS_ALONE)
     reader.together(is_bad=is_tls and address.startswith("http://"), text=_ADDRESS_OPEN)
     reader.together(is_bad=bool(endpoint) and not blobs, text=_ENDPOINT_ALONE)
@@ -136,6 +146,10 @@ def settings_expect(mistakes: tuple[Mistake, ...]) -> None:
         raise ImproperlyConfigured("\n".join(f"{each.code}: {each.text}" for each in mistakes))
 
 
+_OTHER_DATABASE = (
+    "SORO_CENTRAL_DATABASE_REPLICA_URL must end with the name of the database in SORO_CENTRAL_DATABASE_URL; SQLite has "
+    "no replica."
+)
 _TLS_ALONE = (
     "SORO_CENTRAL_TLS=1 needs SORO_CENTRAL_PROXIES: the centre speaks no TLS itself, and believes only a counted proxy "
     "that a request came over it. Set SORO_CENTRAL_PROXIES=1 for one nginx in front."
@@ -192,6 +206,15 @@ class _Reader:
             self._mistakes.append(Mistake(code="central.E004", text=f"{error}."))
             return NO_DATABASE
 
+    def replica(self) -> Mapping[str, Any] | None:
+        """Return the replica that is named; a mistaken one is none, and reports have their usual database."""
+        url = self.text("DATABASE_REPLICA_URL")
+        try:
+            return replica_settings(url) if url else None
+        except ImproperlyConfigured as error:
+            self._mistakes.append(Mistake(code="central.E004", text=f"{error}."))
+            return None
+
     def hosts(self) -> tuple[str, ...]:
         names = tuple(name.strip() for name in self.text("HOSTS", ",".join(LOOPBACK_NAMES)).split(",") if name.strip())
         odd = [name for name in names if not _HOST.fullmatch(name)]
@@ -218,6 +241,10 @@ def _unknown(name: str, known: set[str]) -> Mistake:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else "take it away; docs/operations.md lists all."
     return Mistake(code="central.E001", text=f"{name} is no setting; {hint}")
+
+
+def _place(database: Mapping[str, Any]) -> tuple[object, object]:
+    return database["ENGINE"], database["NAME"]
 
 
 def _address_refusal(value: str) -> str:

@@ -16,6 +16,7 @@ from django.urls import reverse_lazy
 from django.utils.translation import gettext_lazy as _
 
 from central.admin_menu import SIDEBAR
+from central.database_url import REPLICA
 from central.environment import LOOPBACK_NAMES, environment_read
 from central.root import root_find
 from central.secret_key import secret_key_keep
@@ -88,6 +89,11 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": dict(_environment.database)}
+if _environment.replica is not None:
+    # Reports alone are read there (central.reports).
+    DATABASES[REPLICA] = dict(_environment.replica)
+    DATABASE_ROUTERS = ["central.reports.ReportRouter"]
+REPLICA_LAG_SECONDS: int = _environment.replica_lag_seconds
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Only counters of requests are in them. What stops guessing is counted in a table that all web processes share; on
 # SQLite there is one. Nodes' knocks each process counts for itself: they are in every check-in (decision 0083).

@@ -22,6 +22,7 @@ from tests.stations import free_port
 INSTALLED = Path("/usr/lib/postgresql")
 SYSTEM_USER = "postgres"
 """PostgreSQL refuses to run as root, who becomes this user for it."""
+REPLICA_MAKE = Path(__file__).parents[1] / "deploy" / "postgresql" / "soro-replica-make"
 START_SECONDS = 120.0
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 SHIPPED_PLACE = "/srv/soro-backup"
@@ -140,6 +141,25 @@ def cluster_open(*, settings: Callable[[Path], str] = lambda _folder: "") -> Ite
 
     `settings` returns further lines of its configuration, by the folder that the cluster's user may write into.
     """
+    with _place() as cluster:
+        cluster.make(settings=settings(cluster.folder))
+        cluster.start()
+        yield cluster
+
+
+@contextmanager
+def replica_open(primary: Cluster, *, settings: str = "") -> Iterator[Cluster]:
+    """Yield a streaming replica of `primary` that does not run yet, made as a ministry makes one."""
+    with _place() as cluster:
+        primary.run_as_owner(str(REPLICA_MAKE), f"host=127.0.0.1 port={primary.port}", str(cluster.data))
+        own = SETTINGS.format(port=cluster.port, sockets=cluster.folder) + settings
+        with (cluster.data / "postgresql.conf").open("a") as file:
+            file.write(own)
+        yield cluster
+
+
+@contextmanager
+def _place() -> Iterator[Cluster]:
     found = sorted(INSTALLED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
         service_missing("PostgreSQL", f"no initdb under {INSTALLED}")
@@ -149,8 +169,6 @@ def cluster_open(*, settings: Callable[[Path], str] = lambda _folder: "") -> Ite
         shutil.chown(folder, SYSTEM_USER, SYSTEM_USER)
     cluster = Cluster(programs=found[-1].parent, folder=folder, port=free_port())
     try:
-        cluster.make(settings=settings(folder))
-        cluster.start()
         yield cluster
     finally:
         cluster.end(signal.SIGQUIT)

@@ -17,6 +17,7 @@ from central.dashboard.waves import rollout_figures
 from central.disk import centre_disk
 from central.feedback.models import Rating
 from central.releases.models import Release
+from central.reports import report_read
 from central.rollouts.models import Rollout
 from central.rollouts.standing import STANDINGS
 from central.schools.models import Node
@@ -25,8 +26,12 @@ from central.training.models import Round
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return `context` with the figures of the stations whose lists the person may open."""
+    return {**context, **report_read(lambda: _figures(request))}
+
+
+def _figures(request: HttpRequest) -> dict[str, Any]:
     lists, now, disk = Lists(request), timezone.now(), centre_disk()
-    figures = {
+    return {
         "attention": attention_figures(lists, disk=disk, now=now),
         "fleet": fleet_figures(lists, now=now) if lists.is_open(Node) else None,
         "rollouts": rollout_figures(lists) if lists.is_open(Rollout) else None,
@@ -35,4 +40,3 @@ def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str
         "storage": storage_figures(lists, disk=disk) if lists.is_open(Release) else None,
         "legend": [(name, words) for name, (words, _statuses) in STANDINGS.items()],
     }
-    return {**context, **figures}

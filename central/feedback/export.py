@@ -8,6 +8,7 @@ from datetime import datetime
 
 from central.feedback.datasets import DataSet, Judged, dataset_row
 from central.feedback.models import RatingQuerySet
+from central.reports import report_each
 from central.schools.audit import audit_record
 
 CHUNK = 1000
@@ -25,7 +26,7 @@ def dataset_export(*, ratings: RatingQuerySet, dataset: DataSet, actor: str, now
         reason=f"{dataset.value}, {count}",
         now=now,
     )
-    return dataset_lines(ratings=ratings, dataset=dataset)
+    return report_each(lambda: dataset_lines(ratings=ratings, dataset=dataset))
 
 
 def dataset_lines(*, ratings: RatingQuerySet, dataset: DataSet) -> Iterator[str]:

@@ -22,6 +22,8 @@ from central.dashboard.attention import WAITING
 from central.dashboard.waves import UNDER_WAY
 from central.disk import CentreDisk
 from central.readiness import OK, readiness_read
+from central.replica_rule import ReplicaState
+from central.reports import replica_state, report_read
 from central.rollouts.models import PauseReason, Rollout, RolloutStatus, Wave, WaveStatus
 from central.schools.models import Node
 from central.schools.rhythm import Rhythm
@@ -36,7 +38,11 @@ def figures_read(*, disk: CentreDisk, now: datetime) -> list[GaugeMetricFamily]:
     told += [*_disk(disk), *_metadata(disk, now)]
     if readiness["database"] != OK or readiness["migrations"] != OK:
         return told
-    return [*told, *_backups(now), *schools_read(now), *_rollouts(), _waiting()]
+    return [*told, *_backups(now), _replica(), *report_read(lambda: _tables(now))]
+
+
+def _tables(now: datetime) -> list[GaugeMetricFamily]:
+    return [*schools_read(now), *_rollouts(), _waiting()]
 
 
 def _gauge(name: str, words: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
@@ -44,6 +50,12 @@ def _gauge(name: str, words: str, label: str, values: Mapping[str, float]) -> Ga
     for value, number in values.items():
         family.add_metric((value,), number)
     return family
+
+
+def _replica() -> GaugeMetricFamily:
+    state = replica_state()
+    truths = {each.value: float(each is state) for each in ReplicaState}
+    return _gauge("soro_replica", "What the replica for reports is good for, where there is one.", "state", truths)
 
 
 def _truths(readiness: Mapping[str, str]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminFileFieldWidget
 
 from central.admin_pages import ReadOnlyAdmin, ScopedAdmin, actor_of, pdf_answer, reach_of_request, rows_act
+from central.reports import report_read
 from central.schools.admin_filters import ContactFilter, ProblemFilter
 from central.schools.audit_words import entity_words, value_words
 from central.schools.invitations import node_reinvite, school_invite, sheets_print
@@ -89,7 +90,8 @@ class SchoolAdmin(ScopedAdmin):
             raise Http404
         kinds = {kind.value: kind for kind in EntryKind}
         chosen = request.GET.get("kind", "")
-        rows = Paginator(school_timeline(school, kind=kinds.get(chosen)), ENTRIES_A_PAGE)
+        entries = report_read(lambda: school_timeline(school, kind=kinds.get(chosen)))
+        rows = Paginator(entries, ENTRIES_A_PAGE)
         shown = {"title": str(school), "school": school, "kinds": list(EntryKind), "chosen": chosen}
         cards = pc_cards(school, today=timezone.localdate())
         context = {**self.admin_site.each_context(request), "opts": self.opts, "cards": cards, **shown}

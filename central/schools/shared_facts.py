@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from django.db import connection
 
+from central.reports import primary_read
 from central.schools.models_facts import FactsVersion
 
 FactsT = TypeVar("FactsT")
@@ -38,7 +39,8 @@ class SharedFacts(Generic[FactsT]):
         """
         held = self._held
         if held is None or number is None or held[0] != number:
-            held = (number or 0, self._read())
+            # Check-ins decide by it, whoever asked for it first.
+            held = (number or 0, primary_read(self._read))
             self._held = held if number is not None else None
         return held[1]
 

@@ -19,6 +19,7 @@ from central.disk import CentreDisk
 from central.metrics.figures import figures_read
 from central.metrics.serving import KEPT_SECONDS, TableFigures
 from central.metrics.store import store_files, store_open
+from central.replica_rule import ReplicaState
 from central.rollouts.models import PauseReason, WaveStatus
 from central.rollouts.verdict import SILENT_AT_LEAST
 from central.schools.models import Node
@@ -226,6 +227,7 @@ def test_values_that_alarms_name_are_the_programs_own_and_numbers_those_of_its_r
         "outcome": {"success", "failure"},
         "part": {"total", "free"},
         "job": {"soro-centre"},
+        "state": {each.value for each in ReplicaState},
     }
     for expression in expressions():
         for name, told in LABEL.findall(expression):
