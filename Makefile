@@ -15,7 +15,7 @@ PRODUCTION_TESTS := $(patsubst %,tests/central/test_%.py,parcels checkins enrolm
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page bench-sizing clean
+.PHONY: help demo test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page bench-sizing bench-retention clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -85,6 +85,9 @@ bench-sizing: $(VENV)/dev.ready  ## Count what a school and its year take of the
 
 bench-rollouts: $(VENV)/dev.ready  ## Roll releases out to 4,000 simulated schools, five ways; goes on where it was interrupted (ARGS="--anew").
 	@$(BIN)/python -m tests.benchmarks.rollouts $(ARGS)
+
+bench-retention: $(VENV)/dev.ready  ## Compare forgetting in batches with partitions over four million parcels in PostgreSQL (ARGS=ROWS).
+	@$(BIN)/python -m tests.benchmarks.retention $(ARGS)
 
 bench-page: $(VENV)/dev.ready  ## Measure the school's page: first paint, bytes, sixteen pupils who ask at once (minutes; the first time a build).
 	@$(BIN)/python -m tests.benchmarks.page $(ARGS)

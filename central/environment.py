@@ -31,6 +31,7 @@ BROKERS = ("filesystem", "redis", "rediss", "amqp", "amqps", "memory")
 MONTH_SECONDS = 30 * 24 * 3600
 _HOUR_SECONDS = 3600
 _DAY_SECONDS = 24 * _HOUR_SECONDS
+_AGE_MONTHS = 50 * 12
 _LAST_PORT = 65_535
 _HOST = re.compile(r"\*|\.?[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]+(/[^\s?#]*)?")
@@ -76,6 +77,8 @@ class CentreEnvironment:
     blobs: str
     s3_endpoint: str
     blobs_accel: str
+    parcel_months: int
+    update_months: int
     metrics: str
     is_log_json: bool
     mistakes: tuple[Mistake, ...]
@@ -122,6 +125,8 @@ def environment_read(environ: Mapping[str, str], *, root: Path) -> CentreEnviron
         blobs=blobs,
         s3_endpoint=endpoint,
         blobs_accel=accel,
+        parcel_months=reader.number("PARCEL_MONTHS", default=24, least=3, most=_AGE_MONTHS),
+        update_months=reader.number("UPDATE_MONTHS", default=12, least=3, most=_AGE_MONTHS),
         metrics=reader.matched("METRICS", code="central.E007", refusal=_listen_refusal),
         is_log_json=reader.choice("LOG", ("text", "json")) == "json",
         mistakes=(),

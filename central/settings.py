@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "central.training",
     "central.rollouts",
     "central.courier",
+    "central.retention",
     "central.dashboard",
 ]
 MIDDLEWARE = [
@@ -238,8 +239,13 @@ CELERY_BEAT_SCHEDULE = {
     "sign-ins": {"task": "central.signin.tasks.signin_sweep", "schedule": 3600.0},
     "ratings": {"task": "central.feedback.tasks.ratings_count", "schedule": 300.0},
     "agreement": {"task": "central.feedback.tasks.agreement_recount", "schedule": 3600.0},
+    "retention": {"task": "central.retention.tasks.retention_sweep", "schedule": 3600.0},
     "credentials": {"task": "central.schools.tasks.credentials_sweep", "schedule": 3600.0},
 }
+
+# For how long what is done with is kept (central.retention.rules).
+PARCEL_MONTHS: int = _environment.parcel_months
+UPDATE_MONTHS: int = _environment.update_months
 
 # Where `central metrics` serves figures for Prometheus; empty: nowhere.
 METRICS_ADDRESS: str = _environment.metrics

@@ -1,12 +1,13 @@
 """The outbox and its centre under every order of events, cuts, repeats and restores: both sides' own services, no link.
 
-Batches and receipts travel through the air, where they are lost, kept, repeated and swapped in order. What must hold at
-every step: what the node believes to be safe is at the centre, and words that were taken back are nowhere. In the end,
-when all is delivered, the centre has each record of the node once, as the node has it.
+Batches and receipts travel through the air, where they are lost, kept, repeated and swapped in order; the centre
+forgets parcels that have done their work, as after years. What must hold at every step: what the node believes to be
+safe has come to the centre, and words that were taken back are nowhere. In the end, when all is delivered, the centre
+has each record of the node once, as the node has it.
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection, transaction
@@ -21,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from central.feedback.forgetting import parcels_forget
 from central.feedback.models import Rating, ReceivedParcel
 from central.feedback.services import acknowledgement, cursor_of, parcels_take_in
 from central.schools.invitations import school_invite
@@ -53,6 +55,7 @@ class Outbox(RuleBasedStateMachine):
         self.node = school_invite(name="Мактаби №1", region="", actor="test", now=NOW).node
         self.records, self.withdrawn, self.bad = [], set(), set()
         self.air, self.receipts, self.backup = [], [], None
+        self.forgotten = set()
 
     @rule(stars=st.integers(1, 5))
     def say(self, stars):
@@ -111,6 +114,13 @@ class Outbox(RuleBasedStateMachine):
         )
 
     @rule()
+    def forget(self):
+        """Let years pass at the centre, and none on the way: what is under way stays so."""
+        held = set(self._received().values_list("event_id", flat=True))
+        parcels_forget(before=NOW + timedelta(days=1), most=1_000, batch_rows=2)
+        self.forgotten |= held - set(self._received().values_list("event_id", flat=True))
+
+    @rule()
     def back_up(self):
         self.backup = (epoch_name(), list(Parcel.objects.order_by("seq")))
 
@@ -127,7 +137,7 @@ class Outbox(RuleBasedStateMachine):
     @invariant()
     def what_is_believed_to_be_safe_is_at_the_centre(self):
         safe = set(Parcel.objects.filter(is_acknowledged=True).values_list("event_id", flat=True))
-        assert safe <= set(self._received().values_list("event_id", flat=True))
+        assert safe <= set(self._received().values_list("event_id", flat=True)) | self.forgotten
 
     @invariant()
     def words_that_were_taken_back_are_nowhere(self):

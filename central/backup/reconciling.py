@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
+
 from central.disk import CentreDisk
 from central.releases.blob_store import blob_store
 from central.releases.models import Release
+from central.retention.cutoff import kept_since
 from central.training.after_restore import UpdatesReconciled, updates_reconcile
 from federation.trust.tuf_publisher import online_renew
 
@@ -30,8 +33,10 @@ def restore_reconcile(*, disk: CentreDisk, now: datetime) -> Reconciled:
         StorageAway: the bucket does not answer.
     """
     online_renew(root=disk.tuf, keys=disk.keys, now=now)
+    since = kept_since(now, months=settings.UPDATE_MONTHS)
     return Reconciled(
-        updates=updates_reconcile(disk=disk, now=now), releases_without_files=tuple(_releases_without_files(disk))
+        updates=updates_reconcile(disk=disk, kept_since=since, now=now),
+        releases_without_files=tuple(_releases_without_files(disk)),
     )
 
 

@@ -1,4 +1,6 @@
-"""Takes parcels in; with `clones`, `review` and `erasure` the only writer of parcels, cursors, alarms and ratings.
+"""Takes parcels in; the only writer of parcels, cursors, alarms and ratings but for what stands beside it.
+
+That is `clones`, `review`, `erasure` and `forgetting`.
 
 A parcel that was received once changes nothing when it comes again. A bad one is kept aside with its code and counts as
 received. Of a record's revisions the highest of the newest epoch counts: a restored PC speaks for its school again. A
@@ -144,6 +146,9 @@ def _parcel_take_in(
     if row is not None and row.event_id != parcel.event_id:
         _clone_alarm(row, parcel, now)
         return Quarantined(seq=parcel.seq, code=CLONE_SUSPECTED)
+    if row is None and parcel.seq <= cursor.acknowledged_seq:
+        # It was received once, has counted, and is forgotten by now (`forgetting`).
+        return None
     if row is None:
         row = held[parcel.seq] = _parcel_keep(cursor, parcel, now)
     return Quarantined(seq=row.seq, code=row.code) if row.code else None

@@ -21,6 +21,7 @@ _DEEDS: Mapping[str, str | Promise] = {
     "downloaded": _("downloaded"),
     "draft": _("drafted"),
     "erased": _("erased"),
+    "forgotten": _("forgotten"),
     "imported": _("imported"),
     "key": _("key changed"),
     "learning": _("takes part in learning again"),

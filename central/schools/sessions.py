@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.conf import settings
 
+from central.batches import rows_delete
 from central.schools.errors import KeyRetired, NodeMismatch, NodeNotActive, NodeUnknown, NonceUnknown, SessionUnknown
 from central.schools.models import Node, NodeStatus, Nonce, RetiredKey, SessionToken
 from federation.trust.envelopes import (
@@ -24,6 +25,7 @@ from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.enrolment import Nonce as NonceDocument
 from federation.wire.enrolment import Session, SessionRequest, SignedTime
 
+MOST_A_SWEEP = 1_000_000
 NONCE_LIFE = timedelta(minutes=5)
 
 
@@ -111,9 +113,8 @@ def node_expect(*, node: Node, node_id: str) -> None:
 
 def credentials_expire(*, now: datetime) -> int:
     """Delete challenges and tokens whose life is over; return how many."""
-    nonces, _ = Nonce.objects.filter(expires_at__lte=now).delete()
-    tokens, _ = SessionToken.objects.filter(expires_at__lte=now).delete()
-    return nonces + tokens
+    ended = (Nonce.objects.filter(expires_at__lte=now), SessionToken.objects.filter(expires_at__lte=now))
+    return sum(rows_delete(rows, most=MOST_A_SWEEP) for rows in ended)
 
 
 def _digest(token: str) -> str:

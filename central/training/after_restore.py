@@ -14,6 +14,7 @@ from django.db import transaction
 
 from central.disk import CentreDisk
 from central.schools.services import node_hearing_forget
+from central.training.forgetting import updates_due
 from central.training.models import RoundStatus, Update, UpdateStatus
 from central.training.services import kept_path, update_take_in
 from federation.errors import FederationError
@@ -34,11 +35,15 @@ class UpdatesReconciled:
     """Had a row without a file, in a round that is over: what they taught is in its adapter."""
 
 
-def updates_reconcile(*, disk: CentreDisk, now: datetime) -> UpdatesReconciled:
-    """Bring updates on the disk and in the tables together; harmless to repeat."""
+def updates_reconcile(*, disk: CentreDisk, kept_since: datetime, now: datetime) -> UpdatesReconciled:
+    """Bring updates on the disk and in the tables together; harmless to repeat.
+
+    Of rounds that were completed before `kept_since` no files are looked for: they were let go (`forgetting`).
+    """
     taken_in = _found_take_in(disk, now)
     bytes_are_due = Update.objects.filter(status__in=[UpdateStatus.ACCEPTED, UpdateStatus.QUARANTINED])
     rows = bytes_are_due.select_related("round", "plan", "node").defer("plan__envelope")
+    rows = rows.exclude(pk__in=updates_due(before=kept_since).values("pk"))
     lost = [update for update in rows.iterator() if not kept_path(update=update, disk=disk).exists()]
     again = [update for update in lost if update.round is None or update.round.status in COUNTABLE]
     for update in again:
