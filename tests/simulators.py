@@ -178,12 +178,24 @@ class CentreSimulator:
         self.round_plan = envelope_seal(payload=canonical_bytes(document), kind=ROUND_PLAN, key=self.director)
 
     def publish(
-        self, package: Path, *, version: int = 1, base: str | None = None, contributions: tuple[str, ...] = ()
+        self,
+        package: Path,
+        *,
+        version: int = 1,
+        base: str | None = None,
+        contributions: tuple[str, ...] = (),
+        tensors: Mapping[str, tuple[int, ...]] | None = None,
     ) -> ReleaseIndex:
         """Publish the files under `package` as a release and return its index."""
         kind = ReleaseKind.ADAPTER if base else ReleaseKind.BASE
         index = index_build(
-            package=package, kind=kind, version=version, title=package.name, base=base, contributions=contributions
+            package=package,
+            kind=kind,
+            version=version,
+            title=package.name,
+            base=base,
+            contributions=contributions,
+            tensors=tensors,
         )
         self._publish(index, [package])
         return index

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from central.releases.contributions import contributions_held
 from central.releases.models import Release
 
 
@@ -26,7 +27,7 @@ def release_describe(release: Release) -> dict[str, Any]:
             }
             for variant in release.variants.all()
         ],
-        "contributions": release.contributions,
+        "contributions": list(contributions_held(release)),
         "gate_report": release.gate_report,
         "card": release.card,
         "why": release.why,

@@ -132,12 +132,12 @@ def release_built(
 
     Several packages are variants of a base, the first for every school. A base comes with patches out of the newest one
     before it; `progress` hears how far they are. How a base answered the suites is kept, so that one that a cut leaves
-    at the gate can be judged.
+    at the gate can be judged. `contributions` are the digests of the updates that an adapter's round added.
 
     Raises:
         VariantsDiffer: one adapter could not serve all of them; nothing is kept.
     """
-    index, folders = _index_build(release, packages, contributions), {each.variant: each.folder for each in packages}
+    index, folders = _index_build(release, packages), {each.variant: each.folder for each in packages}
     if release.kind == ReleaseKindChoice.BASE:
         index = replace(index, patches=_patches(release, folders, index, disk, progress))
     files = {variant: index_files(index, variant) for variant in folders}
@@ -171,7 +171,7 @@ def release_built(
         )
 
 
-def _index_build(release: Release, packages: Sequence[BuiltPackage], contributions: tuple[str, ...]) -> ReleaseIndex:
+def _index_build(release: Release, packages: Sequence[BuiltPackage]) -> ReleaseIndex:
     """Return the index of what was built; a release of one package has no variants."""
     index = index_build(
         package=packages[0].folder,
@@ -179,7 +179,7 @@ def _index_build(release: Release, packages: Sequence[BuiltPackage], contributio
         version=release.version,
         title=release.title,
         base=release.base.digest if release.base else None,
-        contributions=contributions,
+        contributions=(),
         tensors=tensors_place(packages[0].folder),
     )
     return index if len(packages) == 1 else replace(index, files=(), variants=variants_list(packages))

@@ -1,4 +1,4 @@
-"""Say where the tensors lie in a release's files of weights, so that an unchanged one is cut into the same chunks."""
+"""Say where a release's files are to be cut, so that what has not changed is the same chunks: at tensors, at parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
+
+from federation.wire.contributions import LIST_NAME, part_starts
 
 
 def tensors_named(folder: Path) -> dict[str, dict[int, str]]:
@@ -30,5 +32,7 @@ def _initializers(graph: Path) -> Iterable[TensorProto]:
 
 
 def tensors_place(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return where the tensors in each file of weights begin, but for the first byte, as FileEntry says it."""
-    return {name: tuple(sorted(starts.keys() - {0})) for name, starts in tensors_named(folder).items()}
+    """Return where tensors, or the parts of a list of updates, begin, but for the first byte, as FileEntry says it."""
+    places = {name: tuple(sorted(starts.keys() - {0})) for name, starts in tensors_named(folder).items()}
+    updates = folder / LIST_NAME
+    return places | ({LIST_NAME: part_starts(updates.read_bytes())} if updates.exists() else {})

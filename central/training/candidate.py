@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from central.disk import CentreDisk
+from central.releases.contributions import parts_shipped
 from central.releases.errors import BuildInterrupted
 from central.releases.evaluation_set import suites_read, texts_read, unrelated_read
 from central.releases.gate import AdapterReport
@@ -36,7 +37,7 @@ from central.training.gate_pairs import corrections_choose
 from central.training.hold import HoldMeasure, hold_measured
 from central.training.models import Round
 from central.training.plans import settings_of
-from central.training.provenance import contributions_before, provenance
+from central.training.provenance import provenance
 from central.training.rounds import round_keep
 from central.training.seasons import season_newest
 from central.training.start import ADAPTER_NAME
@@ -45,6 +46,7 @@ from federation.adapter_file import adapter_write
 from federation.errors import FederationError
 from federation.inference.errors import SuiteInvalid
 from federation.inference.suite import Suite
+from federation.wire.contributions import LIST_NAME, Part, list_write
 
 CARD_NAME = "card.json"
 Measure = Callable[..., AdapterReport]
@@ -98,18 +100,15 @@ def _build(release: Release, round_: Round, disk: CentreDisk, clock: Callable[[]
     try:
         combined = round_combine(round_=round_, disk=disk, hold=hold)
         package = BuiltPackage(folder=folder, card=_adapter_folder_write(folder, round_, combined, disk))
-        contributions = _contributions(round_, combined)
+        contributions = tuple(round_.updates.accepted().values_list("digest", flat=True))
+        own = Part(version=release.version, updates=contributions)
+        (folder / LIST_NAME).write_bytes(list_write([*parts_shipped(now=clock()), own]))
         release_built(release=release, packages=[package], contributions=contributions, disk=disk, now=clock())
     except FederationError as error:
         release_build_fail(release=release, error=error, now=clock())
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _contributions(round_: Round, combined: Combined) -> tuple[str, ...]:
-    digests = round_.updates.accepted().values_list("digest", flat=True)
-    return tuple(dict.fromkeys((*contributions_before(combined.start), *digests)))
 
 
 def _adapter_folder_write(folder: Path, round_: Round, combined: Combined, disk: CentreDisk) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Where an adapter comes from, as its card says it: signed with the release, and shown in the admin.
 
-Schools are counted by region and never named. The digests of their updates stand in the release's index.
+Schools are counted by region and never named. The digests of their updates travel beside it (protocol §6.7).
 """
 
 from __future__ import annotations
@@ -35,11 +35,6 @@ def provenance(*, round_: Round, combined: Combined) -> dict[str, Any]:
         "staleness": _counted(str(update.staleness) for update in updates),
         **combined.figures,
     }
-
-
-def contributions_before(start: Round | None) -> tuple[str, ...]:
-    """Return the digests of the updates in the adapter of `start`, from which a round went on: none goes missing."""
-    return tuple(start.release.contributions) if start and start.release else ()
 
 
 def _rounds_before(start: Round | None) -> list[int]:

@@ -10,14 +10,15 @@ over, and the next sum draws other noise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
 
 from central.disk import CentreDisk
-from central.releases.models import IN_FORCE, Release, ReleaseStatus
+from central.releases.contributions import start_of
+from central.releases.models import IN_FORCE, ReleaseStatus
 from central.schools.audit import audit_record
 from central.schools.errors import SchoolUnknown
 from central.schools.models import School
@@ -104,27 +105,23 @@ def withdrawals_follow(*, disk: CentreDisk, now: datetime) -> None:
 
 def traces_of(school: School) -> tuple[Trace, ...]:
     """Return the shipped releases that were made of the school's updates, themselves or an adapter before them."""
-    digests = dict(Update.objects.filter(node__school=school, status__in=KEPT).values_list("digest", "round__number"))
+    digests = set(Update.objects.filter(node__school=school, status__in=KEPT).values_list("digest", flat=True))
     seasons = Season.objects.filter(plans__updates__node__school=school).distinct()
     rounds = Round.objects.filter(season__in=seasons, release__status__in=SHIPPED).select_related("release", "season")
     return tuple(_traces(rounds.order_by("release__version"), digests))
 
 
-def _traces(rounds: Iterable[Round], digests: dict[str, int]) -> list[Trace]:
-    return [
-        Trace(
-            release=round_.release.version,
-            season=round_.season.season_id,
-            round=round_.number,
-            updates=held,
-        )
-        for round_ in rounds
-        if round_.release is not None and (held := _held(round_.release, digests))
-    ]
-
-
-def _held(release: Release, digests: dict[str, int]) -> tuple[str, ...]:
-    return tuple(digest for digest in release.contributions if digest in digests)
+def _traces(rounds: Iterable[Round], digests: Collection[str]) -> Iterator[Trace]:
+    """Yield the traces in `rounds`, oldest first: an adapter holds what the one that it started from does."""
+    held_by: dict[str, tuple[str, ...]] = {}
+    for round_ in rounds:
+        if (release := round_.release) is None:
+            continue
+        own = (digest for digest in release.contributions if digest in digests)
+        held = tuple(dict.fromkeys((*held_by.get(start_of(release), ()), *own)))
+        held_by[release.digest] = held
+        if held:
+            yield Trace(release=release.version, season=round_.season.season_id, round=round_.number, updates=held)
 
 
 def _take_out(school: School, actor: str, disk: CentreDisk, now: datetime) -> None:

@@ -39,7 +39,8 @@ class FileEntry:
     sha256: str
     chunks: tuple[str, ...]
     tensors: tuple[int, ...]
-    """Where the tensors in a file of weights begin, ascending, all but one at its first byte; none in other files."""
+    """Where the tensors in a file of weights begin, or the parts of a list of updates: ascending, all but one at its
+    first byte; none in other files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,10 @@ class ReleaseIndex:
     files: tuple[FileEntry, ...]
     """None where there are variants, which have their own."""
     contributions: tuple[str, ...]
-    """Digests of the school updates in an adapter; a school finds its own among them."""
+    """Digests of the updates in an adapter of before lists (`federation.wire.contributions`); none in newer releases.
+
+    The field stays, as all fields do: a program of before would give an index with others than these another digest.
+    """
     variants: tuple[Variant, ...] = ()
     """Of a base in several forms: the first is for every school, the others stand in the order of preference."""
     patches: tuple[PatchSet, ...] = ()

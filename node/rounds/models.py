@@ -64,6 +64,10 @@ class LocalUpdateQuerySet(models.QuerySet["LocalUpdate"]):
         """Those that are or may be part of a round."""
         return self.filter(status__in=[LocalUpdate.Status.READY, LocalUpdate.Status.ACCEPTED])
 
+    def unshipped(self) -> LocalUpdateQuerySet:
+        """Those of which no release is known yet that has them."""
+        return self.counting().filter(release_version=0)
+
 
 class LocalUpdate(models.Model):
     """What this node learnt for one plan, and where it went."""
@@ -87,6 +91,8 @@ class LocalUpdate(models.Model):
     size_bytes = models.PositiveIntegerField(default=0)
     seconds = models.FloatField(default=0)
     error_code = models.CharField(max_length=64, blank=True)
+    release_version = models.PositiveIntegerField(default=0)
+    """Of the release in which it shipped first, as far as this PC knows; 0: of none yet."""
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
 

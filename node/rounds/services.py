@@ -37,6 +37,7 @@ from node.rounds.learning_lock import learning_alone
 from node.rounds.learning_settings import learning_rule_read
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.pc_state import pc_measure
+from node.rounds.shipped import versions_shipped
 from node.rounds.training import TrainingOrder, can_train, training_run
 
 KEPT_UPDATES = 3
@@ -283,6 +284,18 @@ def updates_offer_again(*, root: Path) -> int:
         durable_rename(_kept_path(root, update), update_path(root=root, update=update))
     again = LocalUpdate.objects.filter(pk__in=[update.pk for update in kept])
     return again.update(status=LocalUpdate.Status.READY)
+
+
+@transaction.atomic
+def updates_find_shipped(*, root: Path) -> int:
+    """Return of how many updates it has become known that they shipped, by the releases that lie here now.
+
+    It is kept from now on: a release leaves the disk when the next ones have come.
+    """
+    unshipped = LocalUpdate.objects.unshipped()
+    digests = frozenset(unshipped.values_list("sha256", flat=True))
+    versions = versions_shipped(root=root, updates=digests) if digests else {}
+    return sum(unshipped.filter(sha256=sha256).update(release_version=version) for sha256, version in versions.items())
 
 
 def _sent_away(root: Path, update: LocalUpdate, *, is_kept: bool) -> None:

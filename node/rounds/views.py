@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -15,5 +14,5 @@ from node.rounds.progress import corrections_progress
 @teacher_required
 def corrections(request: HttpRequest) -> HttpResponse:
     """Show this teacher's corrections and how far each is."""
-    rows = corrections_progress(teacher_id=person_of(request).pk, root=settings.NODE_ROOT)
+    rows = corrections_progress(teacher_id=person_of(request).pk)
     return render(request, "node/corrections.html", {"rows": rows})

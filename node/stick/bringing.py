@@ -37,7 +37,7 @@ from node.installed.services import release_install, running_is_withdrawn, super
 from node.installed.state import Phase, slots_read
 from node.programs.place import HERE, ProgramPlace
 from node.programs.services import program_leave, program_take
-from node.rounds.services import plan_receive
+from node.rounds.services import plan_receive, updates_find_shipped
 from node.stick.address import address_hear
 from node.stick.enrolment import answer_take, own_key
 from node.stick.first_release import first_release_read
@@ -290,6 +290,7 @@ class BringingIn:
         if state is InstallState.TRIAL:
             self.bench.heard("trial", 0, 0)
             trial_await(root=self.bench.root, times=self.bench.times)
+        updates_find_shipped(root=self.bench.root)
         superseded_remove(root=self.bench.root, assigned=index_digest(index), now=self.bench.clock())
         is_committed = slots_read(self.bench.root).phase is Phase.COMMITTED
         shown = InstallState.COMMITTED if state is InstallState.TRIAL and is_committed else state

@@ -18,6 +18,7 @@ from federation.trust.release_bytes import index_digest
 from federation.trust.tuf_client import TrustedReleases
 from federation.wire.releases import Assignment, InstallState
 from node.installed.services import is_settled, release_install, superseded_remove
+from node.rounds.services import updates_find_shipped
 from node.sync.assignment import assignment_verify
 from node.sync.change_over import is_time_to_change_over
 from node.sync.enrol import enrolment_read
@@ -84,6 +85,7 @@ def _install_beside(
             clock=clock,
             may_change_over=lambda: is_time_to_change_over(assignment, root=root, clock=clock),
         )
+        updates_find_shipped(root=root)
         superseded_remove(root=root, assigned=index_digest(index), now=clock())
         return state
 

@@ -23,7 +23,7 @@ from federation.errors import FederationError
 from federation.trust.errors import LinkLost, MetadataUnreachable
 from federation.trust.tuf_client import time_floor
 from node.children import child_environment, command_argv
-from node.rounds.services import training_is_due
+from node.rounds.services import training_is_due, updates_find_shipped
 from node.sync.backoff import LONGEST_SECONDS, LONGEST_UNLINKED_SECONDS, wait_seconds
 from node.sync.change_over import staged_change_over
 from node.sync.claim import Awaited, awaited
@@ -100,6 +100,8 @@ def contacts_hold(
     """Hold contacts until `stopping` is set."""
     failures = 0
     training: subprocess.Popen[bytes] | None = None
+    # What lies here may say more to this program, or about a database that was put back, than was asked before.
+    updates_find_shipped(root=root)
     while not stopping.is_set():
         tried = _try_contact(root, clock, times)
         failures = 0 if tried.is_good else failures + 1

@@ -57,7 +57,7 @@ from node.outbox.services import acknowledged_seq, epoch_name, parcels_acknowled
 from node.programs.place import HERE, ProgramPlace
 from node.programs.services import is_program_due, program_leave, program_report, program_report_heard, program_take
 from node.root import engine_socket_path
-from node.rounds.services import plan_newest_id, plan_receive, updates_waiting
+from node.rounds.services import plan_newest_id, plan_receive, updates_find_shipped, updates_waiting
 from node.rounds.training import can_train
 from node.sync.assignment import assignment_verify
 from node.sync.centre_clock import WORTH_A_WARNING_SECONDS, CentreClock
@@ -344,6 +344,7 @@ class Contact:
             detail.append(state.value)
             if state is InstallState.TRIAL:
                 detail.append(trial_await(root=self.root, times=self.times))
+            updates_find_shipped(root=self.root)
             superseded_remove(root=self.root, assigned=assignment.release, now=self.clock())
         return install_reports(root=self.root, now=self.clock()) != before
 

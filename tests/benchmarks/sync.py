@@ -2,7 +2,9 @@
 
 Both go over the same shaped link (`shaped_link`), seconds are those of the link at its own speed. Ours is all of it:
 TUF metadata, the index, the chunks, patches. The plain download is what `curl -C -` does, file by file. In `relay` five
-PCs of one school fetch a base at once over one link and share it; plainly, each fetches it.
+PCs of one school fetch a base at once over one link and share it; plainly, each fetches it. `season` is the tenth
+adapter of a season in which 4,000 schools sent an update each round: what comes beside its factors, with the list of
+decision 0126 and with all digests in the index, as before.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from federation.trust.release_bytes import index_build, index_digest
 from federation.trust.tuf_client import TrustedReleases, root_accept, target_path
 from federation.trust.tuf_publisher import repository_create, root_fingerprint, target_publish
 from federation.wire.canonical import canonical_bytes, sha256_hex
+from federation.wire.contributions import LIST_NAME, Part, list_write
 from federation.wire.releases import ReleaseIndex, ReleaseKind
 from node.installed.disk import download_path, release_path, releases_present
 from node.sync.relay_door import RelayDoor
@@ -41,7 +44,14 @@ from node.sync.shelf import Shelf
 from tests.benchmarks.report import BENCH_ROOT, Row, report, row
 from tests.benchmarks.shaped_link import ShapedLink
 from tests.benchmarks.sync_faults import sync_fault_rows
-from tests.benchmarks.sync_releases import adapter_write, head_make, layers_make, layers_tune, package_write
+from tests.benchmarks.sync_releases import (
+    ADAPTER_BYTES,
+    adapter_write,
+    head_make,
+    layers_make,
+    layers_tune,
+    package_write,
+)
 
 WORK = BENCH_ROOT / "sync"
 LATENCY_SECONDS = 0.6
@@ -49,6 +59,7 @@ LATENCY_SECONDS = 0.6
 SPEED_UP = {64: 8.0, 256: 16.0, 1024: 8.0}
 DROP_EVERY_BYTES = 5_000_000
 PCS = 5
+SEASON_SCHOOLS, SEASON_ROUNDS = 4000, 10
 _console = Console(stderr=True)
 
 
@@ -72,7 +83,9 @@ class Centre:
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def publish(self, folder: Path, *, older: tuple[Path, ReleaseIndex] | None = None) -> ReleaseIndex:
+    def publish(
+        self, folder: Path, *, older: tuple[Path, ReleaseIndex] | None = None, contributions: tuple[str, ...] = ()
+    ) -> ReleaseIndex:
         """Return the index of the release in `folder`, with patches out of an `older` one."""
         index = index_build(
             package=folder,
@@ -80,7 +93,7 @@ class Centre:
             version=1,
             title=folder.name,
             base=None,
-            contributions=(),
+            contributions=contributions,
             tensors=tensors_place(folder),
         )
         for entry in index.files:
@@ -259,6 +272,7 @@ def main() -> int:
         *_base_and_newer(centre, base, newer),
         *_flaky(centre, base),
         *_relay(centre, base),
+        *_season(centre, rng),
         *sync_fault_rows(),
     ]
     shutil.rmtree(WORK)
@@ -308,6 +322,37 @@ def _relay(centre: Centre, base: ReleaseIndex) -> list[Row]:
         row("relay_seconds_ratio", own.seconds / (PCS * other.seconds), "of five plain, one by one", at_most=0.3),
         row("relay_seconds", own.seconds, "s"),
     ]
+
+
+def _season(centre: Centre, rng: np.random.Generator) -> list[Row]:
+    parts = [
+        Part(
+            version=round_number,
+            updates=tuple(sha256_hex(f"{round_number}/{school}".encode()) for school in range(SEASON_SCHOOLS)),
+        )
+        for round_number in range(1, SEASON_ROUNDS + 1)
+    ]
+    whole = adapter_write(WORK / "packages" / "whole", rng)
+    before = centre.publish(whole, contributions=tuple(update for part in parts for update in part.updates))
+    ninth, tenth = (_listed(centre, adapter_write(WORK / "packages" / name, rng), parts[:count])
+                    for name, count in (("ninth", SEASON_ROUNDS - 1), ("tenth", SEASON_ROUNDS)))  # fmt: skip
+    follows, dark = WORK / "follows", WORK / "dark"
+    cost(centre, lambda link: ours(link, centre, ninth, follows, nobody), kbit_s=1024)
+    beside = {
+        "before": cost(centre, lambda link: ours(link, centre, before, WORK / "before", nobody), kbit_s=1024),
+        "follows": cost(centre, lambda link: ours(link, centre, tenth, follows, nobody), kbit_s=1024),
+        "dark": cost(centre, lambda link: ours(link, centre, tenth, dark, nobody), kbit_s=1024),
+    }
+    bars = {"before": None, "follows": 50.0, "dark": 350.0}
+    return [
+        row(f"season_{name}_kb", (each.bytes_down - ADAPTER_BYTES) / 1000, "kB beside the factors", at_most=bars[name])
+        for name, each in beside.items()
+    ]
+
+
+def _listed(centre: Centre, folder: Path, parts: Sequence[Part]) -> ReleaseIndex:
+    (folder / LIST_NAME).write_bytes(list_write(parts))
+    return centre.publish(folder)
 
 
 def _pair(name: str, own: Cost, other: Cost, *, at_most: float | None = None) -> list[Row]:

@@ -15,10 +15,11 @@ from central.releases.suite_comparison import SuiteReport
 from central.schools.models import AuditEvent
 from central.training.candidate import candidate_make
 from central.training.describe import round_describe
-from central.training.models import Round, RoundStatus
+from central.training.models import Round, RoundStatus, UpdateStatus
 from central.training.rounds import round_advance, round_aggregate, round_claim, round_hand_back
 from federation.adapter_file import adapter_read
 from federation.inference.suite_run import Outcome
+from federation.wire.contributions import LIST_NAME, versions_find
 from tests.central.school import rating_parcel
 from tests.central.seasons import SIZES, collecting, season_small, take_in, update_of
 
@@ -82,6 +83,17 @@ def test_two_updates_become_one_adapter_release_that_awaits_its_signature(school
     for slot, size in SIZES.items():
         np.testing.assert_allclose(adapter.b[slot], np.full((2, size.d_out), 0.2), rtol=0.01)
     assert [pair.answer for pair in gate.corrections] == ["Пойтахти Тоҷикистон шаҳри Душанбе аст."]
+
+
+def test_the_adapter_brings_a_list_of_the_updates_that_count_in_it_and_of_no_other(ended, disk):
+    first, second = ended.updates.order_by("received_at")
+    ended.updates.filter(pk=first.pk).update(status=UpdateStatus.WITHDRAWN)
+    _aggregate(ended, disk, Gate())
+    release = ended.release
+    content = (release_folder(release=release, disk=disk) / LIST_NAME).read_bytes()
+    assert versions_find(content, [first.digest, second.digest]) == {second.digest: release.version}
+    # What every school downloads beside it names none of them.
+    assert json.loads(bytes(release.index_bytes))["contributions"] == []
 
 
 def test_an_adapter_that_harms_is_refused_and_the_round_is_over(ended, disk):

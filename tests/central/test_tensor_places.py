@@ -6,6 +6,7 @@ from onnx import helper
 
 from central.releases.packaging.graph_weights import WeightFile, weight_view
 from central.releases.tensor_places import tensors_place
+from federation.wire.contributions import Part, list_write
 
 
 def test_every_tensor_beside_the_graph_is_found_and_those_inside_it_are_not(tmp_path):
@@ -20,3 +21,9 @@ def test_every_tensor_beside_the_graph_is_found_and_those_inside_it_are_not(tmp_
 def test_a_folder_without_a_graph_has_no_tensors(tmp_path):
     (tmp_path / "adapter.bin").write_bytes(b"factors")
     assert tensors_place(tmp_path) == {}
+
+
+def test_a_list_of_updates_is_cut_at_its_parts(tmp_path):
+    parts = [Part(version=number, updates=("a" * 64,) * number) for number in (1, 2, 3)]
+    (tmp_path / "contributions.bin").write_bytes(list_write(parts))
+    assert tensors_place(tmp_path) == {"contributions.bin": (16, 40)}

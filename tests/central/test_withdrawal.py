@@ -116,12 +116,14 @@ def test_a_candidate_that_nobody_has_signed_is_passed_over_and_the_others_count_
     assert {str(node) for node in counted} == {school.node_id for school in schools[1:3]}
 
 
-def test_what_was_shipped_stays_and_is_named_with_every_version_built_on_it(season, schools, disk):
+@pytest.mark.parametrize("is_listed_whole", [False, True], ids=["now", "before lists"])
+def test_what_was_shipped_stays_and_is_named_with_every_version_built_on_it(season, schools, disk, is_listed_whole):
     round_ = filled(season, schools[:3], disk)
     shipped = completed(round_, status=ReleaseStatus.READY, adopted=1)
     later = filled(season, schools[3:], disk)
     on_top = completed(later, status=ReleaseStatus.READY, version=12, adopted=2)
-    Release.objects.filter(pk=on_top.pk).update(contributions=[*shipped.contributions, *on_top.contributions])
+    listed = [*shipped.contributions, *on_top.contributions] if is_listed_whole else on_top.contributions
+    Release.objects.filter(pk=on_top.pk).update(contributions=listed, card={"start": shipped.digest})
     update = Update.objects.get(node=schools[0].node_id)
 
     traces = withdraw(schools[0], disk)

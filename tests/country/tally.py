@@ -57,12 +57,9 @@ def tally(play: Play) -> Tally:
 def versions_of_updates() -> dict[str, list[int]]:
     """Return by update the versions of the season that add it: one each, if all is well."""
     found: dict[str, list[int]] = defaultdict(list)
-    before: Counter[str] = Counter()
     for round_ in Round.objects.exclude(version=None).select_related("release").order_by("version"):
-        listed = Counter(round_.release.contributions)
-        for digest, count in (listed - before).items():
-            found[digest] += [round_.version] * count
-        before = listed
+        for digest in round_.release.contributions:
+            found[digest].append(round_.version)
     return found
 
 

@@ -11,6 +11,7 @@ from central.training.services import update_take_in
 from federation.basis import SlotSize
 from federation.learning.update import update_write
 from federation.wire.canonical import sha256_hex
+from federation.wire.contributions import LIST_NAME, Part, list_write
 from federation.wire.rounds import Factor
 from node.installed.services import trial_commit
 from node.rounds.models import LocalUpdate, Plan
@@ -116,3 +117,20 @@ def test_an_update_whose_file_was_damaged_stays_at_the_school(centre, enrolled, 
     centre.take_in(stick)
     assert Update.objects.count() == 0
     assert LocalUpdate.objects.get().status == LocalUpdate.Status.READY
+
+
+def test_a_stick_tells_a_school_in_which_release_its_update_shipped_though_it_skipped_that_one(
+    centre, enrolled, stick, season, tmp_path
+):
+    sent = sha256_hex(learnt(enrolled))
+    enrolled.write_out(stick)
+    centre.take_in(stick)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    (adapter / "adapter.bin").write_bytes(b"factors")
+    parts = [Part(version=2, updates=(sent, "0" * 64)), Part(version=3, updates=("1" * 64,))]
+    (adapter / LIST_NAME).write_bytes(list_write(parts))
+    centre.roll_out(centre.publish(adapter, base=season.base))
+    centre.export(stick)
+    assert enrolled.bring_in(stick).failures == ()
+    assert LocalUpdate.objects.get().release_version == 2

@@ -10,9 +10,7 @@ from django.test import AsyncClient, Client
 from django.urls import reverse
 from django.utils import timezone
 
-from federation.trust.release_bytes import index_build, index_digest
-from federation.wire.canonical import canonical_bytes
-from federation.wire.releases import ReleaseKind
+from federation.wire.contributions import LIST_NAME, Part, list_write
 from node.chat.engine_server import EngineServer
 from node.chat.markup import answer_html
 from node.chat.models import Answer, Conversation
@@ -23,6 +21,7 @@ from node.ratings.models import Rating
 from node.ratings.services import Opinion, rating_record
 from node.root import engine_socket_path
 from node.rounds.models import LocalUpdate, Plan
+from node.rounds.services import updates_find_shipped
 from tests.node.conftest import NOW, RELEASE, answer_make
 
 pytestmark = pytest.mark.django_db
@@ -205,23 +204,11 @@ def test_a_teacher_reads_the_stage_that_the_correction_has(
         LocalUpdate.objects.create(
             plan=plan, counter=1, status=update, record_ids=[rating.record_id], sha256="a" * 64, started_at=NOW
         )
-    release_lay(root, version=2, contributions=contributions)
-    release_lay(root, version=3, contributions=contributions)
+    parts = [Part(version=version, updates=contributions) for version in (2, 3)]
+    (root / "releases" / "d").mkdir(parents=True)
+    (root / "releases" / "d" / LIST_NAME).write_bytes(list_write(parts))
+    updates_find_shipped(root=root)
     assert words in desk.get(reverse("corrections")).text
-
-
-def release_lay(root, *, version, contributions):
-    folder = root / "releases" / f"made-{version}"
-    folder.mkdir(parents=True)
-    index = index_build(
-        package=folder,
-        kind=ReleaseKind.ADAPTER,
-        version=version,
-        title="t",
-        base="b" * 64,
-        contributions=contributions,
-    )
-    folder.rename(folder.with_name(index_digest(index))).joinpath("index.json").write_bytes(canonical_bytes(index))
 
 
 def test_the_status_page_opens_on_a_node_that_is_nothing_yet(desk, root):

@@ -11,7 +11,8 @@ from federation.trust.blob_sources import HttpBlobSource
 from federation.trust.errors import LinkLost
 from federation.trust.fetch import release_fetch
 from federation.trust.release_bytes import index_parse, index_read, index_verify
-from federation.wire.canonical import MalformedDocument, canonical_bytes
+from federation.wire.canonical import MalformedDocument, canonical_bytes, sha256_hex
+from federation.wire.contributions import LIST_NAME, Part, list_write, part_starts
 from federation.wire.releases import CHUNK_BYTES, chunk_starts
 
 PAGE = 4096
@@ -57,6 +58,30 @@ def test_of_a_newer_base_only_changed_tensors_are_fetched_also_where_the_others_
     second = release_fetch(index=new, source=source, into=tmp_path / "n/r/2", partial=tmp_path / "n/d/2", reuse=[first])
     index_verify(second, new)
     assert _served_bytes(centre) == 150_000 + -150_000 % PAGE
+
+
+def test_of_the_list_of_a_newer_adapter_only_the_newest_part_is_fetched(centre, source, tmp_path):
+    parts = [
+        Part(version=version, updates=tuple(sha256_hex(f"{version}/{each}".encode()) for each in range(900)))
+        for version in (2, 3, 4)
+    ]
+    folder, into = tmp_path / "p", tmp_path / "n/r"
+    folder.mkdir()
+    (folder / "adapter.bin").write_bytes(b"factors")
+    fetched = []
+    for count in (2, 3):
+        (folder / LIST_NAME).write_bytes(list_write(parts[:count]))
+        tensors = {LIST_NAME: part_starts((folder / LIST_NAME).read_bytes())}
+        index = centre.release_publish(folder, version=count, tensors=tensors)
+        centre.requests.clear()
+        reuse = list(into.glob("*"))
+        release_fetch(
+            index=index, source=source, into=into / str(count), partial=tmp_path / f"n/d/{count}", reuse=reuse
+        )
+        fetched.append(_served_bytes(centre))
+    # The header of a part has 8 bytes, and so has each update.
+    assert fetched == [7 + 2 * (8 + 900 * 8), 8 + 900 * 8]
+    assert (into / "3" / LIST_NAME).read_bytes() == list_write(parts)
 
 
 def test_what_a_superseded_download_has_brought_is_taken_from_it(centre, source, tensors, tmp_path):
