@@ -129,6 +129,7 @@ class Release(HasStatus, SharedFact):
     gate_report = models.JSONField(_("gate report"), default=dict, blank=True)
     verdict_bytes = models.BinaryField(_("verdict"), null=True, editable=False)
     contributions = models.JSONField(_("contributions"), default=list, blank=True)
+    """Digests of the updates that its round added; one from before lists has those of the adapters before it too."""
     why = models.CharField(_("why"), max_length=500, blank=True)
     stage = models.CharField(_("stage"), max_length=80, blank=True)
     stage_share = models.FloatField(_("done"), default=0.0)

@@ -87,7 +87,7 @@ def test_two_updates_become_one_adapter_release_that_awaits_its_signature(school
 
 def test_the_adapter_brings_a_list_of_the_updates_that_count_in_it_and_of_no_other(ended, disk):
     first, second = ended.updates.order_by("received_at")
-    ended.updates.filter(pk=first.pk).update(status=UpdateStatus.WITHDRAWN)
+    ended.updates.filter(pk=first.pk).update(status=UpdateStatus.WITHDRAWN, code="school_withdrawn")
     _aggregate(ended, disk, Gate())
     release = ended.release
     content = (release_folder(release=release, disk=disk) / LIST_NAME).read_bytes()
