@@ -286,11 +286,10 @@ def updates_offer_again(*, root: Path) -> int:
     return again.update(status=LocalUpdate.Status.READY)
 
 
-@transaction.atomic
 def updates_find_shipped(*, root: Path) -> int:
     """Return of how many updates it has become known that they shipped, by the releases that lie here now.
 
-    It is kept from now on: a release leaves the disk when the next ones have come.
+    It is kept from now on, each for itself: a release leaves the disk when the next ones have come.
     """
     unshipped = LocalUpdate.objects.unshipped()
     digests = frozenset(unshipped.values_list("sha256", flat=True))
