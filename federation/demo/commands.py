@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,11 +26,12 @@ SILENCE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandLine:
-    """One project's command line on one root directory."""
+    """One project's command line on one root directory; `program` where it is not this tree's own `manage.py`."""
 
     project: str
     root: Path
     environment: Mapping[str, str]
+    program: Sequence[str] = ()
 
     @property
     def log(self) -> Path:
@@ -98,7 +99,7 @@ class CommandLine:
         return LongRunning(name=f"{self.project} {command}", child=child, log=log_path)
 
     def _argv(self, command: str, *arguments: str) -> list[str]:
-        return [sys.executable, str(MANAGE), self.project, command, *arguments]
+        return [*(self.program or (sys.executable, str(MANAGE), self.project)), command, *arguments]
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, **self.environment, f"SORO_{self.project.upper()}_ROOT": str(self.root)}
@@ -175,22 +176,24 @@ def wait_until(
     is_true: Callable[[], bool],
     *,
     what: str,
-    process: LongRunning,
+    process: LongRunning | None = None,
+    log: Path | None = None,
     signs: Callable[[], object] = lambda: None,
     interval_seconds: float = 0.5,
 ) -> None:
     """Return as soon as `is_true()`; `signs` changes as long as it comes nearer.
 
     Raises:
-        StepFailed: nothing has moved for too long, or `process` has ended.
+        StepFailed: nothing has moved for too long, or `process` has ended; names its log, or `log`.
     """
+    log_name = str(process.log if process else log or "")
     seen, moved_at = signs(), time.monotonic()
     while not is_true():
-        if process.child.poll() is not None:
-            raise StepFailed(step=step, reason=process.last_words or f"{process.name} ended", log=str(process.log))
+        if process is not None and process.child.poll() is not None:
+            raise StepFailed(step=step, reason=process.last_words or f"{process.name} ended", log=log_name)
         if (sign := signs()) != seen:
             seen, moved_at = sign, time.monotonic()
         if time.monotonic() - moved_at > SILENCE_SECONDS:
             reason = f"{what}: nothing moved for {SILENCE_SECONDS:.0f} s"
-            raise StepFailed(step=step, reason=reason, log=str(process.log))
+            raise StepFailed(step=step, reason=reason, log=log_name)
         time.sleep(interval_seconds)

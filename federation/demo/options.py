@@ -91,10 +91,11 @@ def pairs_read(questions: Sequence[str], corrections: Sequence[str]) -> list[Pai
         raise StepFailed(step="options", reason=reason, log="")
     given = [Pair(question=q, correction=c) for q, c in zip(questions, corrections, strict=True)]
     asked = {pair.question for pair in given}
-    own = [pair for pair in _own_pairs() if pair.question not in asked]
+    own = [pair for pair in pairs_from(DATA / "corrections.jsonl") if pair.question not in asked]
     return given + own[: max(0, TAUGHT_SCHOOLS - len(given))]
 
 
-def _own_pairs() -> list[Pair]:
-    lines = (DATA / "corrections.jsonl").read_text(encoding="utf-8").splitlines()
+def pairs_from(path: Path) -> list[Pair]:
+    """Return the pairs that the lines of a file are."""
+    lines = path.read_text(encoding="utf-8").splitlines()
     return [Pair(question=line["question"], correction=line["correction"]) for line in map(json.loads, lines)]

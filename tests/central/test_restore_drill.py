@@ -7,29 +7,21 @@ what came after that moment schools offer again, and nothing is lost or counted 
 from __future__ import annotations
 
 import json
-import shutil
-import signal
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from federation.demo.commands import CommandLine
+from tests.centre_backup import DOUBLED, GAPS, CentreBackup
 from tests.node.test_killed import KilledNode
-from tests.postgresql_cluster import DEPLOY, Cluster, archiving, cluster_open
+from tests.postgresql_cluster import Cluster, archiving, cluster_open
 from tests.real_centre import RealCentre, real_centre
 from tests.stations import EMBEDDED, free_port
 
 pytestmark = pytest.mark.slow
-DOUBLED = "SELECT node_id, epoch, seq FROM feedback_receivedparcel GROUP BY 1, 2, 3 HAVING count(*) > 1"
-GAPS = """
-SELECT c.node_id FROM feedback_outboxcursor c WHERE acknowledged_seq <>
-(SELECT coalesce(max(seq), 0) FROM feedback_receivedparcel p WHERE (p.node_id, p.epoch) = (c.node_id, c.epoch))
-"""
 
 
 @dataclass(kw_only=True)
@@ -45,46 +37,16 @@ class Ministry:
         with real_centre(self.root, port=self.port, SORO_CENTRAL_DATABASE_URL=self.cluster.url) as centre:
             yield centre
 
+    @property
+    def backup(self) -> CentreBackup:
+        return CentreBackup(
+            cluster=self.cluster, root=self.root, copies=self.root.parent / "copies", command=self.command
+        )
+
     def command(self, *words: str) -> dict:
         environment = {**EMBEDDED, "SORO_CENTRAL_DATABASE_URL": self.cluster.url}
         commands = CommandLine(project="central", root=self.root, environment=environment)
-        return json.loads(commands.run("drill", words[0], *words[1:], "--json").splitlines()[-1])
-
-    def backup(self) -> None:
-        """Do what the timers do, and what the manual asks for after each change of keys."""
-        self.cluster.run_as_owner(str(DEPLOY / "backup" / "soro-backup-database"), str(self.cluster.archive), "2")
-        for kind in ("files", "keys"):
-            self.command("backup", kind, str(self.root.parent / "copies" / kind))
-
-    def moment(self) -> str:
-        """Return the present moment, with some commits of nobody's behind it."""
-        with psycopg.connect(self.cluster.url, autocommit=True) as database:
-            (now,) = database.execute("SELECT clock_timestamp()::text").fetchone()
-            time.sleep(0.01)
-            return now
-
-    def archived(self) -> None:
-        """Return once all that is committed lies in the archive, as it does a minute after at the latest."""
-        self.cluster.archived()
-
-    def destroy(self) -> None:
-        """Leave nothing of the server."""
-        self.cluster.end(signal.SIGKILL)
-        shutil.rmtree(self.cluster.data)
-        shutil.rmtree(self.root)
-
-    def restore(self, moment: str) -> None:
-        script = str(DEPLOY / "backup" / "soro-restore-database")
-        self.cluster.run_as_owner(script, str(self.cluster.archive), str(self.cluster.data), moment)
-        for kind in ("files", "keys"):
-            shutil.copytree(self.root.parent / "copies" / kind, self.root, dirs_exist_ok=True)
-        self.cluster.start()
-        until = time.monotonic() + 60
-        with psycopg.connect(self.cluster.url, autocommit=True) as database:
-            # It answers before it has come to the moment.
-            while database.execute("SELECT pg_is_in_recovery()").fetchone() == (True,):
-                assert time.monotonic() < until, (self.cluster.folder / "postgresql.log").read_text()[-2000:]
-                time.sleep(0.05)
+        return commands.run_json("drill", *words)
 
 
 @pytest.fixture
@@ -134,14 +96,14 @@ def test_what_came_after_the_moment_of_a_restore_comes_again_and_counts_once(min
         does(first, "upload")
         kept = does(first, "learn", **asked)[-1]
         meets(first)
-        ministry.backup()
+        ministry.backup.make()
         does(second, "upload")
         fileless = does(second, "learn", **asked)[-1]
         meets(second)
         does(first, "rating")
         meets(first)
         before = [centre.ratings(node_id) for node_id in ids]
-        moment = ministry.moment()
+        moment = ministry.backup.moment()
 
         for node in schools:
             does(node, "upload")
@@ -154,10 +116,10 @@ def test_what_came_after_the_moment_of_a_restore_comes_again_and_counts_once(min
         centre.ask("renew")
         for node in schools:
             meets(node)
-        ministry.archived()
+        ministry.backup.archived()
 
-    ministry.destroy()
-    ministry.restore(moment)
+    ministry.backup.destroy()
+    ministry.backup.restore(moment)
     found = ministry.command("backup", "reconcile")
     # The copy of the files is of before one update that the tables know.
     assert found == {

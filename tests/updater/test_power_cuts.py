@@ -17,7 +17,8 @@ from node.programs.services import fetched_path
 from node.root import DATABASE_NAME
 from node.updater.laying import INCOMING, folder_of, program_lay
 from node.updater.vouched import ready_digest
-from tests.updater.conftest import NEWER_TABLE, OLD, TREE, environment, now
+from tests.updater.conftest import OLD, TREE, environment, now
+from tests.updater.program_changes import NEWER_TABLE
 
 pytestmark = pytest.mark.slow
 LAY = """

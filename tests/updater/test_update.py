@@ -13,15 +13,8 @@ from node.programs.state import UpdatePhase
 from node.root import DATABASE_NAME
 from node.updater.children import ask_user
 from node.updater.vouched import ready_digest
-from tests.updater.conftest import (
-    BROKEN_MIGRATION,
-    BROKEN_PAGE,
-    BROKEN_RUN,
-    NEWER_TABLE,
-    OLD,
-    PATIENCE,
-    serves,
-)
+from tests.updater.conftest import OLD, PATIENCE, serves
+from tests.updater.program_changes import BROKEN_MIGRATION, BROKEN_PAGE, BROKEN_RUN, NEWER_TABLE
 
 pytestmark = pytest.mark.slow
 CLASS_MADE = "INSERT INTO people_schoolclass (name, code, grade, asks_pin) VALUES ('5А', '123', 5, 1)"
