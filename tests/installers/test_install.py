@@ -373,7 +373,8 @@ def test_an_installed_pc_has_what_an_update_needs(pc, ministry):
     assert kept == {path.name for path in (stick / "wheels").glob("*.whl")}
     # Where nothing lies ready, nothing is changed.
     before = everything(opt / "current")
-    argv = [str(opt / "updater/bin/soro-update"), "--opt", str(opt), "--data", str(pc[0] / "var/lib/soro")]
+    places = ["--opt", str(opt), "--data", str(pc[0] / "var/lib/soro")]
+    argv = [str(opt / "updater/bin/soro-update"), *places, "--serving-seconds", "30", "--settle-seconds", "5"]
     ended = subprocess.run(argv, env=QUIET, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert everything(opt / "current") == before

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from node.language import operator_language
 from tests.installers.conftest import TREE
 
 pytest.importorskip("central", reason="sticks are made with the centre's code")
@@ -23,7 +24,7 @@ pytest.importorskip("central", reason="sticks are made with the centre's code")
 from central.installers.own_wheel import own_wheel_write
 from central.installers.services import install_script
 from central.installers.target.ed25519 import ORDER, ed25519_verify
-from central.installers.target.install import LEAST_MEMORY_BYTES, Refused, memory_check
+from central.installers.target.install import LEAST_MEMORY_BYTES, Place, Refused, memory_check, words
 from central.installers.target.words import LANGUAGES, WORDS
 from central.installers.wheels import lock_read
 
@@ -128,3 +129,25 @@ def test_a_pc_with_less_than_four_gigabytes_is_refused_and_one_with_four_is_not(
         memory_check(3 * 1024**3)
     assert refused.value.fields == {"found": "3.2"}
     assert LEAST_MEMORY_BYTES < 3_916_000_000
+
+
+@pytest.mark.parametrize(
+    ("locale", "spoken"),
+    [({}, "tg"), ({"LANG": "C.UTF-8"}, "tg"), ({"LANG": "en_US.UTF-8"}, "en"), ({"LC_ALL": "ru_RU.UTF-8"}, "ru")],
+)
+def test_what_the_installer_asks_of_the_node_is_said_in_the_installers_language(locale, spoken, tmp_path, monkeypatch):
+    for name in ("LC_ALL", "LC_MESSAGES", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    place = Place(tmp_path)
+    (place.current / "bin").mkdir(parents=True)
+    (place.current / "bin/soro").write_text("#!/bin/sh\nexec env\n")
+    (place.current / "bin/soro").chmod(0o755)
+
+    told = dict(line.split("=", 1) for line in place.soro("status").stdout.splitlines() if "=" in line)
+
+    assert words("done") == WORDS["done"][LANGUAGES.index(spoken)]
+    assert operator_language(told) == spoken
+    # Which letters the terminal has is another matter.
+    assert told.get("LC_CTYPE", "") == locale.get("LC_ALL", "")

@@ -79,8 +79,11 @@ class Place:
         self.command = prefix / "usr/local/bin/soro"
 
     def soro(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Return how a command of the installed node ended."""
-        environment = os.environ | {"SORO_NODE_ROOT": str(self.data)}
+        """Return how a command of the installed node ended; it speaks the installer's language."""
+        environment = os.environ | {"SORO_NODE_ROOT": str(self.data), "LC_MESSAGES": language()}
+        # It would go before the language, and says which letters there are as well.
+        if everything := environment.pop("LC_ALL", ""):
+            environment["LC_CTYPE"] = everything
         argv = [str(self.current / "bin/soro"), *arguments]
         return subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
 
@@ -101,8 +104,8 @@ def main(argv: Sequence[str], stick: Path) -> int:
             install(place, stick, with_systemd=not options.no_systemd)
     except Refused as refusal:
         tail = "again" if refusal.has_begun else "unchanged"
-        for language in range(len(LANGUAGES)):
-            sys.stderr.write(f"{WORDS[refusal.key][language].format(**refusal.fields)} {WORDS[tail][language]}\n")
+        for spoken in range(len(LANGUAGES)):
+            sys.stderr.write(f"{WORDS[refusal.key][spoken].format(**refusal.fields)} {WORDS[tail][spoken]}\n")
         return 1
     return 0
 
@@ -455,11 +458,15 @@ def uninstall(place: Place, *, with_systemd: bool) -> None:
 # --- Words, and the file system's small change.
 
 
-def words(key: str, **fields: object) -> str:
-    """Return the sentence in the language of this terminal; in Tajik where it is neither Russian nor English."""
+def language() -> str:
+    """Return the language of this terminal; Tajik where it is neither Russian nor English."""
     named = next(filter(None, (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    language = named[:2] if named[:2] in LANGUAGES else LANGUAGES[0]
-    return WORDS[key][LANGUAGES.index(language)].format(**fields)
+    return named[:2] if named[:2] in LANGUAGES else LANGUAGES[0]
+
+
+def words(key: str, **fields: object) -> str:
+    """Return the sentence in the language of this terminal."""
+    return WORDS[key][LANGUAGES.index(language())].format(**fields)
 
 
 def say(key: str, **fields: object) -> None:
