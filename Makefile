@@ -15,7 +15,7 @@ PRODUCTION_TESTS := $(patsubst %,tests/central/test_%.py,parcels checkins enrolm
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 
-.PHONY: help demo test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page bench-sizing bench-retention clean
+.PHONY: help demo acceptance test test-production lint audit format node-lock bench-serve bench-build bench-sync bench-rounds bench-admin bench-centre bench-rollouts bench-page bench-sizing bench-retention clean
 
 help:  ## Show what there is to make.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ $(VENV)/bench.ready: $(VENV)/dev.ready
 
 demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="--keep" and others are passed on).
 	@$(BIN)/python manage.py demo $(ARGS)
+
+acceptance: $(VENV)/dev.ready  ## A centre and three schools in networks of their own, from the folder to a restored centre; as root (ARGS="--until enrol").
+	@$(BIN)/python -m tests.acceptance $(ARGS)
 
 test: lint audit  ## Check everything: lint, audit, then unit, property and end-to-end tests.
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)

@@ -35,9 +35,9 @@ class TestAuthority:
         return cls(key, certificate.public_bytes(Encoding.PEM).decode())
 
     def server(self, folder: Path, *, begins: datetime, days: int, host: str = "127.0.0.1") -> tuple[Path, Path]:
-        """Leave a server's certificate and key in `folder` and return where."""
+        """Leave the certificate and key of the server `host`, an address or a name, in `folder` and return where."""
         key = ec.generate_private_key(ec.SECP256R1())
-        named = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))])
+        named = x509.SubjectAlternativeName([_host_name(host)])
         certificate = (
             _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key, begins, days)
             .add_extension(named, critical=False)
@@ -47,6 +47,13 @@ class TestAuthority:
         paths[0].write_bytes(certificate.public_bytes(Encoding.PEM))
         paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return paths
+
+
+def _host_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _builder(

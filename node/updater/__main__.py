@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def main() -> int:
     parser.add_argument("--opt", type=Path, default=Path("/opt/soro"), help="where the program lies")
     parser.add_argument("--data", type=Path, default=Path("/var/lib/soro"), help="where the school's data lies")
     parser.add_argument("--port", type=int, default=int(os.environ.get("SORO_PORT", "80")), help="the page's")
+    usual = Patience()
+    parser.add_argument("--serving-seconds", type=float, default=usual.serving_seconds, help="how long to wait for it")
+    parser.add_argument("--settle-seconds", type=float, default=usual.settle_seconds, help="between its two answers")
     options = parser.parse_args()
     with (options.opt / LOCK_NAME).open("w") as held:
         try:
@@ -38,7 +42,7 @@ def main() -> int:
             port=options.port,
             service=SystemdService(),
             clock=lambda: datetime.now(UTC),
-            patience=Patience(),
+            patience=replace(usual, serving_seconds=options.serving_seconds, settle_seconds=options.settle_seconds),
         )
         try:
             updater.run()

@@ -95,11 +95,16 @@ class Acceptance:
             self.unlinked.ask("bundle", "import", str(stick), step=step)
 
     def contacts(self, step: str) -> None:
-        """Hold one contact of each school, by line or by stick."""
-        for school in self.linked:
+        """Hold one contact of each school, by line or by stick, all at once."""
+
+        def meet(school: SchoolPc) -> None:
+            if school is self.unlinked:
+                self.courier(step)
+                return
             told = school.ask("sync", "--once", step=step)
             expect(step, not told["failures"], f"{school.name}: {told['failures']}")
-        self.courier(step)
+
+        together(self.schools, meet)
 
     def rate(self, step: str, school: SchoolPc, pair: Pair, *, stars: int = 1) -> None:
         """Have the school's teacher rate and correct the answer to a question, which is asked where it was not yet."""
