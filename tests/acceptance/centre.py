@@ -7,7 +7,6 @@ for keys.
 
 from __future__ import annotations
 
-import re
 import shutil
 import ssl
 import subprocess
@@ -26,8 +25,9 @@ from federation.demo.commands import SILENCE_SECONDS, CommandLine, LongRunning, 
 from federation.demo.progress import ReportProgress
 from tests.acceptance import systemctl
 from tests.acceptance.networks import CENTRE_ADDRESS, Network
-from tests.centre_backup import DEPLOY, CentreBackup, archiving
+from tests.centre_backup import CentreBackup, archiving
 from tests.postgresql_cluster import Cluster, cluster_open
+from tests.shipped import DEPLOY, nginx_argv, settings_shipped, site_filled
 from tests.stations import does_answer
 from tests.tls_files import TestAuthority
 
@@ -66,9 +66,7 @@ class CentreServer:
     @property
     def settings(self) -> dict[str, str]:
         """What is shipped, with what the manual has a ministry change, and with less patience."""
-        text = (DEPLOY / "centre.env").read_text(encoding="utf-8")
-        shipped = dict(line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#"))
-        return shipped | {
+        return settings_shipped() | {
             "SORO_CENTRAL_ROOT": str(self.data),
             "SORO_CENTRAL_DATABASE_URL": self.cluster.url,
             "SORO_CENTRAL_AUTHORITY": str(self.root / "etc/soro/tls/authority.pem"),
@@ -76,6 +74,11 @@ class CentreServer:
             "SORO_CENTRAL_TICK_SECONDS": "1",
             "SORO_CENTRAL_BUILD_WORK": str(self.build_work),
         }
+
+    @property
+    def site(self) -> Path:
+        """What nginx serves."""
+        return self.root / "etc/soro/site.conf"
 
     @property
     def backup(self) -> CentreBackup:
@@ -132,7 +135,9 @@ class CentreServer:
             self._neighbour_start("redis-server", "--save", "", "--dir", str(self.root / "run"))
             self._systemctl("start", "soro.target")
             self._site_write()
-            self._neighbour_start("nginx", "-c", str(self.root / "etc/nginx.conf"), "-e", "stderr")
+            scratch = self.root / "run/nginx"
+            scratch.mkdir(exist_ok=True)
+            self._neighbour_start(*nginx_argv("nginx", site=self.site, scratch=scratch))
             wait_until(step, self._is_ready, what="the centre to be ready", log=self.root / "run/soro-web.service.log")
 
     def stop(self) -> None:
@@ -179,23 +184,11 @@ class CentreServer:
             "SORO_FLEET_PORT": "8443",
             "SORO_FLEET_LISTEN": f"{CENTRE_ADDRESS}:8443",
         }
-        text = (DEPLOY / "nginx/soro-centre.conf.template").read_text(encoding="utf-8")
-        (self.root / "etc/site.conf").write_text(
-            re.sub(r"\$\{(SORO_\w+)\}", lambda found: str(values[found[1]]), text), encoding="utf-8"
-        )
-        run = self.root / "run"
-        temporary = " ".join(
-            f"{name}_temp_path {run}/nginx-{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        (self.root / "etc/nginx.conf").write_text(
-            f"daemon off; master_process off; pid {run}/nginx.pid; error_log stderr; events {{}}\n"
-            f"http {{ access_log off; {temporary} include {self.root}/etc/site.conf; }}\n"
-        )
+        self.site.write_text(site_filled(values), encoding="utf-8")
         # nginx reads the SuperLink's certificate, which the SuperLink makes as it starts.
         certificate = self.data / "training/superlink/tls/server.pem"
-        wait_until(
-            "centre", certificate.exists, what="the SuperLink's certificate", log=run / "soro-superlink.service.log"
-        )
+        log = self.root / "run/soro-superlink.service.log"
+        wait_until("centre", certificate.exists, what="the SuperLink's certificate", log=log)
 
     def _is_ready(self) -> bool:
         trusted = ssl.create_default_context(cafile=str(self.root / "etc/soro/tls/authority.pem"))

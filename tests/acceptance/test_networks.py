@@ -124,3 +124,11 @@ def test_no_process_of_a_run_outlives_it_however_it_ends(sign, tmp_path):
         time.sleep(0.05)
     assert "10.77.0.1 centre.example" in ready.read_text()
     assert "centre.example" not in Path("/etc/hosts").read_text()
+
+
+def test_a_run_ends_with_its_own_status():
+    code = "import sys; from tests.acceptance.kernel import run_alone; run_alone({}); print('alone'); sys.exit(7)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=TREE, capture_output=True, text=True, check=False)
+    if "KernelRefused" in ended.stderr:
+        service_missing("the kernel", ended.stderr)
+    assert (ended.returncode, ended.stdout) == (7, "alone\n")

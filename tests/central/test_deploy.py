@@ -18,20 +18,14 @@ from central.environment import environment_read
 from central.training.superlink import superlink_prepare
 from federation.demo.commands import CommandLine, LongRunning, wait_until
 from tests.services import service_missing
+from tests.shipped import DEPLOY, nginx_argv, settings_shipped, site_filled
 from tests.stations import EMBEDDED, does_answer, free_port
 from tests.tls_files import TestAuthority
 
 ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "deploy"
 PARTS = {"web", "worker", "beat", "metrics", "superlink", "superexec"}
 COMPOSE = yaml.safe_load((DEPLOY / "container" / "compose.yml").read_text(encoding="utf-8"))
 NAME = "centre.example"
-
-
-def settings_shipped():
-    text = (DEPLOY / "centre.env").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)
 
 
 def environment(**own):
@@ -96,15 +90,6 @@ def test_systemd_finds_nothing_wrong_with_the_units(tmp_path):
 # nginx
 
 
-def site(folder, **values):
-    """Return the site as envsubst leaves it."""
-    text = (DEPLOY / "nginx" / "soro-centre.conf.template").read_text(encoding="utf-8")
-    filled = re.sub(r"\$\{(SORO_\w+)\}", lambda found: str(values[found[1]]), text)
-    path = folder / "site.conf"
-    path.write_text(filled)
-    return path
-
-
 @pytest.fixture(scope="module")
 def in_front(tmp_path_factory):
     """Return the addresses of a real nginx before a real centre, http, https and fleet, and the centre's log."""
@@ -124,23 +109,18 @@ def in_front(tmp_path_factory):
     certificate.rename(scratch / "fullchain.pem")
     key.rename(scratch / "privkey.pem")
     superlink_prepare(root=disk.superlink, port=away, hosts={NAME}, now=now)
-    path = site(
-        scratch,
-        SORO_NAME=NAME,
-        SORO_TLS=scratch,
-        SORO_ROOT=disk.root,
-        SORO_HTTP=f"127.0.0.1:{plain}",
-        SORO_HTTPS=f"127.0.0.1:{tls}",
-        SORO_FLEET_LISTEN=f"127.0.0.1:{fleet}",
-        SORO_FLEET_PORT=away,
-    )
-    path.write_text(path.read_text().replace("http://127.0.0.1:8440", f"http://127.0.0.1:{port}"))
-    temporary = " ".join(f"{name}_temp_path {scratch}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip  # noqa: E501
-    (scratch / "nginx.conf").write_text(
-        f"daemon off; master_process off; pid {scratch}/pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log off; {temporary} include {path}; }}\n"
-    )
-    words = [program, "-c", str(scratch / "nginx.conf"), "-e", "stderr"]
+    values = {
+        "SORO_NAME": NAME,
+        "SORO_TLS": scratch,
+        "SORO_ROOT": disk.root,
+        "SORO_HTTP": f"127.0.0.1:{plain}",
+        "SORO_HTTPS": f"127.0.0.1:{tls}",
+        "SORO_FLEET_LISTEN": f"127.0.0.1:{fleet}",
+        "SORO_FLEET_PORT": away,
+    }
+    path = scratch / "site.conf"
+    path.write_text(site_filled(values).replace("http://127.0.0.1:8440", f"http://127.0.0.1:{port}"))
+    words = nginx_argv(program, site=path, scratch=scratch)
     tried = subprocess.run([*words, "-t"], capture_output=True, text=True, timeout=120, check=False)
     assert tried.returncode == 0, tried.stderr
     with (scratch / "log").open("wb") as log:
