@@ -72,10 +72,12 @@ class SchoolPc:
         (self.root / "etc/soro/environment").write_text("".join(f"{line}\n" for line in lines))
         return self._run(step, "sh", str(self.stick / "install"), "--prefix", str(self.root))
 
-    def train_extra_lay(self) -> None:
+    def train_extra_lay(self, step: str) -> None:
         """Let the installed program find torch, Flower and what else it learns with, behind its own packages."""
         (site,) = (self.opt / "current/venv/lib").glob("python*/site-packages")
         (site / "train-extra.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
+        # Whoever looks for Flower has been looking since the start.
+        self._run(step, str(self.root / "bin/systemctl"), "restart", "soro.service")
 
     def account_make(self, step: str) -> None:
         """Make the teacher's account."""

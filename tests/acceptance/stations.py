@@ -206,7 +206,7 @@ def install(run: Acceptance, show: ReportProgress) -> Counted:
     def make(school: SchoolPc) -> None:
         expect("install", not can_connect(school), f"{school.name} has a connection")
         school.install("install")
-        school.train_extra_lay()
+        school.train_extra_lay("install")
         expect("install", school.read("state.json").get("current") == run.release, f"{school.name} has no model")
         expect("install", not school.read("node.json"), f"{school.name} is enrolled, by no link")
         expect(
