@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+from tests.postgresql_cluster import DEPLOY
 
 
 def settings_shipped() -> dict[str, str]:

@@ -25,9 +25,9 @@ from federation.demo.commands import SILENCE_SECONDS, CommandLine, LongRunning, 
 from federation.demo.progress import ReportProgress
 from tests.acceptance import systemctl
 from tests.acceptance.networks import CENTRE_ADDRESS, Network
-from tests.centre_backup import CentreBackup, archiving
-from tests.postgresql_cluster import Cluster, cluster_open
-from tests.shipped import DEPLOY, nginx_argv, settings_shipped, site_filled
+from tests.centre_backup import CentreBackup
+from tests.postgresql_cluster import DEPLOY, Cluster, archiving, cluster_open
+from tests.shipped import nginx_argv, settings_shipped, site_filled
 from tests.stations import does_answer
 from tests.tls_files import TestAuthority
 

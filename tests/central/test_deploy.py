@@ -17,8 +17,9 @@ from central.disk import CentreDisk
 from central.environment import environment_read
 from central.training.superlink import superlink_prepare
 from federation.demo.commands import CommandLine, LongRunning, wait_until
+from tests.postgresql_cluster import DEPLOY
 from tests.services import service_missing
-from tests.shipped import DEPLOY, nginx_argv, settings_shipped, site_filled
+from tests.shipped import nginx_argv, settings_shipped, site_filled
 from tests.stations import EMBEDDED, does_answer, free_port
 from tests.tls_files import TestAuthority
 
