@@ -73,6 +73,7 @@ class CentreServer:
             "SORO_CENTRAL_CHECKIN_SECONDS": str(CHECKIN_SECONDS),
             "SORO_CENTRAL_TICK_SECONDS": "1",
             "SORO_CENTRAL_BUILD_WORK": str(self.build_work),
+            "SORO_CENTRAL_BACKUP": str(self.cluster.archive),
         }
 
     @property
