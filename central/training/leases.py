@@ -27,7 +27,7 @@ def lease_grant(*, node: Node, plan: Plan, cap: int, now: datetime) -> LeaseDocu
         opened = Season.objects.select_for_update().filter(status=SeasonStatus.OPEN).order_by("pk")
         is_open = plan.season_id in set(opened.values_list("pk", flat=True))
         others = Lease.objects.exclude(node=node).filter(superlink=superlink, expires_at__gt=now).count()
-        collecting = Round.objects.filter(season=plan.season_id, status=RoundStatus.COLLECTING)
+        collecting = Round.objects.filter(season=plan.season_id, status=RoundStatus.COLLECTING).only("pk")
         round_ = collecting.first() if is_open and others < cap else None
         is_granted, expires_at = round_ is not None, now
         if round_ is not None:

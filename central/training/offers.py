@@ -7,7 +7,7 @@ from datetime import datetime
 
 from central.schools.models import Node
 from central.training.models import KEPT, Offer, Plan, Update
-from central.training.plans import plan_envelope
+from central.training.plans import plan_envelope, plan_get
 from central.training.privacy_ledger import budget_allows
 from central.training.shared import SharedSeasons
 from federation.trust.keys import DirectorKey
@@ -24,8 +24,10 @@ def plan_envelope_for(
     plan = plan_for(node=node, now=now, shared=shared)
     if plan is None or plan.plan_id == held_plan_id:
         return None
-    Offer.objects.get_or_create(plan=plan, node=node, defaults={"offered_at": now})
-    return plan_envelope(plan=Plan.objects.get(pk=plan.pk), key=key)
+    # A node that has the plan, and cannot say so, makes the centre write nothing.
+    if not Offer.objects.filter(plan=plan, node=node).exists():
+        Offer.objects.bulk_create([Offer(plan=plan, node=node, offered_at=now)], ignore_conflicts=True)
+    return plan_envelope(plan=plan_get(plan.plan_id), key=key)
 
 
 def plan_for(*, node: Node, now: datetime, shared: SharedSeasons) -> Plan | None:
@@ -78,16 +80,15 @@ def receipts_for(*, node: Node, digests: Sequence[str] | None) -> tuple[UpdateRe
     judged = Update.objects.filter(node=node)
     if digests is not None:
         judged = judged.filter(digest__in=digests[:RECEIPTS])
-    newest = judged.select_related("plan").defer("plan__envelope").order_by("-pk")[:RECEIPTS]
-    return tuple(receipt_of(update) for update in newest)
+    newest = judged.order_by("-pk").values_list("plan__plan_id", "digest", "status", "code")[:RECEIPTS]
+    return tuple(_receipt(*said) for said in newest)
 
 
 def receipt_of(update: Update) -> UpdateReceipt:
     """Return the centre's word on an update: one that waits for a person is as safe here as one that counts."""
-    is_safe = update.status in KEPT
-    return UpdateReceipt(
-        plan_id=update.plan.plan_id,
-        update_sha256=update.digest,
-        accepted=is_safe,
-        code="" if is_safe else update.code,
-    )
+    return _receipt(update.plan.plan_id, update.digest, update.status, update.code)
+
+
+def _receipt(plan_id: str, digest: str, status: str, code: str) -> UpdateReceipt:
+    is_safe = status in KEPT
+    return UpdateReceipt(plan_id=plan_id, update_sha256=digest, accepted=is_safe, code="" if is_safe else code)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from django.db.models import Max, Q
 
 from central.releases.models import Release, ReleaseStatus, bulky
+from central.schools.shared_facts import SharedFacts
 from central.training.anchors import anchors_read
 from central.training.errors import PlanUnknown
 from central.training.models import Plan, Round, RoundStatus, Season
@@ -22,20 +23,20 @@ from federation.wire.rounds import RoundPlan, SchemeName
 
 PASSED_OVER = "passed_over"
 """Why a candidate that nobody signed in time is refused; its updates go on to the next round."""
+_asked: SharedFacts[dict[str, Plan]] = SharedFacts(dict)
+"""Plans by their ids, as they were asked for. Thousands of schools answer the same few within days."""
 
 
 def plan_get(plan_id: str) -> Plan:
-    """Return the plan of this id.
+    """Return the plan of this id, the same object to all who ask until a plan, a season or a release changes.
 
     Raises:
         PlanUnknown: there is none.
     """
-    # Of its base only the card is asked for: every update that comes is judged by it.
-    unread = set(bulky("season__base")) - {"season__base__card"}
-    plan = Plan.objects.select_related("season__base").defer(*unread).filter(plan_id=plan_id).first()
-    if plan is None:
-        raise PlanUnknown(plan_id=plan_id[:64])
-    return plan
+    asked = _asked.now()
+    if plan_id not in asked:
+        asked[plan_id] = _plan_find(plan_id)
+    return asked[plan_id]
 
 
 def plan_of(plan: Plan) -> RoundPlan:
@@ -82,15 +83,26 @@ def plans_renew(*, season: Season, key: DirectorKey, now: datetime) -> int:
     Beside new adapters and plans whose time is over, all are issued anew after a round that led to nothing: its schools
     have answered the old ones, and would have to be silent until the next adapter.
     """
-    fruitless = _last_fruitless(season)
+    fruitless, newest_of = _last_fruitless(season), plans_newest(season)
     issued = 0
     for start, version in _starts(season):
-        newest = season.plans.filter(start=start).first()
+        newest = newest_of.get(start.pk if start else None)
         is_spent = newest is None or newest.closes_at <= now or (fruitless is not None and newest.issued_at < fruitless)
         if is_spent:
             plan_issue(season=season, start=start, version=version, key=key, now=now)
             issued += 1
     return issued
+
+
+def plans_newest(season: Season) -> Mapping[int | None, Plan]:
+    """Return the season's newest plan for each start by the adapter's id, None for the base alone.
+
+    What was signed is not read with them: the worker looks here every few seconds.
+    """
+    newest: dict[int | None, Plan] = {}
+    for plan in season.plans.defer("envelope"):
+        newest.setdefault(plan.start_id, plan)
+    return newest
 
 
 def plan_envelope(*, plan: Plan, key: DirectorKey) -> bytes:
@@ -101,6 +113,16 @@ def plan_envelope(*, plan: Plan, key: DirectorKey) -> bytes:
     sealed = envelope_seal(payload=envelope_payload_unverified(held, kind=ROUND_PLAN), kind=ROUND_PLAN, key=key)
     Plan.objects.filter(pk=plan.pk).update(envelope=sealed)
     return sealed
+
+
+def _plan_find(plan_id: str) -> Plan:
+    # Of its base only the cards are asked for: every update that comes is judged by them.
+    unread = set(bulky("season__base")) - {"season__base__card"}
+    plans = Plan.objects.select_related("season__base").defer(*unread).prefetch_related("season__base__variants")
+    plan = plans.filter(plan_id=plan_id).first()
+    if plan is None:
+        raise PlanUnknown(plan_id=plan_id[:64])
+    return plan
 
 
 @lru_cache(maxsize=32)

@@ -25,7 +25,7 @@ from central.training.models import Round, RoundStatus, Season, SeasonStatus, Up
 from central.training.plans import PASSED_OVER, season_version, settings_of
 from central.training.privacy_ledger import round_charge
 from central.training.quarantine import round_screen
-from central.training.seasons import candidate_undecided, round_open_next, season_lock
+from central.training.seasons import candidate_undecided, candidate_waits, round_open_next, season_lock
 from federation.errors import FederationError
 from federation.inference.errors import SuiteInvalid
 
@@ -62,7 +62,7 @@ def round_progress(round_: Round, *, now: datetime) -> Progress:
             is_past_deadline=now >= round_.closes_at,
             is_season_open=season.status == SeasonStatus.OPEN,
             is_another_combined=season.rounds.filter(status=RoundStatus.AGGREGATING).exists(),
-            is_candidate_waiting=candidate_undecided(season) is not None,
+            is_candidate_waiting=candidate_waits(season),
         )
     )
 
@@ -242,7 +242,7 @@ def _retry_expect(round_: Round) -> None:
     season = round_.season
     if not round_.updates.accepted().exists():
         raise RoundNotEnough(accepted=0, minimum=round_.minimum)
-    if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_undecided(season):
+    if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_waits(season):
         raise RoundBlocked(round_id=round_.round_id)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 
 from central.releases.errors import BaseNotReady
 from central.releases.models import IN_FORCE, Release, ReleaseKindChoice, ReleaseStatus, bulky
@@ -137,15 +137,23 @@ def season_follow(*, season: Season, key: DirectorKey, now: datetime) -> None:
 
 def candidate_undecided(season: Season) -> Round | None:
     """Return the round whose candidate has passed the gate and waits for its signature or its adoption."""
-    waiting = (ReleaseStatus.AWAITING_SIGNATURE, *IN_FORCE)
-    completed = season.rounds.filter(status=RoundStatus.COMPLETED, version=None, release__status__in=waiting)
-    return completed.select_related("release").defer(*bulky("release")).first()
+    return _undecided(season).select_related("release").defer(*bulky("release")).first()
+
+
+def candidate_waits(season: Season) -> bool:
+    """Tell whether there is such a round."""
+    return _undecided(season).exists()
 
 
 def season_newest(season: Season) -> Round | None:
     """Return the round of the season's newest adapter in force: its next one starts from there."""
     adopted = season.rounds.exclude(version=None).filter(release__status__in=IN_FORCE)
     return adopted.select_related("release").order_by("-version").first()
+
+
+def _undecided(season: Season) -> QuerySet[Round]:
+    waiting = (ReleaseStatus.AWAITING_SIGNATURE, *IN_FORCE)
+    return season.rounds.filter(status=RoundStatus.COMPLETED, version=None, release__status__in=waiting)
 
 
 def _signed(season: Season) -> list[Round]:

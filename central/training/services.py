@@ -17,11 +17,12 @@ from central.schools.keys import signing_key
 from central.schools.models import Node
 from central.schools.sessions import active_node
 from central.training.errors import SeasonClosed, UpdateDuplicate, UpdateTooStale
-from central.training.models import Plan, Round, RoundStatus, SeasonStatus, Update, UpdateStatus
+from central.training.models import Plan, Round, RoundStatus, Update, UpdateStatus
 from central.training.offers import offer_learnt
 from central.training.participation import participation_expect
-from central.training.plans import plan_get, plan_of, season_version, settings_of, sizes_of
+from central.training.plans import plan_get, plan_of, sizes_of
 from central.training.seasons import season_lock
+from central.training.shared import seasons_shared
 from federation.errors import FederationError
 from federation.learning.update import Update as ReadUpdate
 from federation.learning.update import update_header, update_verify
@@ -85,11 +86,13 @@ def _count(plan: Plan, node: Node, read: ReadUpdate, content: bytes, disk: Centr
     with transaction.atomic():
         # Under this lock no round can begin to be combined, and no second process can take the same update in.
         season = season_lock(plan.season_id)
-        if season.status != SeasonStatus.OPEN:
+        shared = seasons_shared.now()
+        found = shared.seasons.get(season.base_id)
+        if found is None or found.season != season:
             raise SeasonClosed(season_id=season.season_id)
-        participation_expect(school=node.school, season=season)
-        staleness = season_version(season) - plan.version
-        if staleness > settings_of(season).max_staleness:
+        participation_expect(node=node, season=season, shared=shared)
+        staleness = found.version - plan.version
+        if staleness > found.max_staleness:
             raise UpdateTooStale(plan_id=plan.plan_id, staleness=staleness)
         answered = Update.objects.kept().filter(plan=plan, node=node).first()
         if answered is not None:
@@ -98,7 +101,8 @@ def _count(plan: Plan, node: Node, read: ReadUpdate, content: bytes, disk: Centr
             raise UpdateDuplicate(node_id=str(node.pk))
         durable_write(_kept_path(disk, plan, digest), content)
         offer_learnt(plan=plan, node=node, now=now)
-        return _accepted(plan, season.rounds.get(status=RoundStatus.COLLECTING), node, read, content, staleness, now)
+        collecting = season.rounds.only("pk").get(status=RoundStatus.COLLECTING)
+        return _accepted(plan, collecting, node, read, content, staleness, now)
 
 
 def _accepted(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from central.releases.models import Release
 from central.schools.shared_facts import SharedFacts
 from central.training.models import OptOut, Plan, Season, SeasonStatus
-from central.training.plans import season_version, settings_of
+from central.training.plans import plans_newest, season_version, settings_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +52,13 @@ def _read() -> SharedSeasons:
 
 
 def _open_season(season: Season, adapters: Mapping[int, str]) -> OpenSeason:
-    newest: dict[int | None, Plan] = {}
-    for plan in season.plans.defer("envelope"):
-        newest.setdefault(plan.start_id, plan)
     own = season.rounds.filter(release__in=adapters).values_list("release", flat=True)
     return OpenSeason(
         season=season,
         version=season_version(season),
         max_staleness=settings_of(season).max_staleness,
         adopted={adapters[pk]: pk for pk in own if pk is not None},
-        plans=newest,
+        plans=plans_newest(season),
     )
 
 

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,10 +13,11 @@ from central.schools.models import AuditEvent, Node
 from central.schools.services import node_revoke
 from central.schools.transitions import StatusMoveIllegal
 from central.training.buffer import Buffer, Due, round_judge
-from central.training.errors import RoundBlocked, RoundNotEnough
+from central.training.errors import PlanUnknown, RoundBlocked, RoundNotEnough
 from central.training.inbox import updates_scan_inbox
 from central.training.leases import lease_grant
-from central.training.models import Lease, Offer, Round, RoundStatus, Update
+from central.training.models import Lease, Offer, Plan, Round, RoundStatus, Update
+from central.training.plans import plan_get
 from central.training.rounds import round_abandon, round_advance, round_claim, round_combine_now, round_retry
 from central.training.seasons import season_close
 from central.trust_root import director_key
@@ -75,6 +78,29 @@ def test_a_second_update_of_a_node_to_a_plan_is_refused_and_the_first_stays(scho
     assert len(list(disk.updates.rglob("*.update"))) == 1
     first.refresh_from_db()
     assert first.status == "accepted"
+
+
+def test_a_plan_is_read_once_for_all_its_updates_until_something_shared_changes(school, season, db):
+    plan_id = season.plans.get().plan_id
+    first = plan_get(plan_id)
+    with CaptureQueriesContext(connection) as asked:
+        assert plan_get(plan_id) is first
+    assert len(asked) == 1
+    Plan.objects.update(envelope=b"signed anew")
+    assert bytes(plan_get(plan_id).envelope) == b"signed anew"
+    Plan.objects.all().delete()
+    with pytest.raises(PlanUnknown):
+        plan_get(plan_id)
+
+
+def test_taking_an_update_in_costs_a_dozen_statements(school, other_school, season, disk):
+    take_in(update_of(school, season), disk)
+    content = update_of(other_school, season)
+    with CaptureQueriesContext(connection) as asked:
+        assert take_in(content, disk).status == "accepted"
+    # Without those of the transaction, which a test has in another form.
+    statements = [query["sql"] for query in asked if not query["sql"].startswith(("SAVEPOINT", "RELEASE"))]
+    assert len(statements) <= 12, statements
 
 
 def test_what_an_update_says_of_its_held_out_labels_is_kept(school, season, disk):
