@@ -13,7 +13,6 @@ Only nodes whose link is up cost anything, so thousands of schools that are away
 from __future__ import annotations
 
 import heapq
-import itertools
 import random
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -69,13 +68,13 @@ class SimulatedGrid:
     """
 
     def __init__(self, nodes: Iterable[SimulatedNode], *, lag_seconds: float = 0.0) -> None:
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
+        identity_take()
         self.now = 0.0
         self.nodes = {node.node_id: node for node in nodes}
         self.destroyed_answers = 0
         self.lost_uploads = 0
         self._lag_seconds = lag_seconds
-        self._numbers = itertools.count()
+        self._number = 0
         self._awake: dict[int, SimulatedNode] = {}
         self._comings: list[tuple[float, int]] = []
         self._questions: dict[str, tuple[int, float, Message]] = {}
@@ -169,7 +168,8 @@ class SimulatedGrid:
         node = self.nodes[message.metadata.dst_node_id]
         if not node.online_until:
             return ""
-        message_id = f"message-{next(self._numbers)}"
+        self._number += 1
+        message_id = f"message-{self._number}"
         message.metadata.__dict__["_message_id"] = message_id
         self._questions[message_id] = (node.node_id, self.now + message.metadata.ttl, message)
         node.letters.append(message_id)
@@ -252,6 +252,11 @@ class SimulatedGrid:
                 node.asked.append(self.now)
                 node.held.append((self.now + node.work_seconds, message_id, node.answer(question)))
                 return
+
+
+def identity_take() -> None:
+    """Let this process be the ServerApp that asks: flwr keeps that for a whole process."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, 1, 1
 
 
 class SimulatedPool(Executor):

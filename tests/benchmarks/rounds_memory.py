@@ -16,16 +16,16 @@ from federation.learning.schemes.contribution import Contribution
 from federation.learning.schemes.scheme import Fusion, Terms
 from federation.wire.rounds import Factor, SchemeName
 
-RANK = 64
-SIZES = {f"layers.{layer}.{part}": SlotSize(640, 640) for layer in range(6) for part in ("o", "down")}
-"""A third of its layers, so that a thousand updates are added up in a minute."""
+RANK = 256
+SIZES = {f"layers.{layer}.down": SlotSize(2048, 640) for layer in range(12, 18)}
+"""What a new season learns of it: the uppermost third of its layers, in so many directions."""
 
 
 def main() -> None:
     """Print `{"peak_bytes": …}`."""
     terms = Terms(seed="memory", rank=RANK, sizes=SIZES, fusion=Fusion.LEAST_SQUARES)
     scheme = scheme_of(SchemeName.FFA_LORA)
-    aggregate(_contributions(int(sys.argv[1])), scheme=scheme, terms=terms, max_norm=2.0, max_labels=64)
+    aggregate(_contributions(int(sys.argv[1])), scheme=scheme, terms=terms, max_norm=4.0, max_labels=64)
     sys.stdout.write(json.dumps({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 

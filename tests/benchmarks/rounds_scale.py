@@ -3,8 +3,8 @@
 The loop of the ServerApp, the centre's services, its tables and every signed byte are the real ones; the arrays are
 small. So memory is measured a second time with arrays of the 270M's size, which are added up and come from nowhere.
 
-Each day that is over is told on the standard error. A measuring that was interrupted goes on at the play it was at:
-what ended before is kept in `work` until all is reported.
+Each day that is over is told on the standard error. A measuring that was interrupted goes on at the day at which its
+play was kept last: plays are kept in `work` every few days, and what ended before until all is reported.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def _play(schools: int, kept: Path) -> dict[str, Any]:
     sys.stderr.write(f"{schools} schools, {DAYS} days\n")
     # A quarter of the schools is a version a week; with a tenth the countryside is always too late (decision 0058).
     wanted = schools // 4
-    found = _child("tests.country", "--schools", str(schools), "--days", str(DAYS), "--wanted", str(wanted))
+    sizes = ("--schools", str(schools), "--days", str(DAYS), "--wanted", str(wanted))
+    found = _child("tests.country", *sizes, "--keep", str(kept.with_suffix(".play")))
     durable_write(kept, json.dumps(found, ensure_ascii=False).encode())
     return found
 

@@ -1,15 +1,19 @@
 """The centre of the country: its own services on its own tables, called by the clock of the play.
 
-Simulated are only the gate's measuring, the person who signs, and the waves of a rollout.
+Simulated are only what takes a model (the centre's own part of a round and the gate's measuring), the person who signs,
+and the waves of a rollout.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric import ec
+from numpy.typing import NDArray
 
 from central.disk import CentreDisk
 from central.releases.gate import AdapterReport, PerplexityPair
@@ -17,20 +21,21 @@ from central.releases.models import Release, ReleaseKindChoice, ReleaseStatus, b
 from central.releases.services import release_sign
 from central.releases.suite_comparison import SuiteReport
 from central.schools.models import Node, NodeStatus, School
-from central.training.buffer import Due
 from central.training.candidate import candidate_make
 from central.training.inbox import updates_scan_inbox
 from central.training.leases import lease_grant
 from central.training.models import Plan, Round, RoundStatus
 from central.training.offers import plan_envelope_for, receipts_for
-from central.training.plan_settings import PlanSettings
-from central.training.rounds import round_advance, round_aggregate, round_progress
+from central.training.plan_settings import NATURAL_PLAN
+from central.training.rounds import round_advance, round_aggregate
 from central.training.seasons import season_follow, season_open
 from central.training.services import update_take_in
 from central.training.shared import seasons_shared
+from central.training.start import Start
 from central.trust_root import director_key, keys_make
 from federation.basis import SlotSize
 from federation.inference.suite_run import Outcome
+from federation.learning.schemes.contribution import ArrayName, Arrays, Contribution, Hold
 from federation.learning.update import update_write
 from federation.trust.envelopes import ROUND_PLAN, envelope_payload_unverified
 from federation.trust.keys import public_pem
@@ -42,7 +47,11 @@ from tests.country.rhythms import DAY, HOUR, Place
 from tests.country.world import World
 
 SIZES = {"layers.0.o": SlotSize(6, 4), "layers.0.down": SlotSize(8, 6)}
-SETTINGS = PlanSettings(rank=2, min_labels=2, max_norm=10.0)
+RANK = 2
+SETTINGS = replace(
+    NATURAL_PLAN, rank=RANK, directions=RANK, parts=("o", "down"), layers_share=1.0, min_labels=2, max_norm=10.0
+)
+"""A new season's usual ones, but small."""
 PERPLEXITY = {language: PerplexityPair(reference=50.0, shipped=50.0) for language in ("tg", "en")}
 WAVES = ((0.05, 0.0), (0.3, 2 * DAY), (1.0, 5 * DAY))
 """Up to which share of the schools a release is offered how long after its signature."""
@@ -126,21 +135,15 @@ class Centre:
 
     def learn(self, pc: Pc, plan: RoundPlan, *, counter: int, labels: int) -> bytes:
         """Return what a school has learnt: small arrays that are its own, signed."""
-        rng = np.random.default_rng(abs(hash((pc.node_id, plan.plan_id))))
-        arrays = {
-            (slot, Factor.B): rng.normal(0, 0.1, (plan.rank, SIZES[slot].d_out)).astype(np.float32)
-            for slot in plan.slots
-        }
+        arrays = arrays_drawn(np.random.default_rng(self.rng.getrandbits(64)), slots=plan.slots, rank=plan.rank)
         return update_write(
             plan=plan, node_id=pc.node_id, counter=counter, labels=labels, steps=5, loss_before=3.0, loss_after=0.1,
             arrays=arrays, made_at=self.world.moment(), key=pc.key,
         )  # fmt: skip
 
-    def inbox_look(self) -> bool:
-        """Judge what has come by Flower; return whether the round that collects is full."""
+    def inbox_look(self) -> None:
+        """Judge what has come by Flower; whether a round is full is asked with the hour's tick."""
         updates_scan_inbox(disk=self.disk, now=self.world.moment())
-        round_ = self.collecting()
-        return round_ is not None and round_progress(round_, now=self.world.moment()).due is not Due.NOTHING
 
     def tick(self, *, is_killed: bool = False) -> None:
         """Do what the worker's tick does. Killed, it dies at the gate."""
@@ -162,7 +165,9 @@ class Centre:
         measure = _gate_killed if is_killed else self._gate
 
         def make(each: Round) -> Release:
-            return candidate_make(round_=each, disk=self.disk, clock=self.world.moment, measure=measure)
+            return candidate_make(
+                round_=each, disk=self.disk, clock=self.world.moment, measure=measure, hold=self._hold
+            )
 
         try:
             round_aggregate(round_=round_, disk=self.disk, clock=self.world.moment, make=make)
@@ -173,7 +178,7 @@ class Centre:
         if release is not None and release.status == ReleaseStatus.AWAITING_SIGNATURE:
             # Somebody signs in the morning.
             morning = (self.world.now // DAY + 1) * DAY + 9 * HOUR
-            self.world.at(morning, lambda: self._sign(release))
+            self.world.at(morning, partial(self._sign, release))
 
     def _sign(self, release: Release) -> None:
         release.refresh_from_db()
@@ -187,6 +192,11 @@ class Centre:
         loss = 0.5 if self.rng.random() < GATE_REFUSES else 0.0
         return gate_report(options["suites"], unrelated_loss=loss)
 
+    def _hold(self, _round: Round, _start: Start, weight: float, _disk: CentreDisk) -> Hold:
+        """Return what a process would read out of the base and the adapter (decision 0119), drawn from nowhere."""
+        arrays = arrays_drawn(np.random.default_rng(self.rng.getrandbits(64)), slots=list(SIZES), rank=RANK)
+        return Hold(contribution=Contribution(node_id="centre", labels=1, staleness=0, arrays=arrays), weight=weight)
+
     def _plan(self, envelope: bytes) -> RoundPlan:
         payload = envelope_payload_unverified(envelope, kind=ROUND_PLAN)
         if payload not in self._plans:
@@ -199,6 +209,16 @@ class Centre:
         for plan in fresh.order_by("pk"):
             self._rows[plan.plan_id] = plan
             self._newest_plan[plan.start.digest if plan.start else self.base.digest] = plan.plan_id
+
+
+def arrays_drawn(rng: np.random.Generator, *, slots: Sequence[str], rank: int) -> Arrays:
+    """Return what somebody may have learnt: a step and a Gram matrix for each slot."""
+    arrays: dict[ArrayName, NDArray[np.float32]] = {}
+    for slot in slots:
+        seen = rng.normal(0, 1, (2 * rank, rank)).astype(np.float32)
+        arrays[slot, Factor.B] = rng.normal(0, 0.1, (rank, SIZES[slot].d_out)).astype(np.float32)
+        arrays[slot, Factor.GRAM] = seen.T @ seen
+    return arrays
 
 
 def gate_report(suites: Sequence[object], *, unrelated_loss: float) -> AdapterReport:

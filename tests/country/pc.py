@@ -7,8 +7,10 @@ plan, a lease before a SuperNode, the update kept until the centre's word, HTTPS
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -71,6 +73,8 @@ class Pc:
     rng: random.Random
     chances: Chances
     running: str
+    contacts: deque[tuple[float, float]]
+    """When links or couriers are still to come, in order."""
     plan: RoundPlan | None = None
     training: RoundPlan | None = None
     answered: set[str] = field(default_factory=set)
@@ -91,6 +95,19 @@ class Pc:
     """Counts its contacts by Flower; an event of an earlier one is void."""
     is_in_contact: bool = False
 
+    def contact_await(self) -> None:
+        """Let the next contact come in its time."""
+        if self.contacts:
+            start, end = self.contacts.popleft()
+            self.world.at(start, partial(self._contact_comes, end))
+
+    def _contact_comes(self, until: float) -> None:
+        self.contact_await()
+        if self.place.rhythm is Rhythm.STICK:
+            self.courier_comes()
+        else:
+            self.link_comes(until)
+
     def link_comes(self, until: float) -> None:
         """Have a link from now on."""
         self.link_until = until
@@ -99,7 +116,7 @@ class Pc:
     def courier_comes(self) -> None:
         """Trade by a stick: what waits goes along and stays here too; the centre's newest word is on it."""
         for update in self.waiting:
-            self.world.at(self.world.now + self.rng.uniform(1, 5) * DAY, _bound(self.door.take_in, update.content))
+            self.world.at(self.world.now + self.rng.uniform(1, 5) * DAY, partial(self.door.take_in, update.content))
         self._check_in()
         if self.door.release_for(self) != self.running:
             self.running = self.door.release_for(self)
@@ -174,7 +191,7 @@ class Pc:
         self.answered.add(plan.plan_id)
         self.waiting.append(update)
         if self.rng.random() < self.chances.both_ways:
-            self.world.at(self.world.now + self.rng.uniform(1, 9) * DAY, _bound(self.door.take_in, content))
+            self.world.at(self.world.now + self.rng.uniform(1, 9) * DAY, partial(self.door.take_in, content))
         self._train_if_due()
 
     def _corrections_hear(self) -> None:
@@ -205,10 +222,10 @@ class Pc:
         self.refusals = 0
         self.is_in_contact, self.contact = True, self.contact + 1
         number = self.contact
-        self.world.at(self.world.now + lease_seconds, lambda: self._contact_over(number, is_power_cut=False))
+        self.world.at(self.world.now + lease_seconds, partial(self._contact_over, number, is_power_cut=False))
         if self.rng.random() < self.chances.power_cut:
             seconds = self.rng.uniform(1, 40)
-            self.world.at(self.world.now + seconds, lambda: self._contact_over(number, is_power_cut=True))
+            self.world.at(self.world.now + seconds, partial(self._contact_over, number, is_power_cut=True))
 
     def _contact_over(self, number: int, *, is_power_cut: bool) -> None:
         if not self.is_in_contact or self.contact != number:
@@ -226,7 +243,7 @@ class Pc:
         update = self.waiting[0]
         seconds = (UPDATE_BYTES - self.sent_bytes) * 8 / (self.place.kbit_s * 1000)
         if self.world.now + seconds < self.link_until:
-            self._later(seconds, lambda: self._uploaded(update))
+            self._later(seconds, partial(self._uploaded, update))
         else:
             self.sent_bytes += (self.link_until - self.world.now) * self.place.kbit_s * 1000 / 8
 
@@ -237,8 +254,8 @@ class Pc:
 
     def _later(self, seconds: float, call: Callable[[], None]) -> None:
         """Let `call` happen if the link is still up then."""
-        self.world.at(self.world.now + seconds, lambda: call() if self.world.now < self.link_until else None)
+        self.world.at(self.world.now + seconds, partial(self._if_linked, call))
 
-
-def _bound(call: Callable[[bytes], None], content: bytes) -> Callable[[], None]:
-    return lambda: call(content)
+    def _if_linked(self, call: Callable[[], None]) -> None:
+        if self.world.now < self.link_until:
+            call()

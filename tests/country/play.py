@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,15 +14,20 @@ from federation.learning.flower.collection import Collection, Terms
 from federation.learning.flower.inbox import RoundInbox
 from tests.country.centre import Centre
 from tests.country.pc import UPDATE_BYTES, Chances, Pc
-from tests.country.rhythms import DAY, HOUR, Rhythm, contacts_draw, places_draw
+from tests.country.rhythms import DAY, HOUR, contacts_draw, places_draw
 from tests.country.world import World
 from tests.simulated_grid import SimulatedGrid, SimulatedNode, SimulatedPool
 
 BEGAN_AT = datetime(2026, 11, 1, tzinfo=UTC)
 RUN_SECONDS = DAY
 TICK_SECONDS = 120.0
-"""The real worker looks every few seconds; so a contact takes up to two minutes longer here, and a play hours less."""
+"""The real worker looks every few seconds; so a contact takes up to two minutes longer here, and a round is combined up
+to an hour later. A play takes hours less."""
 MAX_UPDATE_BYTES = 16 * 1024 * 1024
+
+
+def _unheard(_days: float) -> None:
+    """Let days be over that nobody waits for."""
 
 
 class RunKilled(Exception):
@@ -44,15 +49,11 @@ class Script:
     """Of an aggregation to be killed at the gate."""
 
 
-def _unheard(_day: int) -> None:
-    """Let a day be over that nobody waits for."""
-
-
 class Play:
     """One play; `run` plays it to its end."""
 
-    def __init__(self, script: Script, *, disk: CentreDisk, day_over: Callable[[int], None] = _unheard) -> None:
-        self.script, self.disk, self._day_over = script, disk, day_over
+    def __init__(self, script: Script, *, disk: CentreDisk) -> None:
+        self.script, self.disk = script, disk
         self.rng = random.Random(script.seed)
         self.grid = SimulatedGrid([])
         self.world = World(self.grid, began_at=BEGAN_AT, until=script.days * DAY)
@@ -67,18 +68,19 @@ class Play:
         self._is_tick_due = False
         for place in places_draw(self.rng, schools=script.schools):
             self._school_add(place)
-
-    def run(self) -> None:
-        """Play to the end."""
-        self.world.at(self.script.days_between_run_kills * DAY, self._run_kill)
+        self.world.at(script.days_between_run_kills * DAY, self._run_kill)
         self.world.at(HOUR, self._each_hour)
-        self.world.at(DAY, self._each_day)
+
+    def run(self, between: Callable[[float], None] = _unheard) -> None:
+        """Play on to the end; `between` hears how many days are over whenever no run of the ServerApp is under way."""
         while not self.world.is_over:
+            between(self.world.days)
             round_ = self.centre.collecting()
             if round_ is None:
                 self.world.sleep(60.0)
                 continue
             self._collect(round_.round_id, round_.season.season_id, round_.wanted)
+        between(self.world.days)
 
     def _collect(self, round_id: str, season_id: str, wanted: int) -> None:
         self.runs += 1
@@ -121,8 +123,7 @@ class Play:
 
     def _inbox_look(self) -> None:
         self._is_tick_due = False
-        if self.centre.inbox_look():
-            self._tick()
+        self.centre.inbox_look()
         self._inbox_seen = self._folder.stat().st_mtime_ns if self._folder.exists() else 0
         for pc in [pc for pc in self.pcs if pc.is_in_contact]:
             pc.word_is_out()
@@ -138,10 +139,6 @@ class Play:
         self._tick()
         self.world.at(self.world.now + HOUR, self._each_hour)
 
-    def _each_day(self) -> None:
-        self._day_over(round(self.world.now / DAY))
-        self.world.at(self.world.now + DAY, self._each_day)
-
     def _run_kill(self) -> None:
         self._is_run_killed = True
         self.world.at(self.world.now + self.script.days_between_run_kills * DAY, self._run_kill)
@@ -152,6 +149,7 @@ class Play:
         pc = Pc(
             place=place, node_id=node_id, key=key, flower_id=flower_id, world=self.world, door=self.centre,
             rng=self.rng, chances=self.script.chances, running=self.centre.base.digest,
+            contacts=deque(contacts_draw(self.rng, place, until=self.script.days * DAY)),
         )  # fmt: skip
         self.pcs.append(pc)
         seconds = UPDATE_BYTES * 8 / (place.kbit_s * 1000) if place.kbit_s else 0.0
@@ -159,8 +157,4 @@ class Play:
         self.grid.nodes[flower_id] = SimulatedNode(
             flower_id, node_id, [], pc.answer, work_seconds=4.0, upload_seconds=seconds, leaves_cleanly=False,
         )  # fmt: skip
-        for start, end in contacts_draw(self.rng, place, until=self.script.days * DAY):
-            if place.rhythm is Rhythm.STICK:
-                self.world.at(start, pc.courier_comes)
-            else:
-                self.world.at(start, lambda pc=pc, end=end: pc.link_comes(end))
+        pc.contact_await()

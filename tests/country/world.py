@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from tests.country.rhythms import DAY
 from tests.simulated_grid import HEARTBEAT_SECONDS, SimulatedGrid
 
 UNASKED_SECONDS = HEARTBEAT_SECONDS
@@ -20,11 +20,16 @@ class World:
         self.began_at = began_at
         self.until = until
         self._events: list[tuple[float, int, Callable[[], None]]] = []
-        self._numbers = itertools.count()
+        self._number = 0
 
     @property
     def now(self) -> float:
         return self.grid.now
+
+    @property
+    def days(self) -> float:
+        """How many days have passed."""
+        return self.now / DAY
 
     @property
     def is_over(self) -> bool:
@@ -35,8 +40,9 @@ class World:
         return self.began_at + timedelta(seconds=self.now)
 
     def at(self, seconds: float, call: Callable[[], None]) -> None:
-        """Let `call` happen at a time, which may not lie in the past."""
-        heapq.heappush(self._events, (max(seconds, self.now), next(self._numbers), call))
+        """Let `call` happen at a time, which may not lie in the past; no lambda, because a play is kept (`kept`)."""
+        self._number += 1
+        heapq.heappush(self._events, (max(seconds, self.now), self._number, call))
 
     def sleep(self, seconds: float) -> None:
         """Let time pass: what is due happens in its turn.
