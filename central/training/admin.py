@@ -175,7 +175,11 @@ class SeasonAdmin(ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Season | None = None) -> Any:  # noqa: ANN401
         """Ask for what is chosen only."""
-        return SEASON_FIELDS if obj else ("base", "wanted", "mode", "scheme", "steps", "fusion", "mode_settings")
+        return (
+            SEASON_FIELDS
+            if obj
+            else ("base", "wanted", "mode", "scheme", "steps", "fusion", "least_days", "mode_settings")
+        )
 
     def get_inlines(self, request: HttpRequest, obj: Season | None) -> Any:  # noqa: ANN401
         """Show rounds and plans once there are some."""

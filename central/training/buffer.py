@@ -2,7 +2,8 @@
 
 Pure. A season has one candidate at a time: two that start from the same adapter would each lack what the other learnt,
 and the later would undo the earlier. So a full buffer goes on filling while the candidate before it awaits its
-signature, and only its own deadline lets it go past that one, taking its updates along.
+signature, and only its own deadline lets it go past that one, taking its updates along. It goes on filling too until it
+is old enough for schools that come seldom.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class Buffer:
     accepted: int
     wanted: int
     minimum: int
+    is_young: bool
+    """It has not yet collected for as long as a round does at least."""
     is_past_deadline: bool
     is_season_open: bool
     is_another_combined: bool
@@ -50,10 +53,12 @@ def round_judge(buffer: Buffer) -> Progress:
     # Nobody may say any more whether to wait for a season that is closed, so it waits for the signature.
     if buffer.is_candidate_waiting and not (buffer.is_past_deadline and buffer.is_season_open):
         return Progress(due=Due.NOTHING, reason="candidate_waiting")
-    if buffer.accepted >= buffer.wanted:
+    is_over = buffer.is_past_deadline or not buffer.is_season_open
+    is_full = buffer.accepted >= buffer.wanted
+    if is_full and (is_over or not buffer.is_young):
         return Progress(due=Due.COMBINE, reason="enough_updates")
-    if buffer.is_season_open and not buffer.is_past_deadline:
-        return Progress(due=Due.NOTHING, reason="collecting")
+    if not is_over:
+        return Progress(due=Due.NOTHING, reason="full_but_young" if is_full else "collecting")
     if buffer.accepted >= buffer.minimum:
         return Progress(due=Due.COMBINE, reason="deadline" if buffer.is_season_open else "season_closed")
     due = Due.EXTEND if buffer.is_season_open else Due.ABANDON

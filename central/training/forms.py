@@ -7,13 +7,13 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminSelectWidget
+from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from central.releases.models import Release, ReleaseKindChoice
 from central.releases.package_slots import slot_sizes
 from central.training.mode_settings import mode_expect
 from central.training.models import Season, SeasonMode, SeasonStatus
-from central.training.plan_settings import StepsChoice, plan_settings
+from central.training.plan_settings import LEAST_DAYS, ROUND_DAYS, StepsChoice, plan_settings
 from central.trust_root import director_key
 from central.words import sentence
 from federation.errors import FederationError
@@ -44,6 +44,14 @@ class SeasonForm(forms.ModelForm):
         widget=UnfoldAdminSelectWidget,
         help_text=_("The private mode needs the weighted mean."),
     )
+    least_days = forms.IntegerField(
+        label=_("days that a round collects at least"),
+        initial=LEAST_DAYS,
+        min_value=0,
+        max_value=ROUND_DAYS,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("So that schools that come seldom are not too late for it, however fast the others fill it."),
+    )
 
     class Meta:
         model = Season
@@ -62,6 +70,7 @@ class SeasonForm(forms.ModelForm):
         cleaned["settings"] = plan_settings(
             steps=StepsChoice(cleaned.get("steps", StepsChoice.NATURAL)),
             fusion=Fusion(cleaned.get("fusion", Fusion.LEAST_SQUARES)),
+            least_days=cleaned.get("least_days", LEAST_DAYS),
         )
         if base is None or not {"mode", "scheme"} <= cleaned.keys():
             return cleaned

@@ -11,6 +11,8 @@ from federation.learning.schemes.catalogue import scheme_of
 from federation.learning.schemes.scheme import Fusion
 from federation.wire.rounds import Factor, Objective, Precision, SchemeName
 
+LEAST_DAYS, ROUND_DAYS = 4, 14
+"""Of a new season's rounds. Four adapters behind is then 16 days, which schools that come weekly never are (0058)."""
 CORRECTIONS_ONLY = Objective(preference=0.0, ratings=0.0, beta=0.1)
 
 
@@ -88,7 +90,9 @@ class PlanSettings:
     """An update is refused once so many adapters of the season more were adopted since the start of its plan."""
     minimum: int = 1
     """Updates without which a round that reaches its deadline goes on collecting."""
-    round_days: int = 14
+    least_days: int = 0
+    """How long a round collects at least. A cap in adapters is one in weeks only where adapters come by the week."""
+    round_days: int = ROUND_DAYS
     plan_days: int = 60
     """How long training may begin on a plan; then schools that still run its start are asked anew."""
 
@@ -148,11 +152,11 @@ class StepsChoice(StrEnum):
     ADAM = "adam"
 
 
-def plan_settings(*, steps: StepsChoice, fusion: Fusion) -> PlanSettings:
+def plan_settings(*, steps: StepsChoice, fusion: Fusion, least_days: int = LEAST_DAYS) -> PlanSettings:
     """Return what a new season's plans ask.
 
     Natural steps are one step on all labels together only where least squares adds them up; beside the mean schools
     take Adam's in any case.
     """
     is_natural = steps is StepsChoice.NATURAL and fusion is Fusion.LEAST_SQUARES
-    return replace(NATURAL_PLAN if is_natural else ADAM_PLAN, fusion=fusion)
+    return replace(NATURAL_PLAN if is_natural else ADAM_PLAN, fusion=fusion, least_days=least_days)

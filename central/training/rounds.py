@@ -54,11 +54,13 @@ def schools_counted(round_: Round) -> int:
 def round_progress(round_: Round, *, now: datetime) -> Progress:
     """Return what is due to a round that collects, and why."""
     season = round_.season
+    least = timedelta(days=settings_of(season).least_days)
     return round_judge(
         Buffer(
             accepted=schools_counted(round_),
             wanted=round_.wanted,
             minimum=round_.minimum,
+            is_young=now < round_.opened_at + least,
             is_past_deadline=now >= round_.closes_at,
             is_season_open=season.status == SeasonStatus.OPEN,
             is_another_combined=season.rounds.filter(status=RoundStatus.AGGREGATING).exists(),

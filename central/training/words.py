@@ -8,6 +8,7 @@ from django.utils.translation import gettext_noop as _
 
 WAITS: Mapping[str, str] = {
     "collecting": _("more updates, or its deadline"),
+    "full_but_young": _("the days that a round collects at least, so that schools that come seldom are not too late"),
     "enough_updates": _("nothing: it is combined with the next look"),
     "deadline": _("nothing: it is combined with the next look"),
     "season_closed": _("nothing: it is combined with the next look"),

@@ -112,8 +112,8 @@ class Journey:
 
     def _season_open(self, base: str) -> tuple[str, str]:
         with self._step("plan", "The centre opens a season; its plan reaches the schools") as show:
-            wanted = ("--wanted", str(len(self.taught)))
-            opened = self.centre.commands.run_json("plan", "season_open", "--base", base, *wanted, "--steps", "adam")
+            opening = ("--wanted", str(len(self.taught)), "--least-days", "0", "--steps", "adam")
+            opened = self.centre.commands.run_json("plan", "season_open", "--base", base, *opening)
             show("the schools hear of it", 0.5)
             for school in self.taught:
                 school.contact("plan")

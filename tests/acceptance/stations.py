@@ -248,8 +248,8 @@ def chat_and_rate(run: Acceptance, show: ReportProgress) -> Counted:
 
 
 def season_round(run: Acceptance, show: ReportProgress) -> Counted:
-    words = ("season_open", "--base", run.release, "--wanted", str(len(run.schools)), "--steps", "adam")
-    opened = run.centre.ask(*words, step="round")
+    opening = ("--wanted", str(len(run.schools)), "--least-days", "0", "--steps", "adam")
+    opened = run.centre.ask("season_open", "--base", run.release, *opening, step="round")
     plan, round_ = str(opened["plans"][0]["plan_id"]), str(opened["rounds"][0]["round_id"])
     run.contacts("round")
     for school in run.linked:

@@ -82,8 +82,8 @@ class Rehearsal(Journey):
         base = self._release_build()["digest"]
         self._schools_start(base)
         self._corrections_make()
-        wanted = ("--wanted", str(HONEST), "--mode", "robust")
-        season = self.centre.commands.run_json("season", "season_open", "--base", base, *wanted)
+        opening = ("--wanted", str(HONEST), "--least-days", "0", "--mode", "robust")
+        season = self.centre.commands.run_json("season", "season_open", "--base", base, *opening)
         plan_id = str(season["plans"][0]["plan_id"])
         self._plans_bring()
         began = time.monotonic()

@@ -172,6 +172,7 @@ def test_a_person_makes_a_draft_and_opens_a_season(client, keys, db):
         "scheme": "ffa-lora",
         "steps": "natural",
         "fusion": "least-squares",
+        "least_days": 7,
         "mode_settings": "{}",
     }
     page = client.post("/admin/training/season/add/", {"base": base.pk, "wanted": 3, **chosen}, follow=True)

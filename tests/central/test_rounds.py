@@ -169,6 +169,25 @@ def test_a_round_with_enough_schools_is_combined_at_once_and_the_next_one_collec
     assert (round_.updates.count(), following.updates.count()) == (2, 0)
 
 
+def test_a_full_round_takes_in_seldom_schools_until_it_is_old_enough(school, other_school, keys, disk):
+    season = season_small(wanted=1, least_days=7)
+    round_ = collecting(season)
+    take_in(update_of(school, season), disk)
+    round_advance(round_=round_, now=round_.opened_at + timedelta(days=7, seconds=-1))
+    assert round_.status == RoundStatus.COLLECTING
+    take_in(update_of(other_school, season), disk)
+    round_advance(round_=round_, now=round_.opened_at + timedelta(days=7))
+    assert (round_.status, round_.updates.count()) == (RoundStatus.AGGREGATING, 2)
+
+
+def test_a_person_combines_a_round_before_it_is_old_enough(school, keys, disk):
+    round_ = collecting(season_small(wanted=1, least_days=7))
+    take_in(update_of(school, round_.season), disk)
+    round_combine_now(round_=round_, actor="a", now=round_.opened_at)
+    round_advance(round_=round_, now=round_.opened_at)
+    assert round_.status == RoundStatus.AGGREGATING
+
+
 def test_a_deadline_with_some_updates_combines_and_with_none_is_put_off(school, season, disk):
     round_ = collecting(season)
     late = timezone.now() + timedelta(days=15)
@@ -286,6 +305,7 @@ BUFFER = {
     "accepted": 1,
     "wanted": 2,
     "minimum": 1,
+    "is_young": False,
     "is_past_deadline": False,
     "is_season_open": True,
     "is_another_combined": False,
@@ -298,6 +318,10 @@ BUFFER = {
     [
         ({}, (Due.NOTHING, "collecting")),
         ({"accepted": 2}, (Due.COMBINE, "enough_updates")),
+        ({"accepted": 2, "is_young": True}, (Due.NOTHING, "full_but_young")),
+        ({"is_young": True}, (Due.NOTHING, "collecting")),
+        ({"accepted": 2, "is_young": True, "is_past_deadline": True}, (Due.COMBINE, "enough_updates")),
+        ({"accepted": 2, "is_young": True, "is_season_open": False}, (Due.COMBINE, "enough_updates")),
         ({"is_past_deadline": True}, (Due.COMBINE, "deadline")),
         ({"accepted": 0, "is_past_deadline": True}, (Due.EXTEND, "not_enough_updates")),
         ({"accepted": 0, "is_season_open": False}, (Due.ABANDON, "not_enough_updates")),

@@ -143,6 +143,7 @@ def test_the_form_refuses_what_the_service_would_refuse_and_opens_nothing(staff,
         "scheme": "ffa-lora",
         "steps": "natural",
         "fusion": "least-squares",
+        "least_days": 3,
         "mode": "plain",
         "mode_settings": "{}",
     }
@@ -159,8 +160,10 @@ def test_the_form_refuses_what_the_service_would_refuse_and_opens_nothing(staff,
     assert Season.objects.get() == season
     staff.post("/admin/training/season/add/", {**chosen, "base": base.pk, **private, "fusion": "mean"})
     opened = Season.objects.get(base=base)
-    assert (opened.mode, opened.mode_settings["noise_multiplier"], opened.settings["fusion"]) == (
+    settings = opened.settings
+    assert (opened.mode, opened.mode_settings["noise_multiplier"], settings["fusion"], settings["least_days"]) == (
         "private",
         1.0,
         "mean",
+        3,
     )

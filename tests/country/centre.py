@@ -26,7 +26,7 @@ from central.training.inbox import updates_scan_inbox
 from central.training.leases import lease_grant
 from central.training.models import Plan, Round, RoundStatus
 from central.training.offers import plan_envelope_for, receipts_for
-from central.training.plan_settings import NATURAL_PLAN
+from central.training.plan_settings import LEAST_DAYS, NATURAL_PLAN
 from central.training.rounds import round_advance, round_aggregate
 from central.training.seasons import season_follow, season_open
 from central.training.services import update_take_in
@@ -49,7 +49,14 @@ from tests.country.world import World
 SIZES = {"layers.0.o": SlotSize(6, 4), "layers.0.down": SlotSize(8, 6)}
 RANK = 2
 SETTINGS = replace(
-    NATURAL_PLAN, rank=RANK, directions=RANK, parts=("o", "down"), layers_share=1.0, min_labels=2, max_norm=10.0
+    NATURAL_PLAN,
+    rank=RANK,
+    directions=RANK,
+    parts=("o", "down"),
+    layers_share=1.0,
+    min_labels=2,
+    max_norm=10.0,
+    least_days=LEAST_DAYS,
 )
 """A new season's usual ones, but small."""
 PERPLEXITY = {language: PerplexityPair(reference=50.0, shipped=50.0) for language in ("tg", "en")}

@@ -13,7 +13,7 @@ from central.releases.package_slots import slot_sizes
 from central.releases.services import release_find
 from central.training.describe import season_describe
 from central.training.models import SchemeChoice, SeasonMode
-from central.training.plan_settings import StepsChoice, plan_settings
+from central.training.plan_settings import LEAST_DAYS, ROUND_DAYS, StepsChoice, plan_settings
 from central.training.seasons import season_open
 from central.trust_root import director_key
 from federation.learning.schemes.scheme import Fusion
@@ -29,6 +29,10 @@ class Command(CentreCommand):
         """Take the base, how many updates make a round, and how they are combined."""
         parser.add_argument("--base", required=True, help="its version or digest")
         parser.add_argument("--wanted", type=int, default=10, help="schools a round (default: 10)")
+        days = f"that a round collects at least (default: {LEAST_DAYS})"
+        parser.add_argument(
+            "--least-days", type=int, choices=range(ROUND_DAYS + 1), default=LEAST_DAYS, metavar="DAYS", help=days
+        )
         parser.add_argument("--scheme", choices=SchemeChoice.values, default=SchemeChoice.FFA_LORA)
         parser.add_argument(
             "--steps",
@@ -54,6 +58,10 @@ class Command(CentreCommand):
             scheme=SchemeName(options["scheme"]),
             mode=SeasonMode(options["mode"]),
             mode_settings=options["mode_settings"],
-            settings=plan_settings(steps=StepsChoice(options["steps"]), fusion=Fusion(options["fusion"])),
+            settings=plan_settings(
+                steps=StepsChoice(options["steps"]),
+                fusion=Fusion(options["fusion"]),
+                least_days=options["least_days"],
+            ),
         )
         self.answer(season_describe(season), as_json=options["json"], text=f"Season {season.season_id} is open.")

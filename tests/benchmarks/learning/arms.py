@@ -50,7 +50,7 @@ class Settings:
     seed: int = 1
     schools: int = 20
     concentration: float = 0.5
-    rounds: int = 10
+    rounds: int = 11
     """Of the default arm; the others have one."""
     noise_multipliers: tuple[float, ...] = (0.5, 1.0, 2.0)
     crowds: tuple[int, ...] = (1, 50, 200)
