@@ -86,12 +86,15 @@ def assert_nothing_is_lost_or_doubled(season, contents):
 
 def test_a_worker_cut_at_any_line_of_a_round_loses_and_doubles_nothing(season, contents, disk, caplog):
     caplog.set_level(logging.CRITICAL)
-    with transaction.atomic():
-        begin(disk, season, contents)
-        lines = lines_of(lambda: work(disk), under=TRAINING)
-        assert_nothing_is_lost_or_doubled(season, contents)
-        transaction.set_rollback(True)
-    clean(disk)
+    lines = []
+    # Twice: what a worker reads once and keeps, the cuts below come past with it kept.
+    for _ in range(2):
+        with transaction.atomic():
+            begin(disk, season, contents)
+            lines = lines_of(lambda: work(disk), under=TRAINING)
+            assert_nothing_is_lost_or_doubled(season, contents)
+            transaction.set_rollback(True)
+        clean(disk)
     for line in lines:
         with transaction.atomic():
             begin(disk, season, contents)
