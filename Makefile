@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --retries 1 --disable-pip-version-check --qu
 
 # The tests in which rows, locks, messages or release files matter; the others would only say the same again.
 PRODUCTION_TESTS := $(patsubst %,tests/central/test_%.py,parcels checkins enrolment releases rollouts rollout_workers \
-  rounds uploads shared_facts audit_chain blobs backup readiness)
+  rounds uploads shared_facts audit_chain blobs backup readiness retention)
 
 export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
