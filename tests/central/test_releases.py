@@ -17,11 +17,13 @@ from central.releases.services import (
     release_built,
     release_draft_create,
     release_folder,
+    release_pass_over,
     release_revoke,
     release_sign,
 )
 from central.releases.suite_comparison import SuiteReport, suites_compare
 from central.releases.variants import BuiltPackage
+from central.schools.errors import StatusConflict
 from central.schools.models import AuditEvent
 from central.schools.transitions import StatusMoveIllegal
 from federation.inference.suite_run import Outcome
@@ -91,6 +93,23 @@ def test_signing_after_a_cut_between_publishing_and_the_status_ends_ready(disk, 
     release_sign(release=again, disk=disk, actor="t", now=timezone.now())
     assert again.status == ReleaseStatus.READY
     assert len(targets_read(root=disk.tuf)) == 2
+
+
+def test_a_worker_that_finds_the_targets_before_the_status_is_set_has_signed_for_the_person(disk, keys, tmp_path):
+    in_hand = _built(disk, tmp_path)
+    release_sign(release=Release.objects.get(), disk=disk, actor="worker", now=timezone.now())
+    rows = AuditEvent.objects.count()
+    release_sign(release=in_hand, disk=disk, actor="t", now=timezone.now())
+    assert in_hand.status == ReleaseStatus.READY
+    assert AuditEvent.objects.count() == rows
+
+
+def test_signing_what_was_passed_over_meanwhile_leaves_it_refused(disk, keys, tmp_path):
+    in_hand = _built(disk, tmp_path)
+    release_pass_over(release=Release.objects.get(), actor="t", reason="passed_over", now=timezone.now())
+    with pytest.raises(StatusConflict):
+        release_sign(release=in_hand, disk=disk, actor="t", now=timezone.now())
+    assert Release.objects.get().status == ReleaseStatus.REFUSED
 
 
 def test_revoking_a_base_withdraws_its_adapters_too(disk, keys, tmp_path):
