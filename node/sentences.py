@@ -68,10 +68,14 @@ SENTENCES: dict[str, str | Promise] = {
     "learning_rule_refused": gettext_lazy(
         "This cannot be kept: give both hours, 1 to 1440 minutes or nothing, and a reason of up to 200 characters."
     ),
-    "cannot_train": gettext_lazy("This PC cannot learn: install the “train” extra."),
+    "cannot_train": gettext_lazy(
+        "This PC does not learn: its program came without learning. An installation stick from the ministry brings it."
+    ),
     "training_failed": gettext_lazy("Learning failed: %(reason)s (log: %(log)s)."),
     "plan_start_missing": gettext_lazy("No open round starts from the model that runs here; sync first."),
-    "supernode_unavailable": gettext_lazy("This PC cannot hand updates in by Flower: install the “train” extra."),
+    "supernode_unavailable": gettext_lazy(
+        "This PC cannot hand updates in by Flower: its program came without learning."
+    ),
     "disk_full": gettext_lazy(
         "The disk is full: %(needed_bytes)s bytes are needed and %(free_bytes)s are free; make room."
     ),
@@ -89,7 +93,7 @@ SENTENCES: dict[str, str | Promise] = {
         "The new model is for a PC with a larger graphics card; the old one stays in use. Tell the ministry."
     ),
     "variant_unknown": gettext_lazy(
-        "The centre named a form of the new model that does not exist; the old one stays in use. Tell the ministry."
+        "The new model or program has no form for this PC; the old one stays in use. Tell the ministry."
     ),
     "engine_too_old": gettext_lazy(
         "The new model needs a newer version of this program; the old one stays in use. Update the program."

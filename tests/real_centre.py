@@ -15,7 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,7 +39,7 @@ class RealCentre:
     database_url: str = ""
     """Of PostgreSQL; empty for the embedded one."""
 
-    def ask(self, command: str, **options: str) -> dict[str, Any]:
+    def ask(self, command: str, **options: object) -> dict[str, Any]:
         """Return what the centre's process answers to a command."""
         assert self._process.stdin
         assert self._process.stdout
@@ -161,12 +161,12 @@ class _Commands:
         release_revoke(release=release, disk=centre_disk(), actor="a", reason="test", now=_now())
         return {}
 
-    def program_publish(self, *, version: str, tag: str, folder: str) -> dict[str, object]:
+    def program_publish(self, *, version: str, folders: Mapping[str, str]) -> dict[str, object]:
         from central.disk import centre_disk
         from central.programs.services import program_publish
 
-        folders = {tag: Path(folder)}
-        program = program_publish(version=version, folders=folders, disk=centre_disk(), actor="a", now=_now())
+        laid = {form: Path(folder) for form, folder in folders.items()}
+        program = program_publish(version=version, folders=laid, disk=centre_disk(), actor="a", now=_now())
         return {"digest": program.digest}
 
     def program_offer(self, *, version: str) -> dict[str, object]:

@@ -11,8 +11,9 @@ from central.releases.models import Release
 from central.rollouts.models import Directive
 from central.schools.errors import SchoolUnknown
 from central.schools.models import Node, School
-from federation.trust.release_bytes import index_digest, index_files, index_files_all, index_parse
+from federation.trust.release_bytes import index_files, index_files_all, index_parse, variant_names
 from federation.trust.stick_writer import CarriedRelease
+from federation.wire.programs import is_learning
 from federation.wire.releases import FileEntry, ReleaseIndex
 
 
@@ -47,12 +48,27 @@ def programs_in_force() -> dict[str, ReleaseIndex]:
 
 
 def programs_needed(*, nodes: Sequence[Node], in_force: dict[str, ReleaseIndex]) -> list[CarriedRelease]:
-    """Return the programs that some node is to run and does not say that it runs."""
+    """Return the programs that some node is to run and does not say that it runs, in the forms that they have there.
+
+    A node that has not said its form is lean: it has never had another program than that of before forms.
+    """
     words = Directive.objects.filter(node__in=nodes).exclude(program="").values_list("node", "program")
-    running = dict(ProgramStanding.objects.filter(node__in=nodes).values_list("node", "version"))
-    meant = [(node, in_force[program]) for node, program in words if program in in_force]
-    needed = {index_digest(index): index for node, index in meant if index.title != running.get(node)}
-    return [CarriedRelease(index=index, files=index_files_all(index)) for _digest, index in sorted(needed.items())]
+    standing = {each.node_id: each for each in ProgramStanding.objects.filter(node__in=nodes)}
+    needed: dict[str, set[str]] = {}
+    for node, program in words:
+        here = standing.get(node)
+        if program in in_force and (here is None or here.version != in_force[program].title):
+            needed.setdefault(program, set()).update(_forms(in_force[program], here.form if here else ""))
+    return [
+        CarriedRelease(index=in_force[digest], files=_files(in_force[digest], forms))
+        for digest, forms in sorted(needed.items())
+    ]
+
+
+def _forms(index: ReleaseIndex, form: str) -> Collection[str]:
+    if form in variant_names(index):
+        return (form,)
+    return [each for each in variant_names(index) if not is_learning(each)]
 
 
 def releases_needed(*, nodes: Sequence[Node], in_force: dict[str, ReleaseIndex]) -> list[CarriedRelease]:

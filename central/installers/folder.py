@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from central.installers.wheels import file_sha256
 from federation.trust import stick_layout as layout
 from federation.trust.stick_errors import StickForbidden, StickFull, StickGone
 
-MANIFEST, CODE, INSTALL, REQUIREMENTS, WHEELS = "manifest.json", "code.txt", "install", "requirements.txt", "wheels"
+MANIFEST, CODE, INSTALL, WHEELS = "manifest.json", "code.txt", "install", "wheels"
 PROGRAM = "program.json"
 """The index under which the program was published, where it was."""
 PIECE_BYTES = 1024 * 1024
@@ -60,6 +60,16 @@ def file_copy(source: Path, target: Path) -> None:
     file_put(target, source.read_bytes())
 
 
+def requirements_lay(place: Path, requirements: Mapping[str, str]) -> None:
+    """Leave exactly these lists for pip on the stick, by the name of each form that is not lean."""
+    names = {f"requirements{form and '-'}{form}.txt": content for form, content in requirements.items()}
+    for path in place.glob("requirements*.txt"):
+        if path.name not in names:
+            path.unlink()
+    for name, content in names.items():
+        file_put(place / name, content.encode())
+
+
 def wheels_lay(place: Path, wheels: list[Path]) -> None:
     """Leave exactly `wheels` in the stick's folder of wheels."""
     folder = place / WHEELS
@@ -82,7 +92,7 @@ def wheels_missing_bytes(place: Path, wheels: list[Path]) -> int:
 def files_digest(place: Path) -> dict[str, str]:
     """Return the SHA-256 of every file that an installation uses, by its path on the stick."""
     folder = place / layout.FOLDER
-    paths = [place / INSTALL, place / REQUIREMENTS, folder / layout.MARK, folder / layout.FIRST_RELEASE]
+    paths = [place / INSTALL, *place.glob("requirements*.txt"), folder / layout.MARK, folder / layout.FIRST_RELEASE]
     paths += [place / PROGRAM] if (place / PROGRAM).is_file() else []
     for part in (place / WHEELS, *(folder / name for name in _CARRIED)):
         paths += [path for path in part.rglob("*") if path.is_file()]

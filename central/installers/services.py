@@ -42,6 +42,8 @@ from federation.wire.canonical import canonical_bytes
 from federation.wire.installer import FirstRelease, InstallerManifest
 from federation.wire.releases import ReleaseIndex
 
+LEARNING_MEMORY_BYTES = 2304 * 1024 * 1024
+"""Beside the package's own bytes: a training of the smallest model (decision 0052), the node and its system."""
 DATA_BYTES = 512 * 1024 * 1024
 """For a first year of a school's conversations, logs and one backup."""
 
@@ -57,6 +59,8 @@ class InstallerMade:
     """To be compared, on paper, with what the school's PC computes: then nothing on the stick was exchanged."""
     code_expires_at: datetime
     size_bytes: int
+    learning: tuple[str, ...]
+    """The versions of Python with which a PC learns, where its memory and disk allow it."""
 
 
 def installer_build(
@@ -67,6 +71,7 @@ def installer_build(
     pythons: Sequence[str],
     sheet: Render | None,
     sheet_path: Path | None,
+    is_lean: bool,
     disk: CentreDisk,
     key: DirectorKey,
     actor: str,
@@ -75,7 +80,8 @@ def installer_build(
 ) -> InstallerMade:
     """Return what now lies at `place`: all that a PC of `school` needs to become its node.
 
-    The newest base in force goes along where no `release` is named. With `sheet`, the claim code is drawn on paper at
+    The newest base in force goes along where no `release` is named. One that `is_lean` is without what learning takes,
+    and smaller by that. With `sheet`, the claim code is drawn on paper at
     `sheet_path` and not on the stick.
 
     Raises:
@@ -91,7 +97,9 @@ def installer_build(
     stick = StickDisk(place)
     stick.expect_folder()
     with tempfile.TemporaryDirectory() as scratch:
-        program = program_gather(pythons=pythons, kept=disk.installers, scratch=Path(scratch), progress=progress)
+        program = program_gather(
+            pythons=pythons, kept=disk.installers, scratch=Path(scratch), is_lean=is_lean, progress=progress
+        )
         with folder.stick_errors(place):
             stick.room_check(folder.wheels_missing_bytes(place, program.wheels) + layout.CLUSTER_BYTES)
             (place / folder.MANIFEST).unlink(missing_ok=True)
@@ -117,6 +125,9 @@ def installer_build(
             authority_sha256=authority_fingerprint(),
             pythons=tuple(pythons),
             needs_bytes=program.unpacked_bytes + _base_bytes(index) + RESERVE_BYTES + DATA_BYTES,
+            learning=tuple(program.learning),
+            learning_bytes=program.learning_bytes,
+            learning_memory_bytes=LEARNING_MEMORY_BYTES + _base_bytes(index),
             made_at=now,
             code_expires_at=expires_at,
             files=files,
@@ -140,6 +151,7 @@ def installer_build(
         install_sha256=install_sha256,
         code_expires_at=expires_at,
         size_bytes=sizes,
+        learning=tuple(program.learning),
     )
 
 
@@ -193,7 +205,7 @@ def _program_lay(place: Path, program: GatheredProgram, key: DirectorKey) -> str
     public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     script = install_script(public)
     folder.file_put(place / folder.INSTALL, script, is_program=True)
-    folder.file_put(place / folder.REQUIREMENTS, program.requirements.encode())
+    folder.requirements_lay(place, program.requirements)
     published = Program.objects.filter(version=program.version).first()
     if published is None:
         (place / folder.PROGRAM).unlink(missing_ok=True)

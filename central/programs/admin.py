@@ -86,10 +86,15 @@ class ProgramAdmin(ReadOnlyAdmin):
 class ProgramStandingAdmin(ReadOnlyAdmin):
     """Which program each school's PC runs, and the one that it gave up, with why."""
 
-    list_display = ("node", "version", "failed", "why", "heard_at")
-    list_filter = ("version", "failed")
+    list_display = ("node", "version", "learns", "failed", "why", "heard_at")
+    list_filter = ("version", "form", "failed")
     search_fields = ("node__school__name",)
     list_select_related = ("node__school",)
+
+    @admin.display(description=_("can learn"), boolean=True)
+    def learns(self, standing: ProgramStanding) -> bool:
+        """Whether it is the form with which a PC learns."""
+        return standing.is_learning
 
     @admin.display(description=_("because of"))
     def why(self, standing: ProgramStanding) -> str:

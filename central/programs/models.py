@@ -13,6 +13,7 @@ from central.schools.models_facts import SharedFact
 from central.schools.reach import EVERYWHERE
 from central.schools.transitions import HasStatus, Moves, moves
 from federation.trust.tuf_client import program_path
+from federation.wire.programs import is_learning
 
 
 class ProgramStatus(models.TextChoices):
@@ -77,6 +78,7 @@ class ProgramStanding(models.Model):
         Node, on_delete=models.CASCADE, related_name="program_standing", verbose_name=_("school PC")
     )
     version = models.CharField(_("program in use"), max_length=60, db_index=True)
+    form = models.CharField(_("form"), max_length=20, blank=True)
     failed = models.CharField(_("program given up"), max_length=60, blank=True, db_index=True)
     code = models.CharField(_("because of"), max_length=64, blank=True)
     heard_at = models.DateTimeField(_("heard"))
@@ -88,3 +90,8 @@ class ProgramStanding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.node}: {self.version}"
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether it is the form with which a PC learns."""
+        return is_learning(self.form)

@@ -31,7 +31,7 @@ from federation.wire.programs import ProgramReport
 from federation.wire.releases import ReleaseIndex, ReleaseKind, Variant
 
 CENTRE = "centre"
-MAX_VERSION, MAX_CODE = 60, 64
+MAX_VERSION, MAX_CODE, MAX_FORM = 60, 64, 20
 
 
 def program_find(text: str) -> Program:
@@ -51,7 +51,7 @@ def program_find(text: str) -> Program:
 def program_publish(
     *, version: str, folders: Mapping[str, Path], disk: CentreDisk, actor: str, now: datetime
 ) -> Program:
-    """Return the program whose files, by the tag of each Python such as `cp311`, lie in `folders`.
+    """Return the program whose files, by the name of each form such as `cp311`, lie in `folders`.
 
     Nobody is offered it yet. One of this version that is there already stays as it is, so that a publication that was
     cut can be repeated.
@@ -148,7 +148,13 @@ def program_report_take_in(*, node: Node, report: ProgramReport | None, now: dat
     if report is None:
         return
     failed = report.failed[:MAX_VERSION]
-    facts = {"version": report.version[:MAX_VERSION], "failed": failed, "code": report.code[:MAX_CODE], "heard_at": now}
+    facts = {
+        "version": report.version[:MAX_VERSION],
+        "form": report.form[:MAX_FORM],
+        "failed": failed,
+        "code": report.code[:MAX_CODE],
+        "heard_at": now,
+    }
     ProgramStanding.objects.update_or_create(node=node, defaults=facts)
     program = Program.objects.filter(version=failed, status=ProgramStatus.READY).first() if failed else None
     if program is not None and ProgramStanding.objects.filter(failed=failed).count() > program.failures_allowed:

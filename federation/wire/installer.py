@@ -24,6 +24,12 @@ class InstallerManifest:
     """The versions of Python, such as `3.11`, that the wheels on the stick are for."""
     needs_bytes: int
     """Room on the PC's disk, with what a school's data needs to begin with."""
+    learning: tuple[str, ...]
+    """Those of them for which it brings what learning takes as well; none on a lean stick."""
+    learning_bytes: int
+    """Room on the PC's disk that this takes besides."""
+    learning_memory_bytes: int
+    """What a PC must have to learn on the stick's release."""
     made_at: datetime
     code_expires_at: datetime
     files: Mapping[str, str]

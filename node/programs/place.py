@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from federation.trust.errors import ReleaseDamaged
-from federation.trust.release_bytes import index_read
+from federation.trust.release_bytes import index_read, variant_read
 from federation.wire.canonical import MalformedDocument, parse
+from federation.wire.programs import LEARNING, is_learning
 
 MANIFEST = "manifest.json"
 
@@ -85,5 +86,13 @@ def number_of(folder: Path) -> int:
 
 
 def python_tag() -> str:
-    """Return the variant of a program that is for this Python, such as `cp311`."""
+    """Return how this version of Python is called in the names of forms, such as `cp311`."""
     return f"cp{sys.version_info[0]}{sys.version_info[1]}"
+
+
+def form_for(folder: Path) -> str:
+    """Return the form, for this Python, that may take the place of the program in the folder of a version.
+
+    It is as lean, or as able to learn: only a person with a stick changes that.
+    """
+    return python_tag() + (LEARNING if is_learning(variant_read(folder)) else "")

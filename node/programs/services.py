@@ -14,12 +14,12 @@ from pathlib import Path
 from federation.trust.blob_sources import BlobSource
 from federation.trust.durable import durable_write
 from federation.trust.fetch import disk_free_bytes, release_fetch
-from federation.trust.release_bytes import index_digest
+from federation.trust.release_bytes import index_digest, variant_read
 from federation.wire.canonical import canonical_bytes, sha256_hex
 from federation.wire.programs import ProgramReport
 from federation.wire.releases import ReleaseIndex
 from node.programs.errors import UpdateStateUnreadable
-from node.programs.place import ProgramPlace, python_tag, version_of
+from node.programs.place import ProgramPlace, form_for, version_of
 from node.programs.state import is_given_up, update_read
 
 FOLDER, READY, TOLD = "programs", "ready", "told"
@@ -62,7 +62,7 @@ def program_take(
     Raises:
         TransportError: the link ended; what is verified is kept.
         DiskFull, ChunkMismatch: as `release_fetch`.
-        VariantUnknown: there is none for this PC's Python.
+        VariantUnknown: there is none for this PC's Python, or none with which a PC learns that does.
     """
     digest = index_digest(index)
     step = _standing(root, place, digest, index.title)
@@ -75,7 +75,7 @@ def program_take(
         _clear(root, keep=digest)
         release_fetch(
             index=index,
-            variant=python_tag(),
+            variant=form_for(place.current),
             source=source,
             into=into,
             partial=into.with_suffix(".partial"),
@@ -122,9 +122,10 @@ def program_standing(place: ProgramPlace | None) -> ProgramReport | None:
     try:
         given_up = update_read(place.opt).given_up[-1:]
     except UpdateStateUnreadable as error:
-        return ProgramReport(version=version_of(place.current), code=error.code)
+        return ProgramReport(version=version_of(place.current), code=error.code, form=form_for(place.current))
     failed, code = (given_up[0].version, given_up[0].code) if given_up else ("", "")
-    return ProgramReport(version=version_of(place.current), failed=failed, code=code)
+    version, form = version_of(place.current), form_for(place.current)
+    return ProgramReport(version=version, failed=failed, code=code, form=form)
 
 
 def _standing(root: Path, place: ProgramPlace, digest: str, version: str | None) -> ProgramStep | None:
@@ -134,7 +135,8 @@ def _standing(root: Path, place: ProgramPlace, digest: str, version: str | None)
         return ProgramStep.IN_USE
     if is_given_up(update_read(place.opt), digest):
         return ProgramStep.GIVEN_UP
-    if not fetched_path(root, digest).is_dir():
+    # A stick may have changed the form since it was fetched.
+    if variant_read(fetched_path(root, digest)) != form_for(current):
         return None
     ready = ready_path(root)
     is_ready = ready.exists() and ready.read_bytes() == digest.encode()

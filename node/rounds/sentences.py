@@ -12,7 +12,9 @@ from node.rounds.eligibility import Hindrance
 from node.rounds.learning_status import LearningPhase, LearningStatus
 
 PHASES: Mapping[LearningPhase, str | Promise] = {
-    LearningPhase.CANNOT: gettext_lazy("This PC cannot learn: the packages for learning are not installed."),
+    LearningPhase.CANNOT: gettext_lazy(
+        "This PC does not learn: its program came without learning. An installation stick from the ministry brings it."
+    ),
     LearningPhase.RUNNING: gettext_lazy("This PC is learning now."),
     LearningPhase.MAKES_WAY: gettext_lazy("Learning stands still while a question is answered."),
     LearningPhase.NO_PLAN: gettext_lazy("The centre asks for nothing new to be learnt on the model that runs here."),

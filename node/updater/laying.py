@@ -26,7 +26,7 @@ from federation.trust.release_bytes import INDEX_NAME, VARIANT_NAME, index_files
 from federation.wire.canonical import canonical_bytes, to_plain
 from federation.wire.releases import FileEntry, ReleaseIndex
 from node.programs.errors import ProgramDamaged, ProgramNotLaid
-from node.programs.place import MANIFEST, ProgramPlace, python_tag
+from node.programs.place import MANIFEST, ProgramPlace
 from node.updater.foreign_file import foreign_open
 
 INCOMING = ".incoming"
@@ -36,27 +36,27 @@ _PIECE_BYTES = 1024 * 1024
 _SAID = 300
 
 
-def folder_of(index: ReleaseIndex) -> str:
-    """Return the name of the folder of a version, which is for one version of Python."""
-    return f"{index.title}-{python_tag()}"
+def folder_of(index: ReleaseIndex, form: str) -> str:
+    """Return the name of the folder of a version, which holds one form of it."""
+    return f"{index.title}-{form}"
 
 
-def program_lay(*, place: ProgramPlace, index: ReleaseIndex, fetched: Path, now: datetime) -> Path:
-    """Return the folder of the program, whole and flushed; `fetched` holds its files.
+def program_lay(*, place: ProgramPlace, index: ReleaseIndex, form: str, fetched: Path, now: datetime) -> Path:
+    """Return the folder of this form of the program, whole and flushed; `fetched` holds its files.
 
     Raises:
         ProgramDamaged: a file there is not the one that TUF vouches for.
         ProgramNotLaid: the virtual environment or the packages could not be made.
         DiskFull: there is no room for it.
-        VariantUnknown: there is none for this PC's Python.
+        VariantUnknown: the program has no such form.
     """
-    version, draft = place.versions / folder_of(index), place.versions / INCOMING
+    version, draft = place.versions / folder_of(index, form), place.versions / INCOMING
     if version.is_dir():
         if (version / INDEX_NAME).is_file() and (version / INDEX_NAME).read_bytes() == canonical_bytes(index):
             return version
         shutil.rmtree(version)
     shutil.rmtree(draft, ignore_errors=True)
-    files = index_files(index, python_tag())
+    files = index_files(index, form)
     _room_check(place, files_size_bytes(files))
     for entry in files:
         _file_copy(fetched / entry.path, draft / entry.path, entry)
@@ -65,7 +65,7 @@ def program_lay(*, place: ProgramPlace, index: ReleaseIndex, fetched: Path, now:
     for program in (draft / "bin").glob("*"):
         program.chmod(0o755)
     (draft / INDEX_NAME).write_bytes(canonical_bytes(index))
-    (draft / VARIANT_NAME).write_text(python_tag(), encoding="ascii")
+    (draft / VARIANT_NAME).write_text(form, encoding="ascii")
     manifest = {"version": index.title, "made_at": to_plain(now)}
     (draft / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     os.sync()

@@ -24,7 +24,7 @@ from federation.trust.errors import DiskFull
 from federation.trust.release_bytes import index_digest
 from federation.wire.releases import ReleaseIndex
 from node.programs.errors import ProgramCrashLoop, ProgramOlder
-from node.programs.place import ProgramPlace, number_of, version_of
+from node.programs.place import ProgramPlace, form_for, number_of, version_of
 from node.programs.services import fetched_path
 from node.programs.state import (
     Candidate,
@@ -108,11 +108,11 @@ class Updater:
 
     def _prepare(self, index: ReleaseIndex) -> bool:
         """Lay the program and rehearse it; tell whether it is to run now."""
-        digest = index_digest(index)
-        versions_remove(place=self.place, keep=[self.place.versions / folder_of(index)])
+        digest, form = index_digest(index), form_for(self.place.current)
+        versions_remove(place=self.place, keep=[self.place.versions / folder_of(index, form)])
         try:
             fetched = fetched_path(self.data, digest)
-            folder = program_lay(place=self.place, index=index, fetched=fetched, now=self.clock())
+            folder = program_lay(place=self.place, index=index, form=form, fetched=fetched, now=self.clock())
         except TrustError as error:
             self._give_up(index, error.code, str(error))
             return False

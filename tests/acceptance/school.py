@@ -1,7 +1,7 @@
 """A school's PC in a network of its own, whose folder `root` is its whole disk as far as Soro goes.
 
 It is made from an installation stick by the installer itself, with the units' own commands instead of systemd, and
-without accounts of the system. What the stick does not carry is laid by hand: the packages of the `train` extra.
+without accounts of the system.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -71,13 +70,6 @@ class SchoolPc:
         lines = ("SORO_PORT=80", "SORO_NODE_TRAINS_AT_NIGHT=0", f"SORO_NODE_FLOWER={self.flower}")
         (self.root / "etc/soro/environment").write_text("".join(f"{line}\n" for line in lines))
         return self._run(step, "sh", str(self.stick / "install"), "--prefix", str(self.root))
-
-    def train_extra_lay(self, step: str) -> None:
-        """Let the installed program find torch, Flower and what else it learns with, behind its own packages."""
-        (site,) = (self.opt / "current/venv/lib").glob("python*/site-packages")
-        (site / "train-extra.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
-        # Whoever looks for Flower has been looking since the start.
-        self._run(step, str(self.root / "bin/systemctl"), "restart", "soro.service")
 
     def account_make(self, step: str) -> None:
         """Make the teacher's account."""

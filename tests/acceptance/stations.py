@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from central.installers.wheels import wheels_fetch
+from central.installers.wheels import learning_wheels_fetch, wheels_fetch
 from federation.demo.errors import StepFailed
 from federation.demo.options import DATA, Pair, pairs_from
 from federation.demo.progress import Journal, ReportProgress
@@ -184,6 +184,7 @@ def folders_build(run: Acceptance, show: ReportProgress) -> Counted:
     show("packages", 0.0)
     # From the package index, which the centre's own network has no way to; kept for the next run.
     wheels_fetch(python=run.python, kept=run.packages)
+    learning_wheels_fetch(python=run.python, kept=run.packages)
     shutil.copytree(run.packages, run.centre.data / "installers", dirs_exist_ok=True)
     show("the program", 0.2)
     run.programs["first"] = _publish(run)["version"]
@@ -206,7 +207,8 @@ def install(run: Acceptance, show: ReportProgress) -> Counted:
     def make(school: SchoolPc) -> None:
         expect("install", not can_connect(school), f"{school.name} has a connection")
         school.install("install")
-        school.train_extra_lay("install")
+        able = school.ask("status", step="install")["can_train"]
+        expect("install", able, f"{school.name} cannot learn")
         expect("install", school.read("state.json").get("current") == run.release, f"{school.name} has no model")
         expect("install", not school.read("node.json"), f"{school.name} is enrolled, by no link")
         expect(
@@ -214,7 +216,12 @@ def install(run: Acceptance, show: ReportProgress) -> Counted:
         )
 
     together(run.schools, make)
-    return {"PCs": len(run.schools), "with a model": len(run.schools), "that could connect": 0}
+    return {
+        "PCs": len(run.schools),
+        "with a model": len(run.schools),
+        "that can learn": len(run.schools),
+        "that could connect": 0,
+    }
 
 
 def enrol(run: Acceptance, show: ReportProgress) -> Counted:

@@ -18,7 +18,7 @@ PROBE = "django==3.2\n"
 PROBE_SECONDS = 60.0
 DATABASES = (("pypi",), ("osv",))
 """pip-audit's words for each database that is asked, the first that answers alone."""
-LOCK = TREE / "central/installers/wheels.lock"
+LOCKS = sorted((TREE / "central/installers").glob("*.lock"))
 
 
 def advisories_look(databases: Sequence[tuple[str, ...]] = DATABASES) -> Look:
@@ -29,7 +29,7 @@ def advisories_look(databases: Sequence[tuple[str, ...]] = DATABASES) -> Look:
         told = f"No database of advisories answers from here ({asked} were tried): NOTHING was looked up."
         return Look(name="advisories", told=told, has_looked=False)
     installed = _ask(service, "--skip-editable")
-    carried = _ask(service, "--requirement", str(LOCK), "--no-deps", "--disable-pip")
+    carried = _ask(service, *(f"--requirement={lock}" for lock in LOCKS), "--no-deps", "--disable-pip")
     rows = {(row["name"], row.get("version", "")): row for row in (*installed, *carried)}
     holes = sorted(
         {(row["name"], row["version"], hole["id"]) for row in rows.values() for hole in row.get("vulns", ())}

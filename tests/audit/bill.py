@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from tests.audit.advisories import LOCK
+from tests.audit.advisories import LOCKS
 from tests.audit.findings import TREE, AuditBroken, Look, tool_run
 
 INTO = TREE / "var/audit"
@@ -19,11 +19,14 @@ def bill_write(into: Path = INTO) -> Look:
     """Leave both bills in `into`; each names every package that it should."""
     into.mkdir(parents=True, exist_ok=True)
     installed = {each.name for each in metadata.distributions()} - {"soro-schools"}
-    carried = set(_PINNED.findall(LOCK.read_text(encoding="ascii")))
+    # A PC that learns has what all locks name.
+    school = into / "school-pc.txt"
+    school.write_text("".join(lock.read_text(encoding="ascii") for lock in LOCKS), encoding="ascii")
+    carried = set(_PINNED.findall(school.read_text(encoding="ascii")))
     environment = ("environment", sys.executable, "--pyproject", str(TREE / "pyproject.toml"))
     problems = (
         *_write(into / "environment.cdx.json", environment, installed),
-        *_write(into / "school-pc.cdx.json", ("requirements", str(LOCK)), carried),
+        *_write(into / "school-pc.cdx.json", ("requirements", str(school)), carried),
     )
     told = f"{len(installed)} packages of this environment and {len(carried)} of a school's PC are listed."
     return Look(name="materials", told=told, problems=problems)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.audit.findings import TREE, Look, answers_read, json_read, tool_run, unanswered
 
-NOT_READ = (r"\.po$", r"\.mo$", r"\.png$", r"wheels\.lock$")
+NOT_READ = (r"\.po$", r"\.mo$", r"\.png$", r"\.lock$")
 """Catalogues and pictures, and a list of digests, each of which looks like a secret."""
 
 

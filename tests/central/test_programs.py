@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
+from central.courier.cargo import programs_in_force, programs_needed
 from central.programs.errors import ProgramNotReady
 from central.programs.models import Program, ProgramStanding, ProgramStatus
 from central.programs.offered import OfferedProgram, program_for
@@ -20,7 +21,7 @@ from central.programs.services import (
     programs_signed_finish,
 )
 from central.schools.errors import StatusMoveIllegal
-from central.schools.models import AuditEvent, School
+from central.schools.models import AuditEvent, Node, School
 from federation.trust.tuf_publisher import targets_read
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.programs import ProgramReport
@@ -127,6 +128,28 @@ def test_one_failure_too_many_pauses_a_program_by_itself(publish, school, other_
     assert AuditEvent.objects.filter(reason="too_many_failures").count() == 1
     standing = ProgramStanding.objects.get(node=school.node_id)
     assert (standing.version, standing.failed, standing.code) == ("0-old", "1-a", "program_page_silent")
+
+
+def carried(school, program):
+    (found,) = programs_needed(nodes=Node.objects.filter(pk=school.node_id), in_force=programs_in_force())
+    return found.index.title, [entry.path for entry in found.files]
+
+
+def test_a_stick_carries_a_program_in_the_form_that_the_school_has(disk, keys, school, tmp_path):
+    folders = {}
+    for form in ("cp311", "cp311-learning", "cp312"):
+        folders[form] = tmp_path / form
+        (folders[form] / "wheels").mkdir(parents=True)
+        (folders[form] / "wheels" / f"{form}.whl").write_bytes(form.encode())
+    program = program_publish(version="2-b", folders=folders, disk=disk, actor="command line", now=NOW)
+    offer(program, is_for_all=True)
+    school.word()
+
+    # A program of before does not say its form, and is lean.
+    assert carried(school, program) == ("2-b", ["wheels/cp311.whl", "wheels/cp312.whl"])
+    school.check_in(program=ProgramReport(version="1-a", form="cp311-learning"))
+    assert carried(school, program) == ("2-b", ["wheels/cp311-learning.whl"])
+    assert ProgramStanding.objects.get(node=school.node_id).is_learning
 
 
 def test_a_node_with_nothing_to_tell_of_its_program_says_nothing_and_changes_nothing(school):

@@ -15,6 +15,8 @@ from tests.stations import EMBEDDED
 
 TREE = Path(__file__).resolve().parents[2]
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+PACKAGES = TREE / "var/packages"
+"""Fetched once: 345 MB."""
 SCHOOL = "Мактаби №1"
 SCHOOL_AS_ROOT = "Мактаби №4"
 QUIET = {name: value for name, value in os.environ.items() if not name.startswith(("SORO_", "DJANGO_", "PYTHON"))}
@@ -39,10 +41,17 @@ class Ministry:
         )
 
     def stick(
-        self, place: Path, *, school: str = SCHOOL, options: tuple[str, ...] = (), address: str = ""
+        self,
+        place: Path,
+        *,
+        school: str = SCHOOL,
+        options: tuple[str, ...] = (),
+        address: str = "",
+        is_lean: bool = True,
     ) -> dict[str, object]:
-        """Return what the command says of the stick that it has written at `place`."""
+        """Return what the command says of the stick that it has written at `place`; lean, for the tests' minutes."""
         place.mkdir(parents=True, exist_ok=True)
+        options = (*options, *(["--lean"] if is_lean else []))
         arguments = ("installer", "build", "--json", "--python", PYTHON, "--school", school, *options, str(place))
         made = self.command(*arguments, address=address)
         assert made.returncode == 0, made.stderr
@@ -52,11 +61,15 @@ class Ministry:
 @pytest.fixture(scope="session")
 def ministry(tmp_path_factory):
     pytest.importorskip("central", reason="sticks are made with the centre's code")
+    from central.installers.wheels import learning_wheels_fetch, wheels_fetch  # noqa: PLC0415 - the centre may be missing
     from tests.learning.tiny_package import tiny_package  # noqa: PLC0415 - needs torch
 
     # Room for the prompts of the self-test.
     package = tiny_package(tmp_path_factory.mktemp("package"), context_tokens=1024)
+    for fetch in (wheels_fetch, learning_wheels_fetch):
+        fetch(python=PYTHON, kept=PACKAGES)
     with real_centre(tmp_path_factory.mktemp("ministry") / "centre") as centre:
+        shutil.copytree(PACKAGES, centre.root / "installers")
         for number in range(1, 9):
             centre.ask("school", name=f"Мактаби №{number}")
         ministry = Ministry(centre=centre, release=centre.ask("sign", folder=str(package))["digest"])

@@ -16,17 +16,19 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from federation.wire.programs import LEARNING
 from node.language import operator_language
-from tests.installers.conftest import TREE
+from tests.installers.conftest import PACKAGES, PYTHON, TREE
 
 pytest.importorskip("central", reason="sticks are made with the centre's code")
 
 from central.installers.own_wheel import own_wheel_write
+from central.installers.program import program_folders, program_gather
 from central.installers.services import install_script
 from central.installers.target.ed25519 import ORDER, ed25519_verify
 from central.installers.target.install import LEAST_MEMORY_BYTES, Place, Refused, memory_check, words
 from central.installers.target.words import LANGUAGES, WORDS
-from central.installers.wheels import lock_read
+from central.installers.wheels import PYTHONS, can_learn, learning_lock, lock_read
 
 
 def test_the_lock_holds_what_the_node_asks_for_in_versions_that_it_allows():
@@ -39,9 +41,11 @@ def test_the_lock_holds_what_the_node_asks_for_in_versions_that_it_allows():
     assert "pip" in locked
 
 
-def test_the_lock_brings_all_that_its_packages_ask_for(written):
+@pytest.mark.parametrize("form", ["", LEARNING])
+def test_the_locks_bring_all_that_their_packages_ask_for(form, ministry):
+    tag = f"cp{PYTHON.replace('.', '')}"
     names, asked = set(), set()
-    for path in (written[0] / "wheels").iterdir():
+    for path in (path for name in {tag, f"{tag}{form}"} for path in (PACKAGES / name).glob("*.whl")):
         with zipfile.ZipFile(path) as wheel:
             folder = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
             text = wheel.read(folder).decode().split("\n\n")[0]
@@ -51,7 +55,39 @@ def test_the_lock_brings_all_that_its_packages_ask_for(written):
             canonicalize_name(each.name) for each in needs if not each.marker or each.marker.evaluate({"extra": ""})
         }
 
+    assert names
     assert asked - names == set()
+
+
+@pytest.mark.parametrize("lock", [learning_lock(python) for python in PYTHONS if can_learn(python)])
+def test_what_learning_takes_is_locked_in_versions_that_it_allows_with_a_cpu_build_of_torch(lock):
+    project = tomllib.loads((TREE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [Requirement(line) for line in project["optional-dependencies"]["train"]]
+    shared = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+) ", lock_read(), flags=re.MULTILINE))
+    besides = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+) ", lock_read(lock), flags=re.MULTILINE))
+    locked = shared | besides
+
+    assert [str(each) for each in asked if locked.get(canonicalize_name(each.name)) not in each.specifier] == []
+    assert besides["torch"].endswith("+cpu")
+    assert not any(name.startswith("nvidia") for name in besides)
+    # A lean PC and one that learns share what they both have.
+    assert not shared.keys() & besides.keys()
+
+
+def test_a_lean_program_and_one_that_learns_have_the_same_version(ministry, tmp_path):
+    gathered = []
+    for is_lean in (True, False):
+        scratch = tmp_path / str(is_lean)
+        scratch.mkdir()
+        gathered.append(program_gather(pythons=(PYTHON,), kept=PACKAGES, scratch=scratch, is_lean=is_lean))
+    lean, whole = gathered
+
+    assert lean.version == whole.version
+    assert {path.name for path in lean.wheels} < {path.name for path in whole.wheels}
+    folders = program_folders(program=whole, into=tmp_path / "folders")
+    files = [{path.name for path in folder.glob("wheels/*")} for _form, folder in sorted(folders.items())]
+    assert len(folders) == 1 + can_learn(PYTHON)
+    assert files[0] <= files[-1]
 
 
 def test_the_nodes_own_wheel_is_the_same_each_time_and_has_no_centre(tmp_path):

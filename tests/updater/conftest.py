@@ -21,6 +21,7 @@ import pytest
 
 from federation.trust.release_bytes import index_parse
 from federation.trust.tuf_client import root_accept
+from federation.wire.programs import LEARNING
 from node.programs.place import ProgramPlace, python_tag, version_of
 from node.programs.state import update_read
 from node.updater.laying import program_lay
@@ -131,7 +132,7 @@ def ministry(tmp_path_factory):
     pytest.importorskip("central", reason="programs are signed with the centre's code")
     with real_centre(tmp_path_factory.mktemp("ministry") / "centre") as centre:
         folder = program_make(tmp_path_factory.mktemp("programs") / "old")
-        centre.ask("program_publish", version=OLD, tag=python_tag(), folder=str(folder))
+        centre.ask("program_publish", version=OLD, folders={python_tag(): str(folder)})
         yield centre
 
 
@@ -147,7 +148,7 @@ def installed(ministry, tmp_path_factory):
     for entry in index.variants[0].files:
         (fetched / entry.path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(programs / entry.sha256[:2] / entry.sha256, fetched / entry.path)
-    version = program_lay(place=place, index=index, fetched=fetched, now=now())
+    version = program_lay(place=place, index=index, form=python_tag(), fetched=fetched, now=now())
     shutil.rmtree(fetched)
     link_replace(place.current, version.name)
     link_replace(place.updater, version.name)
@@ -184,13 +185,22 @@ def serves(pc):
 
 @pytest.fixture
 def offer(ministry, tmp_path):
-    """Return what publishes a program with changes, offers it to all schools, and returns its version."""
+    """Return what publishes a program with changes, offers it to all schools, and returns its version.
 
-    def publish(changes):
+    With `learning`, files by their place, it has a form besides that brings these.
+    """
+
+    def publish(changes, learning=None):
         count = ministry.rows("SELECT count(*) FROM programs_program")[0][0]
         version = f"0.2.{count}-new"
         folder = program_make(tmp_path / version, changes)
-        ministry.ask("program_publish", version=version, tag=python_tag(), folder=str(folder))
+        folders = {python_tag(): str(folder)}
+        if learning is not None:
+            fuller = folders[python_tag() + LEARNING] = str(tmp_path / f"{version}{LEARNING}")
+            shutil.copytree(folder, fuller)
+            for name, content in learning.items():
+                (Path(fuller) / name).write_bytes(content)
+        ministry.ask("program_publish", version=version, folders=folders)
         ministry.ask("program_offer", version=version)
         return version
 

@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 
 from federation.trust.release_bytes import index_parse
+from node.programs.place import python_tag
 from node.programs.services import fetched_path
 from node.root import DATABASE_NAME
 from node.updater.laying import INCOMING, folder_of, program_lay
@@ -24,10 +25,10 @@ pytestmark = pytest.mark.slow
 LAY = """
 import sys
 from pathlib import Path
-from node.programs.place import ProgramPlace
+from node.programs.place import ProgramPlace, python_tag
 from tests.updater.test_power_cuts import index_at, now, program_lay
 root, fetched = map(Path, sys.argv[1:])
-program_lay(place=ProgramPlace(opt=root), index=index_at(fetched), fetched=fetched, now=now())
+program_lay(place=ProgramPlace(opt=root), index=index_at(fetched), form=python_tag(), fetched=fetched, now=now())
 """
 
 
@@ -49,7 +50,7 @@ def test_an_update_cut_at_any_touch_of_the_disk_is_brought_to_its_end(pc, offer,
     pc.service.stop()
     digest = ready_digest(pc.data)
     index = index_at(fetched_path(pc.data, digest))
-    program_lay(place=pc.place, index=index, fetched=fetched_path(pc.data, digest), now=now())
+    program_lay(place=pc.place, index=index, form=python_tag(), fetched=fetched_path(pc.data, digest), now=now())
     with closing(sqlite3.connect(pc.data / DATABASE_NAME)) as opened, opened:
         opened.execute("INSERT INTO people_schoolclass (name, code, grade, asks_pin) VALUES ('5А', '123', 5, 1)")
     # The change-over reads no more of a program than its manifest and index.
@@ -85,7 +86,7 @@ def test_a_program_that_was_cut_while_it_was_laid_is_laid_anew_and_whole(pc, off
     offer(NEWER_TABLE)
     pc.contact()
     fetched = fetched_path(pc.data, ready_digest(pc.data))
-    version, draft = pc.place.versions / folder_of(index_at(fetched)), pc.place.versions / INCOMING
+    version, draft = pc.place.versions / folder_of(index_at(fetched), python_tag()), pc.place.versions / INCOMING
 
     for is_there in (
         (draft / "wheels").exists,
@@ -104,7 +105,7 @@ def test_a_program_that_was_cut_while_it_was_laid_is_laid_anew_and_whole(pc, off
         process.wait()
         assert not version.exists()
 
-    laid = program_lay(place=pc.place, index=index_at(fetched), fetched=fetched, now=now())
+    laid = program_lay(place=pc.place, index=index_at(fetched), form=python_tag(), fetched=fetched, now=now())
     assert laid == version
     assert not draft.exists()
     assert subprocess.run([str(version / "bin/soro"), "check"], env=environment(pc.data), check=False).returncode == 0

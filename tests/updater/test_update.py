@@ -1,19 +1,23 @@
 """A PC changes its program for a newer one, over a real centre's metadata and real HTTP, with real processes."""
 
+import hashlib
 import sqlite3
+import zipfile
 from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from federation.trust.errors import ReleaseNotTrusted
+from federation.wire.programs import LEARNING
 from node.programs.errors import ProgramOlder
+from node.programs.place import python_tag
 from node.programs.services import fetched_path, ready_path
 from node.programs.state import UpdatePhase
 from node.root import DATABASE_NAME
 from node.updater.children import ask_user
 from node.updater.vouched import ready_digest
-from tests.updater.conftest import OLD, PATIENCE, serves
+from tests.updater.conftest import OLD, PATIENCE, program_make, serves
 from tests.updater.program_changes import BROKEN_MIGRATION, BROKEN_PAGE, BROKEN_RUN, NEWER_TABLE
 
 pytestmark = pytest.mark.slow
@@ -182,3 +186,84 @@ def test_a_program_comes_by_stick_where_no_link_is(ministry, pc, offer, tmp_path
 
     assert pc.version() == version
     assert serves(pc)
+
+
+def brings(wheels):
+    """Return what a form is given besides: a wheel that learning would take, named among what is installed."""
+    path = wheels / "learner-1.0-py3-none-any.whl"
+    folder = "learner-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("learner.py", "able = True\n" + "#" * 300_000)
+        wheel.writestr(f"{folder}/METADATA", "Metadata-Version: 2.1\nName: learner\nVersion: 1.0\n")
+        wheel.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{folder}/RECORD", "")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return path, f"learner==1.0 --hash=sha256:{digest}\n"
+
+
+def can_learn(pc):
+    return bool(list(pc.place.current.glob("venv/lib/*/site-packages/learner.py")))
+
+
+@pytest.fixture
+def offer_both(ministry, offer, tmp_path):
+    """Return what offers a program in both forms."""
+
+    def published(changes):
+        wheel, line = brings(tmp_path)
+        own = program_make(tmp_path / f"like-{len(list(tmp_path.iterdir()))}", changes)
+        requirements = (own / "requirements.txt").read_text() + line
+        return offer(changes, {f"wheels/{wheel.name}": wheel.read_bytes(), "requirements.txt": requirements.encode()})
+
+    return published
+
+
+def becomes_learning(pc):
+    """Do as the stick that changes a lean program for one that learns; what it lays is tried with the installer."""
+    (pc.place.current / "variant").write_text(python_tag() + LEARNING)
+
+
+def test_a_pc_that_learns_gets_the_form_that_learns_and_fetches_what_changed_alone(ministry, pc, offer_both):
+    becomes_learning(pc)
+    first = offer_both(NEWER_TABLE)
+    assert pc.contact() == {}
+    pc.update()
+    assert (pc.version(), can_learn(pc)) == (first, True)
+
+    second = offer_both({**NEWER_TABLE, "node/newer.py": b"# another program\n"})
+    assert pc.contact() == {}
+    sizes = rows(pc.data / DATABASE_NAME, "SELECT bytes_down FROM sync_synclog WHERE step = 'program' ORDER BY id")
+    pc.update()
+
+    assert (pc.version(), can_learn(pc)) == (second, True)
+    # The wheel to learn with is larger than its chunks, is not compressed, and does not come again.
+    assert sizes[0][0] - sizes[-1][0] > 300_000
+    assert pc.contact() == {}
+    standing = "SELECT form FROM programs_programstanding WHERE version = ?"
+    assert ministry.rows(standing, second) == [(python_tag() + LEARNING,)]
+
+
+def test_a_lean_pc_stays_lean_and_one_that_learns_takes_no_program_without_learning(pc, offer, offer_both):
+    version = offer_both(NEWER_TABLE)
+    pc.contact()
+    pc.update()
+    assert (pc.version(), can_learn(pc)) == (version, False)
+
+    becomes_learning(pc)
+    offer({**NEWER_TABLE, "node/newer.py": b"# lean alone\n"})
+
+    with pytest.raises(AssertionError, match='"program": "variant_unknown"'):
+        pc.contact()
+    pc.update()
+    assert pc.version() == version
+
+
+def test_what_was_fetched_lean_is_fetched_anew_once_a_stick_has_brought_learning(pc, offer_both):
+    version = offer_both(NEWER_TABLE)
+    pc.contact()
+    becomes_learning(pc)
+
+    assert pc.contact() == {}
+    pc.update()
+
+    assert (pc.version(), can_learn(pc)) == (version, True)

@@ -26,7 +26,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -48,6 +48,9 @@ USER = "soro"
 LEAST_MEMORY_BYTES = 3_500_000_000
 """A PC of 4 GB has this much, when its graphics and the kernel have taken their share."""
 LEAST_GLIBC = (2, 28)
+LEARNING = "-learning"
+"""What the name of a form ends in with which a PC learns, as in federation.wire.programs."""
+PYTHON_TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
 PORTS = (80, 8450)
 CENTRE_SECONDS = 10
 PAGE_SECONDS = 180
@@ -55,11 +58,11 @@ PAYLOAD_TYPE = "application/vnd.soro.installer+json"
 
 
 class Refused(Exception):
-    """Nothing further is done; `key` names the sentence."""
+    """Nothing further is done; `key` names the sentence, `tail` the one after it."""
 
-    def __init__(self, key: str, *, has_begun: bool = False, **fields: object) -> None:
+    def __init__(self, key: str, *, has_begun: bool = False, tail: str = "", **fields: object) -> None:
         super().__init__(key)
-        self.key, self.fields, self.has_begun = key, fields, has_begun
+        self.key, self.fields, self.tail = key, fields, tail or ("again" if has_begun else "unchanged")
 
 
 class Place:
@@ -93,6 +96,7 @@ def main(argv: Sequence[str], stick: Path) -> int:
     parser = argparse.ArgumentParser(prog="install", description="Makes this PC a school's node of Soro.")
     parser.add_argument("--prefix", type=Path, default=Path("/"), help="a root of files that is to become a PC")
     parser.add_argument("--no-systemd", action="store_true", help="leave starting it to somebody else")
+    parser.add_argument("--lean", action="store_true", help="without what learning takes, for a slow or small disk")
     parser.add_argument("--uninstall", action="store_true", help="remove the program; the school's data stays")
     options = parser.parse_args(argv)
     place = Place(options.prefix.absolute())
@@ -101,16 +105,15 @@ def main(argv: Sequence[str], stick: Path) -> int:
         if options.uninstall:
             uninstall(place, with_systemd=not options.no_systemd)
         else:
-            install(place, stick, with_systemd=not options.no_systemd)
+            install(place, stick, is_lean=options.lean, with_systemd=not options.no_systemd)
     except Refused as refusal:
-        tail = "again" if refusal.has_begun else "unchanged"
         for spoken in range(len(LANGUAGES)):
-            sys.stderr.write(f"{WORDS[refusal.key][spoken].format(**refusal.fields)} {WORDS[tail][spoken]}\n")
+            sys.stderr.write(f"{WORDS[refusal.key][spoken].format(**refusal.fields)} {WORDS[refusal.tail][spoken]}\n")
         return 1
     return 0
 
 
-def install(place: Place, stick: Path, *, with_systemd: bool) -> None:
+def install(place: Place, stick: Path, *, is_lean: bool, with_systemd: bool) -> None:
     """Take every step that is not done yet."""
     with _open_or_refuse(stick / "manifest.json") as held:
         try:
@@ -118,21 +121,24 @@ def install(place: Place, stick: Path, *, with_systemd: bool) -> None:
         except BlockingIOError as error:
             raise Refused("busy") from error
         manifest = manifest_read(held.read(), bytes.fromhex(DIRECTOR_KEY))
-        machine_check(manifest, place)
+        machine_check(manifest)
+        form, told = form_choose(place, manifest, is_lean=is_lean, memory_bytes=_memory_bytes())
+        disk_check(place, manifest, form)
         step(1, "checking")
         files_check(stick, manifest)
         age_check(place, manifest)
         try:
             place.opt.mkdir(parents=True, exist_ok=True)
             with _alone(place):
-                _change(place, stick, manifest, with_systemd)
+                _change(place, stick, manifest, form, with_systemd)
         except OSError as error:
             raise Refused("failed", has_begun=True, said=str(error)) from error
+        told()
 
 
-def _change(place: Place, stick: Path, manifest: dict[str, Any], with_systemd: bool) -> None:
+def _change(place: Place, stick: Path, manifest: dict[str, Any], form: str, with_systemd: bool) -> None:
     step(2, "program")
-    version = program_lay(place, stick, manifest)
+    version = program_lay(place, stick, manifest, form)
     step(3, "data")
     data_lay(place)
     step(4, "service")
@@ -173,7 +179,7 @@ def root_check(place: Place) -> None:
         raise Refused("need_root")
 
 
-def machine_check(manifest: dict[str, Any], place: Place) -> None:
+def machine_check(manifest: dict[str, Any]) -> None:
     """Refuse a PC that cannot run it, in the order in which a person would mend that."""
     libc = (os.confstr("CS_GNU_LIBC_VERSION") or "").removeprefix("glibc ")
     numbers = tuple(int(part) for part in libc.split(".")[:2] if part.isdecimal())
@@ -184,8 +190,7 @@ def machine_check(manifest: dict[str, Any], place: Place) -> None:
         raise Refused("need_python", wanted=", ".join(manifest["pythons"]), found=python)
     if importlib.util.find_spec("venv") is None:
         raise Refused("need_venv")
-    memory_check(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    disk_check(place, manifest)
+    memory_check(_memory_bytes())
 
 
 def memory_check(memory_bytes: int) -> None:
@@ -194,16 +199,62 @@ def memory_check(memory_bytes: int) -> None:
         raise Refused("need_memory", found=_gigabytes(memory_bytes))
 
 
-def disk_check(place: Place, manifest: dict[str, Any]) -> None:
-    """Refuse a disk without room; what an earlier try has laid there already counts as room."""
-    laid = [place.versions / ".incoming", *place.versions.glob(f"{manifest['version']}-*")]
+def form_choose(
+    place: Place, manifest: dict[str, Any], *, is_lean: bool, memory_bytes: int
+) -> tuple[str, Callable[[], None]]:
+    """Return in which form the program is installed here, and what says at the end whether this PC learns.
+
+    It learns wherever it can; a person may want it lean. One that learns already is never made lean without that wish.
+
+    Raises:
+        Refused: this PC learns, and would not any more.
+    """
+    if is_lean:
+        return PYTHON_TAG, lambda: say("lean_wished")
+    python = ".".join(map(str, sys.version_info[:2]))
+    learning, needed_bytes = PYTHON_TAG + LEARNING, manifest["learning_memory_bytes"]
+    fields: dict[str, Any] = {}
+    if not manifest["learning"]:
+        problem = "lean_stick"
+    elif python not in manifest["learning"]:
+        problem, fields = "lean_python", {"wanted": ", ".join(manifest["learning"]), "found": python}
+    elif memory_bytes < needed_bytes:
+        problem, fields = "lean_memory", {"wanted": _gigabytes(needed_bytes), "found": _gigabytes(memory_bytes)}
+    elif short := disk_shortage(place, manifest, learning):
+        problem, fields = "lean_disk", short
+    else:
+        return learning, lambda: say("learns")
+    if form_here(place).endswith(LEARNING):
+        raise Refused(problem, tail="learns_already", **fields)
+    return PYTHON_TAG, lambda: say(problem, **fields)
+
+
+def form_here(place: Place) -> str:
+    """Return the form of the program that runs here; empty where it does not say, or none does."""
+    try:
+        return (place.current / "variant").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def disk_check(place: Place, manifest: dict[str, Any], form: str) -> None:
+    """Refuse a disk without room."""
+    if short := disk_shortage(place, manifest, form):
+        raise Refused("need_disk", **short)
+
+
+def disk_shortage(place: Place, manifest: dict[str, Any], form: str) -> dict[str, Any]:
+    """Return which disk has too little room for this form; what an earlier try has laid there counts as room."""
+    laid = [place.versions / ".incoming", place.versions / f"{manifest['version']}-{form}"]
     laid += [place.data / "releases", place.data / "downloads"]
+    whole_bytes = manifest["needs_bytes"] + (manifest["learning_bytes"] if form.endswith(LEARNING) else 0)
     for folder in (place.opt, place.data):
         there = next(each for each in (folder, *folder.parents) if each.is_dir())
         held_bytes = sum(_size_bytes(each) for each in laid if _is_beside(each, there))
-        free_bytes, needs_bytes = shutil.disk_usage(there).free, manifest["needs_bytes"] - held_bytes
+        free_bytes, needs_bytes = shutil.disk_usage(there).free, whole_bytes - held_bytes
         if free_bytes < needs_bytes:
-            raise Refused("need_disk", place=there, wanted=_gigabytes(needs_bytes), found=_gigabytes(free_bytes))
+            return {"place": there, "wanted": _gigabytes(needs_bytes), "found": _gigabytes(free_bytes)}
+    return {}
 
 
 def files_check(stick: Path, manifest: dict[str, Any]) -> None:
@@ -232,9 +283,9 @@ def age_check(place: Place, manifest: dict[str, Any]) -> None:
 # --- The steps.
 
 
-def program_lay(place: Place, stick: Path, manifest: dict[str, Any]) -> Path:
-    """Return the folder that holds this version of the program, whole and flushed."""
-    version = place.versions / f"{manifest['version']}-cp{sys.version_info[0]}{sys.version_info[1]}"
+def program_lay(place: Place, stick: Path, manifest: dict[str, Any], form: str) -> Path:
+    """Return the folder that holds this version of the program in this form, whole and flushed."""
+    version = place.versions / f"{manifest['version']}-{form}"
     if version.is_dir():
         return version
     draft = place.versions / ".incoming"
@@ -242,26 +293,24 @@ def program_lay(place: Place, stick: Path, manifest: dict[str, Any]) -> Path:
     (draft / "bin").mkdir(parents=True)
     # Debian's venv without pip needs no further package; pip itself comes as a wheel, and runs out of it.
     _run([sys.executable, "-I", "-m", "venv", "--without-pip", str(draft / "venv")])
-    wheels_keep(draft, stick)
-    pip = next((stick / "wheels").glob("pip-*.whl"))
-    options = ["--no-index", f"--find-links={stick / 'wheels'}", "--require-hashes", "--no-cache-dir", "--quiet"]
-    options += [
-        "--disable-pip-version-check",
-        "--root-user-action=ignore",
-        f"--requirement={stick / 'requirements.txt'}",
-    ]
-    _run([str(draft / "venv/bin/python"), "-I", str(pip / "pip"), "install", *options])
+    requirements = stick / (f"requirements-{form}.txt" if form.endswith(LEARNING) else "requirements.txt")
     for name, text in (("soro", WRAPPER), ("soro-update", UPDATE_WRAPPER)):
         (draft / "bin" / name).write_text(text, encoding="utf-8")
         (draft / "bin" / name).chmod(0o755)
+    wheels_keep(draft, stick, form, requirements)
+    pip = next((stick / "wheels").glob("pip-*.whl"))
+    options = ["--no-index", f"--find-links={stick / 'wheels'}", "--require-hashes", "--no-cache-dir", "--quiet"]
+    options += ["--disable-pip-version-check", "--root-user-action=ignore", f"--requirement={requirements}"]
+    _run([str(draft / "venv/bin/python"), "-I", str(pip / "pip"), "install", *options])
     (draft / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+    (draft / "variant").write_text(form, encoding="ascii")
     os.sync()
     draft.rename(version)
     _flush(place.versions)
     return version
 
 
-def wheels_keep(draft: Path, stick: Path) -> None:
+def wheels_keep(draft: Path, stick: Path, form: str, requirements: Path) -> None:
     """Leave the wheels beside what is installed of them, where the centre has published this program.
 
     An update takes from there what has not changed, which is nearly all of it.
@@ -269,14 +318,14 @@ def wheels_keep(draft: Path, stick: Path) -> None:
     index = stick / "program.json"
     if not index.is_file():
         return
-    tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    variants = {each["name"]: each["files"] for each in json.loads(index.read_bytes())["variants"]}
-    for entry in variants.get(tag, ()):
+    forms = {each["name"]: each["files"] for each in json.loads(index.read_bytes())["variants"]}
+    for entry in forms.get(form, ()):
         if (stick / entry["path"]).is_file():
             (draft / entry["path"]).parent.mkdir(exist_ok=True)
             shutil.copyfile(stick / entry["path"], draft / entry["path"])
-    shutil.copyfile(index, draft / "index.json")
-    (draft / "variant").write_text(tag, encoding="ascii")
+    if form in forms:
+        shutil.copyfile(requirements, draft / "requirements.txt")
+        shutil.copyfile(index, draft / "index.json")
 
 
 def trust_lay(place: Place, stick: Path, manifest: dict[str, Any]) -> None:
@@ -537,6 +586,10 @@ def _is_taken(port: int) -> bool:
 
 def _is_beside(path: Path, there: Path) -> bool:
     return path.is_dir() and path.stat().st_dev == there.stat().st_dev
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _size_bytes(folder: Path) -> int:

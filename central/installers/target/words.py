@@ -31,6 +31,41 @@ WORDS = {
         "На диске ({place}) мало места: нужно {wanted} ГБ, свободно {found} ГБ. Освободите место и начните снова.",
         "The disk ({place}) has too little room: {wanted} GB are needed, {found} GB are free. Make room, start again.",
     ),
+    "learns": (
+        "Ин компютер шабона аз баҳо ва ислоҳи омӯзгорон меомӯзад.",
+        "По ночам этот компьютер учится на оценках и исправлениях учителей.",
+        "At night this PC learns from the teachers' ratings and corrections.",
+    ),
+    "lean_wished": (
+        "Ба хоҳиши шумо барнома бе қисми омӯзиш насб шуд: ин компютер ҷавоб медиҳад, вале намеомӯзад.",
+        "По вашему желанию программа установлена без обучения: этот компьютер отвечает, но не учится.",
+        "As you wished, the program is without learning: this PC answers, and does not learn.",
+    ),
+    "lean_stick": (
+        "Дар ин флешка қисми омӯзиш нест: ин компютер ҷавоб медиҳад, вале намеомӯзад.",
+        "На этом носителе нет части для обучения: этот компьютер отвечает, но не учится.",
+        "This stick has nothing to learn with: this PC answers, and does not learn.",
+    ),
+    "lean_python": (
+        "Қисми омӯзиши флешка барои Python {wanted} аст, дар компютер Python {found} аст: он намеомӯзад.",
+        "Часть для обучения рассчитана на Python {wanted}, а на компьютере Python {found}: он не учится.",
+        "What learning takes is on the stick for Python {wanted}, and this PC has Python {found}: it does not learn.",
+    ),
+    "lean_memory": (
+        "Барои омӯзиш {wanted} ГБ хотира лозим аст, компютер {found} ГБ дорад: он ҷавоб медиҳад, вале намеомӯзад.",
+        "Для обучения нужно {wanted} ГБ памяти, у компьютера {found} ГБ: он отвечает, но не учится.",
+        "Learning needs {wanted} GB of memory, and this PC has {found} GB: it answers, and does not learn.",
+    ),
+    "lean_disk": (
+        "Барои омӯзиш дар диск ({place}) {wanted} ГБ лозим, {found} ГБ холӣ аст: компютер ҳоло намеомӯзад.",
+        "Для обучения на диске ({place}) нужно {wanted} ГБ, свободно {found} ГБ: компьютер пока не учится.",
+        "Learning needs {wanted} GB on the disk ({place}), and {found} GB are free: this PC does not learn yet.",
+    ),
+    "learns_already": (
+        "Аммо ҳоло он меомӯзад, бинобар ин ҳеҷ чиз тағйир наёфт. Сабабро бартараф кунед ё --lean илова кунед.",
+        "Но сейчас он учится, поэтому ничего не изменено. Устраните причину или добавьте --lean.",
+        "But now it does, so nothing was changed. Mend that, or add --lean.",
+    ),
     "unsigned": (
         "Рӯйхати файлҳои флешка аз вазорат нест ё вайрон шудааст. Онро истифода набаред ва ба вазорат хабар диҳед.",
         "Список файлов на носителе не от министерства или повреждён. Не используйте его и сообщите министерству.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Command(CentreCommand):
         build.add_argument("--school", required=True, help="its name")
         build.add_argument("--release", help="the base to install, by version or digest (default: the newest in force)")
         build.add_argument("--python", action="append", choices=PYTHONS, help="only for this Python; repeatable")
+        build.add_argument("--lean", action="store_true", help="without what learning takes: the PC never learns")
         build.add_argument("--sheet", type=Path, help="print the claim code into this PDF file, not on the stick")
         build.add_argument("place", metavar="DIR", type=Path, help="where the stick is mounted")
         build.add_argument("--root", help="the centre's folder (default: SORO_CENTRAL_ROOT or var/central)")
@@ -50,6 +51,7 @@ class Command(CentreCommand):
             pythons=tuple(options["python"] or PYTHONS),
             sheet=sheets_of_centre() if sheet else None,
             sheet_path=sheet,
+            is_lean=options["lean"],
             disk=centre_disk(),
             key=director_key(),
             actor=ACTOR,
@@ -59,6 +61,7 @@ class Command(CentreCommand):
         text = (
             f"Stick for {made.school}: program {made.version}, release {made.release_version}, "
             f"{made.size_bytes} bytes; its claim code is valid until {made.code_expires_at:%Y-%m-%d}.\n"
+            f"{_learning_words(made.learning)}\n"
             f"Write on paper what `sha256sum install` must say: {made.install_sha256}"
         )
         self.answer(made, as_json=options["json"], text=text)
@@ -75,3 +78,9 @@ class Command(CentreCommand):
                 self.stderr.write(line)
 
         return heard
+
+
+def _learning_words(pythons: Sequence[str]) -> str:
+    if not pythons:
+        return "The PC will not learn: this stick has nothing to learn with."
+    return f"A PC with Python {', '.join(pythons)} will learn, if its memory and disk allow it."
