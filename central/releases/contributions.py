@@ -19,9 +19,10 @@ def contributions_held(release: Release) -> tuple[str, ...]:
     """Return the digests of all updates in `release`, those of the adapters before it first, each once."""
     held: list[str] = []
     step: Release | None = release
+    lists = Release.objects.only("contributions", "card")
     while step is not None:
         held = [*step.contributions, *held]
-        step = Release.objects.filter(digest=start).first() if (start := start_of(step)) else None
+        step = lists.filter(digest=start).first() if (start := start_of(step)) else None
     return tuple(dict.fromkeys(held))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from central.disk import CentreDisk
-from central.retention.rules import rules
+from central.retention.rules import Rule, rules
 from central.schools.audit import audit_record
 
 LOGGER = logging.getLogger(__name__)
@@ -30,16 +30,8 @@ class Kept:
 
 def retention_show(*, disk: CentreDisk, now: datetime) -> tuple[Kept, ...]:
     """Return what would go by now, rule by rule; nothing changes."""
-    return tuple(
-        Kept(
-            name=rule.name,
-            words=rule.words,
-            months=rule.months,
-            before=(before := rule.kept_since(now)),
-            rows=rule.due(before),
-        )
-        for rule in rules(disk)
-    )
+    since = [(rule, rule.kept_since(now)) for rule in rules(disk)]
+    return tuple(_kept(rule, before, rule.due(before)) for rule, before in since)
 
 
 def retention_keep(*, disk: CentreDisk, actor: str, now: datetime, most: int = SWEEP_ROWS) -> tuple[Kept, ...]:
@@ -48,9 +40,13 @@ def retention_keep(*, disk: CentreDisk, actor: str, now: datetime, most: int = S
     for rule in rules(disk):
         before = rule.kept_since(now)
         gone = rule.forget(before, most)
-        found.append(Kept(name=rule.name, words=rule.words, months=rule.months, before=before, rows=gone))
+        found.append(_kept(rule, before, gone))
         if gone:
             LOGGER.info("retention: %d of %s from before %s are forgotten", gone, rule.name, before.isoformat())
             reason = f"{gone}, before {before:%Y-%m-%d}"
             audit_record(actor=actor, entity=rule.name, old="", new="forgotten", reason=reason, now=now)
     return tuple(found)
+
+
+def _kept(rule: Rule, before: datetime, rows: int) -> Kept:
+    return Kept(name=rule.name, words=rule.words, months=rule.months, before=before, rows=rows)

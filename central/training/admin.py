@@ -87,6 +87,8 @@ def _rounded(figure: float | None) -> str:
     return "" if figure is None else number_format(figure, decimal_pos=3)
 
 
+CHOSEN_FIELDS = ("base", "wanted", "mode", "scheme", "steps", "fusion", "least_days", "mode_settings")
+"""What a new season is asked for."""
 SEASON_FIELDS = (
     "season_id",
     "base",
@@ -175,11 +177,7 @@ class SeasonAdmin(ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Season | None = None) -> Any:  # noqa: ANN401
         """Ask for what is chosen only."""
-        return (
-            SEASON_FIELDS
-            if obj
-            else ("base", "wanted", "mode", "scheme", "steps", "fusion", "least_days", "mode_settings")
-        )
+        return SEASON_FIELDS if obj else CHOSEN_FIELDS
 
     def get_inlines(self, request: HttpRequest, obj: Season | None) -> Any:  # noqa: ANN401
         """Show rounds and plans once there are some."""

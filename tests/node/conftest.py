@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth.models import Group, User
 
+from federation.wire.sheet import Sheet
 from node.chat.models import Answer, Conversation, Turn
+from node.sync.enrol import sheet_enrol
 from tests.simulators import CentreSimulator
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -46,3 +48,11 @@ def centre(tmp_path):
     simulator.start()
     yield simulator
     simulator.stop()
+
+
+@pytest.fixture
+def school(root, centre):
+    centre.claim_codes["CODE123456"] = "Мактаби №1"
+    sheet = Sheet(code="CODE123456", root_sha256=centre.fingerprint, authority_sha256="", address=centre.url)
+    sheet_enrol(root=root, sheet=sheet)
+    return root

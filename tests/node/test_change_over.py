@@ -18,18 +18,11 @@ from node.sync.enrol import enrolment_read
 from node.sync.link_rule import LinkRule
 from node.sync.services import Contact
 from node.sync.transport import http_client
-from tests.node.test_sync import NO_WAITING, enrol, package
+from tests.node.test_sync import NO_WAITING, package
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 9, 1, 7, 0, tzinfo=UTC)
 GOOD = SelfTestVerdict(has_passed=True, code="", detail="")
-
-
-@pytest.fixture
-def school(root, centre):
-    centre.claim_codes["CODE123456"] = "Мактаби №1"
-    enrol(root, centre)
-    return root
 
 
 def _word(**changes):

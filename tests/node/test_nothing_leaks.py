@@ -24,7 +24,7 @@ from node.status import status_read
 from node.sync.services import Contact
 from node.sync.transport import CountingTransport
 from tests.leaks import ListeningTransport, words_found
-from tests.node.test_sync import NO_WAITING, enrol
+from tests.node.test_sync import NO_WAITING
 from tests.node.textbook_files import book_read
 
 pytestmark = pytest.mark.django_db
@@ -33,13 +33,6 @@ NEVER_RATED, TAPPED, HELD, MASKED, WITHDRAWN = "зумрадқаноти", "ло
 NAME, PIN_AND_NAME = "Ҷавҳарнисо", "Қаҳрамонпур"
 SENT = "гулбаргакҳои"
 SECRET = {NEVER_RATED, TAPPED, HELD, MASKED, WITHDRAWN, NAME, PIN_AND_NAME}
-
-
-@pytest.fixture
-def school(root, centre):
-    centre.claim_codes["CODE123456"] = "Мактаби №1"
-    enrol(root, centre)
-    return root
 
 
 @pytest.fixture

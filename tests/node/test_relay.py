@@ -23,13 +23,12 @@ from federation.trust.tuf_client import TrustedReleases, root_accept, trusted_re
 from federation.wire.canonical import canonical_bytes, parse
 from federation.wire.relay import Holdings
 from federation.wire.releases import CHUNK_BYTES, InstallState
-from federation.wire.sheet import Sheet
 from node.children import child_environment
 from node.installed.disk import download_path, release_path
 from node.installed.models import InstallRecord
 from node.sync.announcement import Announcement
 from node.sync.dark import neighbours_install
-from node.sync.enrol import enrolment_read, sheet_enrol
+from node.sync.enrol import enrolment_read
 from node.sync.loop import contacts_hold
 from node.sync.neighbours import NAME, Neighbours, neighbours_read, peers_at_hand
 from node.sync.relay import relay_run
@@ -41,14 +40,6 @@ from tests.stations import free_port
 
 pytestmark = pytest.mark.django_db
 NO_WAITING = ContactTimes(trial_seconds=0, poll_seconds=0.01, delivery_poll_seconds=0.01)
-
-
-@pytest.fixture
-def school(root, centre):
-    centre.claim_codes["CODE123456"] = "Мактаби №1"
-    sheet = Sheet(code="CODE123456", root_sha256=centre.fingerprint, authority_sha256="", address=centre.url)
-    sheet_enrol(root=root, sheet=sheet)
-    return root
 
 
 @pytest.fixture

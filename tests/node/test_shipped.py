@@ -11,12 +11,11 @@ from federation.trust.release_bytes import index_build, index_digest
 from federation.wire.canonical import canonical_bytes, sha256_hex
 from federation.wire.contributions import LIST_NAME, Part, list_write, part_starts
 from federation.wire.releases import InstallState, ReleaseKind
-from federation.wire.sheet import Sheet
 from node.installed.models import InstallRecord
 from node.rounds.models import LocalUpdate, Plan
 from node.rounds.services import updates_find_shipped
 from node.sync.dark import neighbours_install
-from node.sync.enrol import enrolment_read, sheet_enrol
+from node.sync.enrol import enrolment_read
 from node.sync.loop import contacts_hold
 from tests.node.conftest import NOW
 from tests.node.test_relay import NO_WAITING, Neighbour, blobs_asked_of, contact, relays
@@ -121,14 +120,6 @@ class Ended(threading.Event):
 
     def is_set(self):
         return True
-
-
-@pytest.fixture
-def school(root, centre):
-    centre.claim_codes["CODE123456"] = "Мактаби №1"
-    sheet = Sheet(code="CODE123456", root_sha256=centre.fingerprint, authority_sha256="", address=centre.url)
-    sheet_enrol(root=root, sheet=sheet)
-    return root
 
 
 @pytest.fixture

@@ -41,13 +41,6 @@ pytestmark = pytest.mark.django_db
 NO_WAITING = ContactTimes(trial_seconds=0, poll_seconds=0.01, delivery_poll_seconds=0.01)
 
 
-@pytest.fixture
-def school(root, centre):
-    centre.claim_codes["CODE123456"] = "Мактаби №1"
-    enrol(root, centre)
-    return root
-
-
 def enrol(root, centre, code="code123456", fingerprint=None):
     sheet = Sheet(code=code, root_sha256=fingerprint or centre.fingerprint, authority_sha256="", address=centre.url)
     return sheet_enrol(root=root, sheet=sheet).enrolment
