@@ -340,7 +340,8 @@ def centre_restore(run: Acceptance, show: ReportProgress) -> Counted:
     with centre.network.entered():
         centre.backup.destroy()
         centre.backup.restore(moment)
-    found = centre.ask("backup", "reconcile", step="restore")
+    missing = centre.ask("backup", "reconcile", step="restore")["updates"]["missing"]
+    expect("restore", missing == 0, f"files of {missing} updates are missing")
     forgotten = 2 * len(run.schools) - run.tally().known_ratings
     expect("restore", forgotten == len(run.schools), f"of the ratings after the moment {forgotten} are not there")
     show("schools send again", 0.8)
@@ -349,7 +350,7 @@ def centre_restore(run: Acceptance, show: ReportProgress) -> Counted:
     for _ in range(2):
         run.contacts("restore")
     counted = _counted_ratings(run, "restore", 2 * len(run.schools))
-    return {"forgotten by the restore": forgotten, "sent again": forgotten, **counted, "updates": found["updates"]}
+    return {"forgotten by the restore": forgotten, "sent again": forgotten, **counted, "updates missing": missing}
 
 
 def count(run: Acceptance, _show: ReportProgress) -> Counted:

@@ -90,7 +90,7 @@ def rows(findings: Findings) -> list[Row]:
         figures.append(row(f"preferred_{each.name}", each.examined.reworded.preferred, "of held-out pairs"))
     for point in findings.private:
         name = f"gain_private_{point.schools}_schools_epsilon_{point.epsilon:.2g}"
-        figures.append(row(name, point.version.gain, "nats a token"))
+        figures.append(row(name, point.gain, "nats a token"))
     return [*figures, *_costs(findings)]
 
 

@@ -32,7 +32,7 @@ class PrivatePoint:
 
     schools: int
     epsilon: float
-    version: Version
+    gain: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ class Findings:
         plot_schools(root / "rounds-learning-schools.png", self.alone, federated=self.default.gain)
         curves: dict[int, list[tuple[float, float]]] = {}
         for point in self.private:
-            curves.setdefault(point.schools, []).append((point.epsilon, point.version.gain))
+            curves.setdefault(point.schools, []).append((point.epsilon, point.gain))
         plot_epsilon(root / "rounds-learning-epsilon.png", curves, without_noise=self._private_ceiling())
 
     def _private_ceiling(self) -> float:
@@ -108,6 +108,11 @@ def findings_make(trial: Trial) -> Findings:
         )
         return Version(name=name, examined=examined, gain=gain, gain_untaught=untaught, dearer=dearer)
 
+    def gain(name: str, adapter: AdapterFactors) -> float:
+        found = base.reworded.nats - trial.examine_reworded(adapter).nats
+        trial.say(f"{name}: {found:+.3f} nats a token")
+        return found
+
     versions, costs = [], {}
     for arm in trial.settings.arms():
         adapters = trial.season(arm)
@@ -118,15 +123,15 @@ def findings_make(trial: Trial) -> Findings:
     for point in trial.settings.private_arms():
         adapter, epsilon = trial.private(point)
         schools = point.crowd * len(trial.schools)
-        made = version(f"private, {schools:,} schools, ε {epsilon:.2g}", adapter)
-        private.append(PrivatePoint(schools=schools, epsilon=epsilon, version=made))
+        made = gain(f"private, {schools:,} schools, ε {epsilon:.2g}", adapter)
+        private.append(PrivatePoint(schools=schools, epsilon=epsilon, gain=made))
     alone = zip(trial.schools, trial.alone(), strict=True)
     return Findings(
         base=base,
         central=version("central", trial.central()),
         versions=tuple(versions),
         rounds=trial.settings.rounds,
-        alone={s.name: (len(s.labels), version(f"{s.name} alone", adapter).gain) for s, adapter in alone},
+        alone={s.name: (len(s.labels), gain(f"{s.name} alone", adapter)) for s, adapter in alone},
         private=tuple(private),
         costs=costs,
     )

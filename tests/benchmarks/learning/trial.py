@@ -124,10 +124,14 @@ class Trial:
     def examine(self, adapter: AdapterFactors | None) -> Examined:
         """Return how the held-out labels fare under `adapter`, or under the base alone."""
         return Examined(
-            reworded=self._scores(adapter, self._held_out[Split.REWORDED]),
+            reworded=self.examine_reworded(adapter),
             untaught=self._scores(adapter, self._held_out[Split.UNTAUGHT]),
             perplexity=self._perplexity(adapter),
         )
+
+    def examine_reworded(self, adapter: AdapterFactors | None) -> Scores:
+        """Return how questions fare that schools learnt in other words: which is what a gain is of."""
+        return self._scores(adapter, self._held_out[Split.REWORDED])
 
     def _scores(self, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
         def examine() -> dict[str, float]:
