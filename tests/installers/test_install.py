@@ -261,6 +261,11 @@ def test_a_school_without_a_link_gets_its_model_at_once_and_its_name_with_the_ne
     data = prefix / "var/lib/soro"
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert not (data / "node.json").exists()
+    # One sentence of the installer's own, and none of the command's, which have the stick taken out: the model is still
+    # to be read from it.
+    said = ended.stdout.splitlines()
+    enrolling, next_step = (next(at for at, line in enumerate(said) if line.startswith(step)) for step in ("[5", "[6"))
+    assert next_step - enrolling == 2, ended.stdout
     assert not (stick / "code.txt").exists()
     assert json.loads((data / "state.json").read_bytes())["current"] == ministry.release
     assert list((stick / "soro/returns").rglob("enrolment.sealed"))

@@ -422,11 +422,14 @@ def enrol(place: Place, stick: Path, manifest: dict[str, Any]) -> None:
             trust = ("--root-sha256", manifest["root_sha256"], "--authority-sha256", manifest["authority_sha256"])
             where = ("--central", manifest["address"], str(stick))
             ended = place.soro("bundle", "export", "--code", code, *trust, *where)
-        sys.stdout.write(ended.stdout or ended.stderr)
+        is_enrolled = (place.data / "node.json").exists()
+        if ended.returncode or is_enrolled:
+            sys.stdout.write(ended.stdout or ended.stderr)
         if ended.returncode:
             say("not_enrolled")
             return
-        if not (place.data / "node.json").exists():
+        if not is_enrolled:
+            # In the place of the command's own words, which have the stick taken out: the model is still to be read.
             say("asked")
     try:
         (stick / "code.txt").unlink(missing_ok=True)

@@ -131,9 +131,9 @@ WORDS = {
         "This PC is not enrolled yet: use the ministry's sheet on the page «Enrol this PC».",
     ),
     "asked": (
-        "Алоқа нест. Бо аввалин алоқа компютер худаш бақайд мешавад. Дархост дар флешка низ ҳаст: онро баргардонед.",
-        "Связи нет. Как только она появится, компьютер зарегистрируется сам. Запрос есть и на носителе: верните его.",
-        "There is no link. With the first one this PC enrols by itself. A request is on the stick too: give it back.",
+        "Алоқа нест. Бо аввалин алоқа компютер худаш бақайд мешавад. Дархост дар флешка аст: дар охир баргардонед.",
+        "Связи нет. С первой связью компьютер зарегистрируется сам. Запрос — на носителе: в конце верните его.",
+        "There is no link. With the first one this PC enrols by itself. The stick has a request: return it in the end.",
     ),
     "code_stays": (
         "Файли code.txt-ро аз флешка худатон нест кунед: он рамзи истифодашуда дорад.",
