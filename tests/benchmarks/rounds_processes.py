@@ -86,6 +86,9 @@ class Rehearsal(Journey):
         season = self.centre.commands.run_json("season", "season_open", "--base", base, *opening)
         plan_id = str(season["plans"][0]["plan_id"])
         self._plans_bring()
+        for school in self.schools:
+            # Else whoever learns first hands in at once, and the round is over before the poison comes.
+            school.link_down()
         began = time.monotonic()
         for school in self.schools:
             self._train(school, plan_id)
@@ -142,7 +145,7 @@ class Rehearsal(Journey):
         self._clock_set_fast(self.schools[FAST_CLOCK])
 
         def run() -> None:
-            up = dict.fromkeys(range(SCHOOLS), True)
+            up = dict.fromkeys(range(SCHOOLS), False)
             while not over.wait(0.5):
                 for school in self.schools:
                     phase = school.number * LINK.of_seconds / SCHOOLS
