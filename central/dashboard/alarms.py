@@ -7,6 +7,7 @@ from datetime import datetime
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from central.backup.alarm import backup_alarms
 from central.disk import CentreDisk, centre_disk
@@ -20,6 +21,11 @@ def centre_alarms(*, disk: CentreDisk, now: datetime) -> tuple[Alarm, ...]:
 
 
 def environment_badge(_request: HttpRequest) -> list[str] | None:
-    """Return what the admin shows beside its title on every page: the most urgent alarm, or nothing."""
+    """Return what the admin shows beside its title on every page: how many alarms there are, or nothing.
+
+    In numbers, because a sentence there is wider than a telephone; the dashboard, behind the title, has the sentences.
+    """
     alarms = centre_alarms(disk=centre_disk(), now=timezone.now())
-    return [alarms[0].text, "danger" if alarms[0].is_urgent else "warning"] if alarms else None
+    if not alarms:
+        return None
+    return [_("Alarms: %(number)d") % {"number": len(alarms)}, "danger" if alarms[0].is_urgent else "warning"]

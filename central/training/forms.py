@@ -31,21 +31,21 @@ class SeasonForm(forms.ModelForm):
     """Asks which base to learn on, how many schools make a round, and how their updates are combined."""
 
     steps = forms.ChoiceField(
-        label=_("how schools learn"),
+        label=_("How schools learn"),
         choices=STEPS,
         initial=StepsChoice.NATURAL.value,
         widget=UnfoldAdminSelectWidget,
         help_text=_("By heart is for a handful of corrections, and wherever the weighted mean is taken."),
     )
     fusion = forms.ChoiceField(
-        label=_("how updates are added up"),
+        label=_("How updates are added up"),
         choices=FUSIONS,
         initial=Fusion.LEAST_SQUARES.value,
         widget=UnfoldAdminSelectWidget,
         help_text=_("The private mode needs the weighted mean."),
     )
     least_days = forms.IntegerField(
-        label=_("days that a round collects at least"),
+        label=_("Days that a round collects at least"),
         initial=LEAST_DAYS,
         min_value=0,
         max_value=ROUND_DAYS,

@@ -46,6 +46,8 @@ def address(commands):
         **os.environ,
         **EMBEDDED,
         "SORO_CENTRAL_ROOT": str(commands.root),
+        # Nobody has copied anything there: an alarm, which every page has to have room for.
+        "SORO_CENTRAL_BACKUP": str(commands.root / "copies"),
         # pytest names its own settings in the environment.
         "DJANGO_SETTINGS_MODULE": "central.settings",
     }

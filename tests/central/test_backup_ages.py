@@ -20,6 +20,7 @@ from central.trust_root import keys_make
 from tests.postgresql_cluster import DEPLOY, START_SECONDS, archiving, cluster_open
 
 WORDS = {"en": "no backup", "ru": "Нет резервной копии", "tg": "Нусхаи эҳтиётӣ нест"}
+ALARMS = {"en": "Alarms", "ru": "Тревоги", "tg": "Огоҳиҳо"}
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_the_admin_says_which_copy_is_missing_and_until_when_another_goes(db, di
         missing = [str(alarm) for alarm in backup_alarms(place=place, now=timezone.now())]
         assert len(missing) == len(copies_read(place))
         assert all(WORDS[language] in text for text in missing)
-        assert environment_badge(None) == [missing[0], "danger"]
+        assert environment_badge(None) == [f"{ALARMS[language]}: {len(missing)}", "danger"]
         made_at = timezone.now() - LATE_AFTER[Copy.FILES] - timedelta(minutes=1)
         files_backup(disk=disk, place=place / "files", now=made_at)
         late = str(backup_alarms(place=place, now=timezone.now())[-1])
