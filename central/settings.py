@@ -285,6 +285,7 @@ UNFOLD = {
     "SITE_HEADER": _("Soro: the centre"),
     "SITE_SYMBOL": "school",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"/{STATIC_URL}central/favicon.svg"}],
+    "STYLES": [f"/{STATIC_URL}central/admin.css"],
     "ENVIRONMENT": "central.dashboard.alarms.environment_badge",
     "SHOW_LANGUAGES": True,
     "SHOW_HISTORY": False,

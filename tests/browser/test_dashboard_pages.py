@@ -1,6 +1,7 @@
 """The dashboard and the reviewer's queue in a real browser: by keyboard alone, judged by axe-core, on small screens."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SHOTS = os.environ.get("SORO_SCREENSHOTS", "")
 """A folder for the screenshots of docs/images; empty: none are kept."""
+DIGEST = re.compile(r"[0-9a-f]{64}")
 FILL = """
 from django.utils import timezone
 from central.feedback.agreement_count import agreement_count
@@ -104,6 +106,14 @@ def grave(page):
 def shoot(page, name):
     if SHOTS:
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+
+
+def test_a_digest_and_an_alarm_fit_a_telephone(visit):
+    visited = visit(360)
+    page = visited.open("/admin/training/update/")
+    visited.open(page.locator("#result_list a[href*='/change/']").first.get_attribute("href").partition("?")[0])
+    assert page.locator(".readonly", has_text=DIGEST).count()
+    assert visited.overflow_pixels == 0
 
 
 @pytest.mark.parametrize("width", [360, 1280])
