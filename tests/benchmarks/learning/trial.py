@@ -130,7 +130,7 @@ class Trial:
         )
 
     def examine_reworded(self, adapter: AdapterFactors | None) -> Scores:
-        """Return how questions fare that schools learnt in other words: which is what a gain is of."""
+        """Return how the questions fare that schools learnt in other words; gains are measured on them."""
         return self._scores(adapter, self._held_out[Split.REWORDED])
 
     def _scores(self, adapter: AdapterFactors | None, labels: Sequence[Label]) -> Scores:
