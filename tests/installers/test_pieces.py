@@ -28,7 +28,7 @@ from central.installers.services import install_script
 from central.installers.target.ed25519 import ORDER, ed25519_verify
 from central.installers.target.install import LEAST_MEMORY_BYTES, Place, Refused, memory_check, words
 from central.installers.target.words import LANGUAGES, WORDS
-from central.installers.wheels import PYTHONS, can_learn, learning_lock, lock_read
+from central.installers.wheels import PYTHONS, can_learn, learning_lock, lock_read, tag_of
 
 
 def test_the_lock_holds_what_the_node_asks_for_in_versions_that_it_allows():
@@ -43,7 +43,7 @@ def test_the_lock_holds_what_the_node_asks_for_in_versions_that_it_allows():
 
 @pytest.mark.parametrize("form", ["", LEARNING])
 def test_the_locks_bring_all_that_their_packages_ask_for(form, ministry):
-    tag = f"cp{PYTHON.replace('.', '')}"
+    tag = tag_of(PYTHON)
     names, asked = set(), set()
     for path in (path for name in {tag, f"{tag}{form}"} for path in (PACKAGES / name).glob("*.whl")):
         with zipfile.ZipFile(path) as wheel:

@@ -50,7 +50,8 @@ LEAST_MEMORY_BYTES = 3_500_000_000
 LEAST_GLIBC = (2, 28)
 LEARNING = "-learning"
 """What the name of a form ends in with which a PC learns, as in federation.wire.programs."""
-PYTHON_TAG = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
+PYTHON_TAG = f"cp{PYTHON.replace('.', '')}"
 PORTS = (80, 8450)
 CENTRE_SECONDS = 10
 PAGE_SECONDS = 180
@@ -123,7 +124,9 @@ def install(place: Place, stick: Path, *, is_lean: bool, with_systemd: bool) -> 
         manifest = manifest_read(held.read(), bytes.fromhex(DIRECTOR_KEY))
         machine_check(manifest)
         form, told = form_choose(place, manifest, is_lean=is_lean, memory_bytes=_memory_bytes())
-        disk_check(place, manifest, form)
+        if form == PYTHON_TAG:
+            # One that learns was chosen because there is room for it.
+            disk_check(place, manifest, form)
         step(1, "checking")
         files_check(stick, manifest)
         age_check(place, manifest)
@@ -185,9 +188,8 @@ def machine_check(manifest: dict[str, Any]) -> None:
     numbers = tuple(int(part) for part in libc.split(".")[:2] if part.isdecimal())
     if platform.machine() != "x86_64" or numbers < LEAST_GLIBC:
         raise Refused("need_pc", found=f"{platform.machine()}, glibc {libc or '—'}")
-    python = ".".join(map(str, sys.version_info[:2]))
-    if python not in manifest["pythons"]:
-        raise Refused("need_python", wanted=", ".join(manifest["pythons"]), found=python)
+    if PYTHON not in manifest["pythons"]:
+        raise Refused("need_python", wanted=", ".join(manifest["pythons"]), found=PYTHON)
     if importlib.util.find_spec("venv") is None:
         raise Refused("need_venv")
     memory_check(_memory_bytes())
@@ -211,13 +213,12 @@ def form_choose(
     """
     if is_lean:
         return PYTHON_TAG, lambda: say("lean_wished")
-    python = ".".join(map(str, sys.version_info[:2]))
     learning, needed_bytes = PYTHON_TAG + LEARNING, manifest["learning_memory_bytes"]
     fields: dict[str, Any] = {}
     if not manifest["learning"]:
         problem = "lean_stick"
-    elif python not in manifest["learning"]:
-        problem, fields = "lean_python", {"wanted": ", ".join(manifest["learning"]), "found": python}
+    elif PYTHON not in manifest["learning"]:
+        problem, fields = "lean_python", {"wanted": ", ".join(manifest["learning"]), "found": PYTHON}
     elif memory_bytes < needed_bytes:
         problem, fields = "lean_memory", {"wanted": _gigabytes(needed_bytes), "found": _gigabytes(memory_bytes)}
     elif short := disk_shortage(place, manifest, learning):

@@ -108,7 +108,7 @@ def findings_make(trial: Trial) -> Findings:
         )
         return Version(name=name, examined=examined, gain=gain, gain_untaught=untaught, dearer=dearer)
 
-    def gain(name: str, adapter: AdapterFactors) -> float:
+    def gain_of(name: str, adapter: AdapterFactors) -> float:
         found = base.reworded.nats - trial.examine_reworded(adapter).nats
         trial.say(f"{name}: {found:+.3f} nats a token")
         return found
@@ -123,7 +123,7 @@ def findings_make(trial: Trial) -> Findings:
     for point in trial.settings.private_arms():
         adapter, epsilon = trial.private(point)
         schools = point.crowd * len(trial.schools)
-        made = gain(f"private, {schools:,} schools, ε {epsilon:.2g}", adapter)
+        made = gain_of(f"private, {schools:,} schools, ε {epsilon:.2g}", adapter)
         private.append(PrivatePoint(schools=schools, epsilon=epsilon, gain=made))
     alone = zip(trial.schools, trial.alone(), strict=True)
     return Findings(
@@ -131,7 +131,7 @@ def findings_make(trial: Trial) -> Findings:
         central=version("central", trial.central()),
         versions=tuple(versions),
         rounds=trial.settings.rounds,
-        alone={s.name: (len(s.labels), gain(f"{s.name} alone", adapter)) for s, adapter in alone},
+        alone={s.name: (len(s.labels), gain_of(f"{s.name} alone", adapter)) for s, adapter in alone},
         private=tuple(private),
         costs=costs,
     )
