@@ -207,7 +207,11 @@ SENTENCES: Mapping[str, str] = {
     "graph_unexpected": _("The exported model is not as expected (%(expected)s); use another checkpoint."),
     "hold_failed": _(
         "The centre could not measure its own part of the round (%(reason)s); see that the base can be read and memory "
-        "is free. The round is tried again."
+        "is free, then combine the round after all."
+    ),
+    "probe_failed": _(
+        "The centre could not try the round's updates on corrections (%(reason)s); see that the base can be read and "
+        "memory is free, then combine the round after all."
     ),
     "tokenizer_unusable": _("The model's tokenizer cannot be used; use another checkpoint."),
     "engine_failed": _("The engine cannot run %(path)s (%(problem)s); build the release again."),

@@ -19,7 +19,6 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_become, rows_act
-from central.disk import centre_disk
 from central.releases.models import ReleaseStatus
 from central.releases.package_slots import slot_sizes
 from central.training.admin_schools import QuarantineActions
@@ -318,10 +317,7 @@ class RoundAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Combine an abandoned round after all"))
     def retry(self, request: HttpRequest, queryset: QuerySet[Round]) -> None:
         """Have abandoned rounds combined after all."""
-        disk = centre_disk()
-        self._act(
-            request, queryset, lambda each, **by: round_retry(round_=each, disk=disk, **by), gettext("is combined")
-        )
+        self._act(request, queryset, lambda each, **by: round_retry(round_=each, **by), gettext("is combined"))
 
     @admin.action(description=_("Go on without the candidate that nobody signs"))
     def pass_over(self, request: HttpRequest, queryset: QuerySet[Round]) -> None:

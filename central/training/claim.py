@@ -1,4 +1,4 @@
-"""Tells at once that the process which combined a round has ended: the kernel lets go of a dead process's lock.
+"""Tells at once that the process which worked on a round has ended: the kernel lets go of a dead process's lock.
 
 Of a process on another machine this says nothing: a shared disk may not carry locks. Its last sign of life counts.
 """
@@ -21,6 +21,11 @@ class Claim:
     is_left: bool
     """It ran on this machine, and has ended."""
     _stream: TextIO | None
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether this process holds the lock, so that no other of this machine works on the round."""
+        return self._stream is not None
 
     def sign(self) -> None:
         """Leave word that the round was claimed on this machine."""

@@ -53,6 +53,12 @@ class HoldFailed(CapacityError):
     code = "hold_failed"
 
 
+class ProbeFailed(CapacityError):
+    """Updates could not be tried on corrections that the centre knows; `reason` is the last line of the process."""
+
+    code = "probe_failed"
+
+
 class UpdateDuplicate(TrustError):
     """The node has answered this plan already."""
 

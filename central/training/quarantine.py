@@ -20,11 +20,13 @@ from central.training.errors import SeasonClosed, UpdateOutlier
 from central.training.kept_updates import contribution_stored
 from central.training.models import Round, RoundStatus, SeasonMode, Update, UpdateStatus
 from central.training.plans import settings_of
+from central.training.probe import Probe, probe_measured, updates_try
 from central.training.seasons import season_lock
 from central.training.services import update_forget
 from federation.learning.modes.inner_products import inner_products
 from federation.learning.modes.outliers import (
     Claims,
+    KnownGains,
     OutlierFigures,
     OutlierLimits,
     OutlierReason,
@@ -39,21 +41,25 @@ ACTOR = "centre"
 LIMITS = OutlierLimits()
 
 
-def round_screen(*, round_: Round, disk: CentreDisk, now: datetime) -> frozenset[int]:
+def round_screen(*, round_: Round, disk: CentreDisk, now: datetime, probe: Probe = probe_measured) -> frozenset[int]:
     """Have every accepted update of a robust season's round looked at, and return their keys.
 
     Those that stand apart are in quarantine afterwards, with the reasons; each carries its figures. One that a person
-    has released is compared with the others, and stays.
+    has released is compared with the others, and stays. `probe` tries them on corrections that the centre knows.
 
     Raises:
         MalformedUpdate, MalformedDocument: the disk no longer holds what was accepted.
+        ProbeFailed: they cannot be tried.
+        AdapterDamaged: the adapter that they would be tried on is not what was released.
     """
-    updates = list(round_.updates.accepted().select_related("plan").defer("plan__envelope"))
+    updates = list(round_.updates.accepted().select_related("plan", "node").defer("plan__envelope"))
     if not updates or round_.season.mode != SeasonMode.ROBUST:
         return frozenset(update.pk for update in updates)
+    updates_try(round_=round_, updates=updates, disk=disk, probe=probe)
     precision = settings_of(round_.season).precision
     table = inner_products([contribution_stored(update, precision, disk) for update in updates])
-    figures = outliers_measure(table, [_claims(update) for update in updates])
+    known = [KnownGains(own=each.figures.get("own_gain"), others=each.figures.get("others_gain")) for each in updates]
+    figures = outliers_measure(table, [_claims(update) for update in updates], known)
     reasons = outliers_judge(figures, LIMITS)
     for update, each in zip(updates, figures, strict=True):
         _note(update, each, reasons.get(each.node_id, ()), now)

@@ -24,7 +24,6 @@ from central.training.errors import RoundBlocked, RoundNotEnough, RoundUnknown
 from central.training.models import Round, RoundStatus, Season, SeasonStatus, Update, UpdateStatus
 from central.training.plans import PASSED_OVER, season_version, settings_of
 from central.training.privacy_ledger import round_charge
-from central.training.quarantine import round_screen
 from central.training.seasons import candidate_undecided, candidate_waits, round_open_next, season_lock
 from federation.errors import FederationError
 from federation.inference.errors import SuiteInvalid
@@ -124,25 +123,20 @@ def round_abandon(*, round_: Round, reason: str, now: datetime, actor: str = ACT
         _next_open(season, now)
 
 
-def round_retry(*, round_: Round, disk: CentreDisk, actor: str, now: datetime) -> None:
+def round_retry(*, round_: Round, actor: str, now: datetime) -> None:
     """Have an abandoned round's updates combined after all.
-
-    In a robust season they are compared first, as before any combining: the round may have been abandoned while it
-    collected, and nobody has looked at them.
 
     Raises:
         RoundNotEnough: it has accepted none.
         RoundBlocked: the season has another candidate under way, or one that waits for its signature.
         StatusMoveIllegal: it was not abandoned.
-        MalformedUpdate, MalformedDocument: the disk no longer holds what was accepted.
     """
-    if round_.status == RoundStatus.ABANDONED:
-        _retry_expect(round_)
-        # Outside of the lock, for it reads every update; an abandoned round takes in none meanwhile.
-        round_screen(round_=round_, disk=disk, now=now)
     with transaction.atomic():
-        _lock(round_)
-        _retry_expect(round_)
+        season = _lock(round_)
+        if not round_.updates.accepted().exists():
+            raise RoundNotEnough(accepted=0, minimum=round_.minimum)
+        if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_waits(season):
+            raise RoundBlocked(round_id=round_.round_id)
         status_move(
             round_,
             to=RoundStatus.AGGREGATING,
@@ -238,14 +232,6 @@ def _lock(round_: Round) -> Season:
     round_.refresh_from_db()
     round_.season = season
     return season
-
-
-def _retry_expect(round_: Round) -> None:
-    season = round_.season
-    if not round_.updates.accepted().exists():
-        raise RoundNotEnough(accepted=0, minimum=round_.minimum)
-    if season.rounds.filter(status=RoundStatus.AGGREGATING).exists() or candidate_waits(season):
-        raise RoundBlocked(round_id=round_.round_id)
 
 
 def _combine_begin(round_: Round, *, reason: str, now: datetime) -> None:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from django.db.models import Q
 from django.utils import timezone
 
 from central.celery import app
-from central.disk import centre_disk
+from central.disk import CentreDisk, centre_disk
 from central.releases.models import IN_FORCE, Release
 from central.superlinks import superlinks
 from central.training.buffer import Due
+from central.training.claim import claim_hold
+from central.training.errors import ProbeFailed
 from central.training.fleet import fleet_advance, runs_check
 from central.training.inbox import updates_scan_inbox
 from central.training.models import Round, RoundStatus, Season, SeasonStatus
 from central.training.privacy_ledger import noise_seeds_forget
+from central.training.probe import probe_measured
 from central.training.quarantine import round_screen
-from central.training.rounds import round_advance, round_aggregate, round_progress
+from central.training.rounds import round_abandon, round_advance, round_aggregate, round_keep, round_progress
 from central.training.seasons import season_follow
+from central.training.start import Start
 from central.training.superlink import SuperLinkUnreachable
 from central.training.uploads import uploads_expire
 from central.training.withdrawal import withdrawals_follow
 from central.trust_root import director_key
 from federation.errors import FederationError
+from federation.learning.probe_task import ProbeTask, Tried
 
 LOGGER = logging.getLogger(__name__)
 
@@ -57,18 +63,39 @@ def round_tick() -> None:
 
 
 def _advance(round_: Round) -> None:
-    now = timezone.now()
-    is_due = round_progress(round_, now=now).due is Due.COMBINE
-    # What becomes due only now, by an update of this moment, is looked at with the next tick.
-    screened = round_screen(round_=round_, disk=centre_disk(), now=now) if is_due else frozenset[int]()
-    round_advance(round_=round_, now=now, screened=screened)
+    if round_progress(round_, now=timezone.now()).due is not Due.COMBINE:
+        round_advance(round_=round_, now=timezone.now(), screened=frozenset())
+        return
+    with claim_hold(centre_disk().claims, round_id=round_.round_id) as claim:
+        # Trying updates takes minutes, and the next tick begins meanwhile.
+        if claim.is_ours:
+            _screened_advance(round_)
+
+
+def _screened_advance(round_: Round) -> None:
+    try:
+        screened = round_screen(round_=round_, disk=centre_disk(), now=timezone.now(), probe=_probe)
+    except ProbeFailed as error:
+        LOGGER.exception("round %s could not be looked at", round_.round_id)
+        round_abandon(round_=round_, reason=str(error), now=timezone.now())
+        return
+    round_advance(round_=round_, now=timezone.now(), screened=screened)
 
 
 def _candidate(round_: Round) -> Release:
     # The serving engine is loaded only by the process that aggregates, not by every one that knows the tasks.
     from central.training.candidate import candidate_make  # noqa: PLC0415
 
+    if round_.updates.accepted().exclude(figures__has_key="reasons").exists():
+        # It was abandoned while it collected, and a person has it combined after all.
+        round_screen(round_=round_, disk=centre_disk(), now=timezone.now(), probe=_probe)
     return candidate_make(round_=round_, disk=centre_disk(), clock=timezone.now)
+
+
+def _probe(round_: Round, start: Start, task: ProbeTask, disk: CentreDisk) -> Iterator[Tried]:
+    for tried in probe_measured(round_, start, task, disk):
+        round_keep(round_=round_, now=timezone.now())
+        yield tried
 
 
 @app.task

@@ -33,6 +33,8 @@ REASONS: Mapping[str, str] = {
     "twin": _("nearly the same as another school's"),
     "odd_loss": _("claims losses unlike the others'"),
     "worse_on_own_labels": _("made the school's own held-out labels worse"),
+    "worse_on_own_corrections": _("makes its own school's corrections less likely"),
+    "worse_on_others_corrections": _("makes other schools' corrections less likely"),
 }
 """`federation.learning.modes.outliers.OutlierReason` in words."""
 
@@ -45,6 +47,10 @@ FIGURES: Mapping[str, str] = {
     "loss_gain": _("gain that it claims, nats a token"),
     "loss_gain_deviation": _("that, in deviations from the usual"),
     "held_out_gain": _("gain on held-out labels, nats a token"),
+    "own_gain": _("gain seen on its own school's corrections, nats a token"),
+    "others_gain": _("gain seen on other schools' corrections, nats a token"),
+    "others_gain_deviation": _("that, in deviations from the usual"),
+    "tried_on": _("number of the season's adapter that both were tried on"),
     "released_by": _("let count by"),
 }
-"""`federation.learning.modes.outliers.OutlierFigures` in words."""
+"""`federation.learning.modes.outliers.OutlierFigures` in words, and who and what they hang on."""

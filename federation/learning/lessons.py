@@ -75,32 +75,35 @@ def lessons_make(labels: Sequence[TeacherLabel], *, tokenizer: ConversationToken
 
 def anchors_make(anchors: Iterable[Example], *, tokenizer: ConversationTokenizer) -> tuple[Conversation, ...]:
     """Return the plan's anchors as token ids, without those of which no token of the answer would fit."""
-    made = (_conversation(tokenizer, anchor.prompt, anchor.answer) for anchor in anchors)
+    made = (conversation_make(tokenizer, anchor.prompt, anchor.answer) for anchor in anchors)
     return tuple(conversation for conversation in made if conversation is not None)
 
 
 def _correction(
     tokenizer: ConversationTokenizer, label: TeacherLabel, objective: Objective, *, is_held_out: bool
 ) -> CorrectionLesson | None:
-    wanted = _conversation(tokenizer, label.prompt, label.correction)
+    wanted = conversation_make(tokenizer, label.prompt, label.correction)
     if wanted is None:
         return None
     is_compared = is_held_out or objective.preference > 0
-    given = _conversation(tokenizer, label.prompt, label.answer) if is_compared and label.answer.strip() else None
+    given = conversation_make(tokenizer, label.prompt, label.answer) if is_compared and label.answer.strip() else None
     return CorrectionLesson(wanted, None if given == wanted else given)
 
 
 def _rated(tokenizer: ConversationTokenizer, labels: Sequence[TeacherLabel]) -> tuple[RatedLesson, ...]:
-    made = ((label, _conversation(tokenizer, label.prompt, label.answer)) for label in labels if label.answer.strip())
+    made = (
+        (label, conversation_make(tokenizer, label.prompt, label.answer)) for label in labels if label.answer.strip()
+    )
     kept = [(label, conversation) for label, conversation in made if conversation is not None]
     lessons = []
     for place, (label, conversation) in enumerate(kept):
         other = kept[(place + 1) % len(kept)][0]
-        elsewhere = _conversation(tokenizer, label.prompt, other.answer) if len(kept) > 1 else None
+        elsewhere = conversation_make(tokenizer, label.prompt, other.answer) if len(kept) > 1 else None
         lessons.append(RatedLesson(conversation, label.kind is LabelKind.GOOD, elsewhere))
     return tuple(lessons)
 
 
-def _conversation(tokenizer: ConversationTokenizer, prompt: str, answer: str) -> Conversation | None:
+def conversation_make(tokenizer: ConversationTokenizer, prompt: str, answer: str) -> Conversation | None:
+    """Return a question and its answer as token ids; None where no token of the answer would fit."""
     conversation = tokenizer.conversation(Example(prompt=prompt, answer=answer), max_tokens=MAX_TOKENS)
     return conversation if len(conversation.ids) > conversation.answer_start else None

@@ -12,7 +12,7 @@ from federation.learning.gram_matrix import gram_mend
 from federation.learning.schemes.contribution import ArrayName
 from federation.learning.update import MAX_ENVELOPE_BYTES, update_header
 from federation.learning.update_body import body_read, body_size
-from federation.wire.rounds import ArrayShape, Factor, Precision
+from federation.wire.rounds import ArrayShape, Factor, Precision, UpdateHeader
 
 
 class StoredArrays(Mapping[ArrayName, NDArray[np.float32]]):
@@ -25,9 +25,8 @@ class StoredArrays(Mapping[ArrayName, NDArray[np.float32]]):
             MalformedUpdate, MalformedDocument, WrongKind: the file is no longer an update.
         """
         self._path, self._precision = path, precision
-        with path.open("rb") as file:
-            line = file.readline(MAX_ENVELOPE_BYTES)
         self._places: dict[ArrayName, tuple[int, ArrayShape]] = {}
+        line = _header_line(path)
         start = len(line)
         for shape in update_header(line).shapes:
             self._places[shape.slot, shape.factor] = start, shape
@@ -47,3 +46,17 @@ class StoredArrays(Mapping[ArrayName, NDArray[np.float32]]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def stored_header(path: Path) -> UpdateHeader:
+    """Return what an update that was taken in says of itself.
+
+    Raises:
+        MalformedUpdate, MalformedDocument, WrongKind: the file is no longer an update.
+    """
+    return update_header(_header_line(path))
+
+
+def _header_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.readline(MAX_ENVELOPE_BYTES)

@@ -68,7 +68,7 @@ def test_a_round_that_is_not_private_charges_nobody(db, keys, school, disk):
 def test_a_round_that_is_combined_after_all_charges_no_school_twice(full, disk):
     round_abandon(round_=full, reason="test", now=timezone.now())
     before = list(PrivacyCharge.objects.values())
-    round_retry(round_=full, disk=disk, actor="Гулнора", now=timezone.now())
+    round_retry(round_=full, actor="Гулнора", now=timezone.now())
     assert list(PrivacyCharge.objects.values()) == before
 
 

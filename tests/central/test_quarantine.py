@@ -9,10 +9,11 @@ from django.utils import timezone, translation
 from central.releases.models import Release
 from central.schools.models import AuditEvent
 from central.schools.transitions import StatusMoveIllegal
+from central.training import candidate
 from central.training.buffer import Due
 from central.training.combine import round_combine
-from central.training.errors import RoundBlocked, SeasonClosed
-from central.training.models import Round, RoundStatus, Season, SeasonMode, Update, UpdateStatus
+from central.training.errors import SeasonClosed
+from central.training.models import Round, Season, SeasonMode, Update, UpdateStatus
 from central.training.offers import receipts_for
 from central.training.quarantine import round_screen, update_reject, update_release
 from central.training.rounds import round_abandon, round_advance, round_retry
@@ -25,8 +26,10 @@ from federation.learning.modes.outliers import OutlierFigures, OutlierReason
 from federation.wire.rounds import LocalScores
 from tests.central.modes import hand_in, schools_many, season_private, season_robust
 from tests.central.seasons import collecting, season_small
+from tests.central.test_rollouts import release_make
 
 HONEST = 6
+BESIDE = {"tried_on", "released_by"}
 
 
 @pytest.fixture
@@ -182,7 +185,7 @@ def test_a_robust_season_waits_for_as_many_updates_as_its_rule_needs(schools, di
 
 def test_every_reason_and_figure_has_words():
     assert set(REASONS) == set(OutlierReason)
-    assert set(FIGURES) == {field.name for field in dataclasses.fields(OutlierFigures)} - {"node_id"} | {"released_by"}
+    assert set(FIGURES) == {field.name for field in dataclasses.fields(OutlierFigures)} - {"node_id"} | BESIDE
 
 
 def test_the_tick_sets_aside_before_it_combines(season, schools, poisoned, disk):
@@ -194,22 +197,18 @@ def test_the_tick_sets_aside_before_it_combines(season, schools, poisoned, disk)
     assert collecting(season).updates.accepted().count() == HONEST
 
 
-def test_a_round_abandoned_while_it_collected_is_looked_at_before_it_is_combined_after_all(season, poisoned, disk):
+def test_a_round_abandoned_while_it_collected_is_looked_at_before_it_is_combined_after_all(
+    season, poisoned, disk, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(candidate, "candidate_make", lambda *, round_, **_: made.append(round_) or release_make(2))
     round_ = collecting(season)
     round_abandon(round_=round_, reason="test", actor="a", now=timezone.now())
-    round_retry(round_=round_, disk=disk, actor="a", now=timezone.now())
+    round_retry(round_=round_, actor="a", now=timezone.now())
+    round_tick()
     poisoned.refresh_from_db()
-    assert (round_.status, round_.updates.accepted().count()) == (RoundStatus.AGGREGATING, HONEST)
+    assert (made, round_.updates.accepted().count()) == ([round_], HONEST)
     assert (poisoned.status, poisoned.figures["reasons"]) == ("quarantined", ["far_longer", "against_the_others"])
-
-
-def test_an_abandoned_round_that_may_not_be_combined_is_not_looked_at(season, poisoned, disk):
-    round_ = collecting(season)
-    round_abandon(round_=round_, reason="test", actor="a", now=timezone.now())
-    Round.objects.filter(status=RoundStatus.COLLECTING).update(status=RoundStatus.AGGREGATING)
-    with pytest.raises(RoundBlocked):
-        round_retry(round_=round_, disk=disk, actor="a", now=timezone.now())
-    assert set(Update.objects.values_list("status", flat=True)) == {"accepted"}
 
 
 @pytest.mark.parametrize("mode", [SeasonMode.PLAIN, SeasonMode.PRIVATE])

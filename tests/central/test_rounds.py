@@ -237,7 +237,7 @@ def test_an_abandoned_round_keeps_its_updates_and_may_be_combined_after_all(scho
     round_ = collecting(season)
     round_abandon(round_=round_, reason="test", actor="a", now=timezone.now())
     assert collecting(season).number == 2
-    round_retry(round_=round_, disk=disk, actor="a", now=timezone.now())
+    round_retry(round_=round_, actor="a", now=timezone.now())
     assert (round_.status, round_.ended_at, round_.updates.count()) == (RoundStatus.AGGREGATING, None, 1)
 
 
@@ -245,7 +245,7 @@ def test_a_round_that_still_collects_is_not_combined_as_an_abandoned_one(school,
     take_in(update_of(school, season), disk)
     round_ = collecting(season)
     with pytest.raises(StatusMoveIllegal):
-        round_retry(round_=round_, disk=disk, actor="a", now=timezone.now())
+        round_retry(round_=round_, actor="a", now=timezone.now())
     round_.refresh_from_db()
     assert round_.status == RoundStatus.COLLECTING
 

@@ -187,7 +187,7 @@ def test_a_person_may_go_on_without_a_candidate_but_not_without_a_signed_one(sch
         candidate_pass_over(round_=numbered(season, 2), actor="a", now=timezone.now())
     assert numbered(season, 2).release.status == "ready"
     with pytest.raises(RoundBlocked):
-        round_retry(round_=numbered(season, 2), disk=disk, actor="a", now=timezone.now())
+        round_retry(round_=numbered(season, 2), actor="a", now=timezone.now())
 
 
 def test_a_season_with_momentum_goes_on_in_the_direction_of_its_last_step(school, keys, disk):

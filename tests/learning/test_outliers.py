@@ -8,6 +8,7 @@ import pytest
 from federation.learning.modes.inner_products import inner_products
 from federation.learning.modes.outliers import (
     Claims,
+    KnownGains,
     OutlierLimits,
     OutlierReason,
     outliers_judge,
@@ -24,15 +25,23 @@ def claims(node_id, *, before=1.4, after=0.1, scores=None) -> Claims:
     return Claims(node_id=node_id, loss_before=before, loss_after=after, scores=scores)
 
 
-def measured(schools, *claimed):
+def measured(schools, *claimed, known=None):
     by_node = {each.node_id: each for each in claimed}
     return outliers_measure(
-        inner_products(schools), [by_node.get(each.node_id, claims(each.node_id)) for each in schools]
+        inner_products(schools),
+        [by_node.get(each.node_id, claims(each.node_id)) for each in schools],
+        [(known or {}).get(each.node_id, KnownGains()) for each in schools],
     )
 
 
-def judged(schools, *claimed):
-    return outliers_judge(measured(schools, *claimed), LIMITS)
+def judged(schools, *claimed, known=None):
+    return outliers_judge(measured(schools, *claimed, known=known), LIMITS)
+
+
+def gains(node_id, *, own=None, others=None):
+    """Return what all honest schools gain, a little of it on others' corrections, and what `node_id` does."""
+    honest = {each.node_id: KnownGains(own=1.0, others=0.02 * number) for number, each in enumerate(HONEST)}
+    return honest | {node_id: KnownGains(own=own, others=others)}
 
 
 def scores(before: float, after: float) -> LocalScores:
@@ -87,6 +96,41 @@ def test_an_update_that_made_its_own_schools_held_out_labels_worse_is_named_even
     worse, better = claims("node-000", scores=scores(1.0, 2.0)), claims("node-000", scores=scores(2.0, 1.0))
     assert judged(HONEST[:1], worse) == {"node-000": (OutlierReason.WORSE_ON_OWN_LABELS,)}
     assert judged(HONEST[:1], better) == {}
+
+
+def test_an_update_that_makes_its_own_schools_corrections_dearer_is_named_even_alone():
+    def reasons(own, others=None):
+        return judged(HONEST[:1], known={"node-000": KnownGains(own=own, others=others)})
+
+    assert reasons(-0.6) == {"node-000": (OutlierReason.WORSE_ON_OWN_CORRECTIONS,)}
+    assert reasons(-0.6, others=1.0) == {"node-000": (OutlierReason.WORSE_ON_OWN_CORRECTIONS,)}
+    assert reasons(-0.4) == {}
+
+
+def test_corrections_that_a_school_has_not_learnt_from_may_fare_like_others():
+    unlearnt = {"node-000": KnownGains(own=-1.2, others=-0.9)}
+    assert judged(HONEST[:1], known=unlearnt) == {}
+    poisoned = {"node-000": KnownGains(own=-1.6, others=-0.9)}
+    assert judged(HONEST[:1], known=poisoned) == {"node-000": (OutlierReason.WORSE_ON_OWN_CORRECTIONS,)}
+
+
+def test_a_school_that_shares_no_words_is_named_by_what_its_update_does_to_others_corrections():
+    found = judged(HONEST, known=gains("node-003", others=-1.0))
+    assert found == {"node-003": (OutlierReason.WORSE_ON_OTHERS_CORRECTIONS,)}
+    assert judged(HONEST, known=gains("node-003", others=-0.4)) == {}
+
+
+def test_where_all_updates_make_others_corrections_dearer_none_is_odd():
+    known = {each.node_id: KnownGains(others=-0.5 - 0.05 * (number % 5)) for number, each in enumerate(HONEST)}
+    assert judged(HONEST, known=known) == {}
+
+
+def test_what_the_centre_saw_stands_in_the_figures_and_is_nothing_where_it_knows_nothing():
+    figures = measured(HONEST, known=gains("node-003"))
+    assert (figures[3].own_gain, figures[3].others_gain, figures[3].others_gain_deviation) == (None, None, None)
+    assert (figures[4].own_gain, figures[4].others_gain) == (1.0, 0.08)
+    middle = 0.02 * np.median([number for number in range(16) if number != 3])
+    assert figures[15].others_gain_deviation == pytest.approx(0.6745 * (0.3 - middle) / 0.1, rel=1e-6)
 
 
 def test_with_too_few_to_compare_nobody_is_called_odd_for_being_unlike():

@@ -1,9 +1,10 @@
 """Figures that tell a human which updates stand apart from their round, and the rule that asks for a look.
 
 Nothing is dropped by it: an update that stands apart waits in quarantine, with the figures and the reasons, until a
-person releases or rejects it. Everything comes from the table of inner products and from what the updates' headers
-claim. A school whose pupils ask about other things is no attack: its update lies at a right angle to the others', and
-only one that points against them, is far longer, or is another's twin is held back.
+person releases or rejects it. Everything comes from the table of inner products, from what the updates' headers claim,
+and from what became of corrections that the centre knows when the update was tried on them. A school whose pupils ask
+about other things is no attack: its update lies at a right angle to the others', and only one that points against them,
+is far longer, is another's twin or makes known corrections dearer is held back.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class OutlierReason(StrEnum):
     TWIN = "twin"
     ODD_LOSS = "odd_loss"
     WORSE_ON_OWN_LABELS = "worse_on_own_labels"
+    WORSE_ON_OWN_CORRECTIONS = "worse_on_own_corrections"
+    WORSE_ON_OTHERS_CORRECTIONS = "worse_on_others_corrections"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,15 @@ class Claims:
     loss_before: float
     loss_after: float
     scores: LocalScores | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownGains:
+    """What an update gained when the centre tried it on corrections that it knows, nats a token; None without any."""
+
+    own: float | None = None
+    """On corrections of its own school."""
+    others: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +74,10 @@ class OutlierFigures:
     loss_gain_deviation: float
     held_out_gain: float | None
     """Nats a token by which it says that held-out labels got better; None where none were held back."""
+    own_gain: float | None
+    """Nats a token by which the centre saw corrections of its own school get better; None where it knows none."""
+    others_gain: float | None
+    others_gain_deviation: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +93,15 @@ class OutlierLimits:
     """Source: Iglewicz and Hoaglin 1993, "How to detect and handle outliers", modified z-scores."""
     nearest: float = 0.99
     held_out_loss: float = 0.5
+    own_loss: float = 0.5
+    """Nats a token beyond what it costs others' corrections, if it costs them any: a whole natural step of an honest
+    school gains 1.6 to 3.6 on its own corrections and costs others' 0.5 to 1 (docs/decisions)."""
+    others_loss: float = 0.5
 
 
-def outliers_measure(table: NDArray[np.float64], claims: Sequence[Claims]) -> tuple[OutlierFigures, ...]:
+def outliers_measure(
+    table: NDArray[np.float64], claims: Sequence[Claims], known: Sequence[KnownGains]
+) -> tuple[OutlierFigures, ...]:
     """Return the figures of each update; `table` holds their inner products before clipping, in the claims' order."""
     norms = np.sqrt(np.maximum(np.diag(table), 0.0))
     directions = table / np.maximum(np.outer(norms, norms), np.finfo(np.float64).tiny)
@@ -88,6 +110,7 @@ def outliers_measure(table: NDArray[np.float64], claims: Sequence[Claims]) -> tu
     gains = np.array([each.loss_before - each.loss_after for each in claims])
     middle = float(np.median(norms))
     deviations = _deviations(cosines, floor=0.05), _deviations(gains, floor=0.25)
+    others_gains = _deviations_known([each.others for each in known], floor=0.1)
     return tuple(
         OutlierFigures(
             node_id=each.node_id,
@@ -99,6 +122,9 @@ def outliers_measure(table: NDArray[np.float64], claims: Sequence[Claims]) -> tu
             loss_gain=float(gains[place]),
             loss_gain_deviation=float(deviations[1][place]),
             held_out_gain=_held_out_gain(each.scores),
+            own_gain=known[place].own,
+            others_gain=known[place].others,
+            others_gain_deviation=others_gains[place],
         )
         for place, each in enumerate(claims)
     )
@@ -112,16 +138,23 @@ def outliers_judge(figures: Sequence[OutlierFigures], limits: OutlierLimits) -> 
 
 
 def _reasons(each: OutlierFigures, limits: OutlierLimits, *, is_comparable: bool) -> tuple[OutlierReason, ...]:
+    others = each.others_gain or 0.0
     compared = {
         OutlierReason.FAR_LONGER: each.norm_ratio > limits.norm_ratio,
         # In a round where schools disagree anyway, pointing away from the others is nothing odd.
         OutlierReason.AGAINST_THE_OTHERS: each.cosine < limits.cosine and each.cosine_deviation < -limits.deviation,
         OutlierReason.TWIN: each.nearest > limits.nearest,
         OutlierReason.ODD_LOSS: abs(each.loss_gain_deviation) > limits.deviation,
+        OutlierReason.WORSE_ON_OTHERS_CORRECTIONS: others < -limits.others_loss
+        and (each.others_gain_deviation or 0.0) < -limits.deviation,
     }
     reasons = [reason for reason, holds in compared.items() if is_comparable and holds]
-    if each.held_out_gain is not None and each.held_out_gain < -limits.held_out_loss:
-        reasons.append(OutlierReason.WORSE_ON_OWN_LABELS)
+    on_its_own = {
+        OutlierReason.WORSE_ON_OWN_LABELS: (each.held_out_gain, -limits.held_out_loss),
+        # A correction that it has not learnt from fares like others'.
+        OutlierReason.WORSE_ON_OWN_CORRECTIONS: (each.own_gain, min(0.0, others) - limits.own_loss),
+    }
+    reasons += [reason for reason, (gain, least) in on_its_own.items() if gain is not None and gain < least]
     return tuple(reasons)
 
 
@@ -154,6 +187,13 @@ def _deviations(values: NDArray[np.float64], *, floor: float) -> NDArray[np.floa
     middle = np.median(values)
     spread = max(float(np.median(np.abs(values - middle))), floor)
     return np.asarray(_TO_SIGMAS * (values - middle) / spread)
+
+
+def _deviations_known(values: Sequence[float | None], *, floor: float) -> list[float | None]:
+    """Return the modified z-scores of what is known; None elsewhere."""
+    known = [value for value in values if value is not None]
+    deviations = iter(_deviations(np.array(known), floor=floor)) if known else iter(())
+    return [None if value is None else float(next(deviations)) for value in values]
 
 
 def _held_out_gain(scores: LocalScores | None) -> float | None:
