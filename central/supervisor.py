@@ -44,6 +44,10 @@ WEB_PROCESSES_AT_MOST = 4
 """Where SORO_CENTRAL_WEB_PROCESSES names no number."""
 WEB_THREADS = 8
 """Of each process; each keeps a connection to the database, which by default allows a hundred."""
+ONE_HEAP: Mapping[str, str] = {"MALLOC_ARENA_MAX": "1"}
+"""For the web server alone: glibc would give each thread a heap of its own, and what little of each nobody uses grows
+for hours (decision 0083). Its threads hold Python's lock while they allocate; those of a worker's builds do not.
+"""
 _TREE = Path(federation.__file__).parent.parent
 
 
@@ -150,7 +154,9 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
         ChildSpec(
             name=name,
             argv=(sys.executable, *argv),
-            env=env | (store_variables(root=disk.metrics, part=name) if settings.METRICS_ADDRESS else {}),
+            env=env
+            | (ONE_HEAP if name == "web" else {})
+            | (store_variables(root=disk.metrics, part=name) if settings.METRICS_ADDRESS else {}),
             log_path=disk.logs / f"{name}.log",
         )
         for name, argv in commands.items()

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from central.disk import CentreDisk
 from central.secret_key import secret_key_keep
-from central.supervisor import WEB_PROCESSES_AT_MOST, CentrePlan, web_command
+from central.supervisor import WEB_PROCESSES_AT_MOST, CentrePlan, web_command, web_specs
 from tests.stations import free_port
 
 MANAGE = Path(__file__).parents[2] / "manage.py"
@@ -45,6 +46,13 @@ def test_as_many_web_processes_start_as_are_named_or_as_there_are_cores(settings
     words = web_command(CentrePlan(root=tmp_path, host="127.0.0.1", port=1, fleet_port=2))
 
     assert int(words[words.index("--workers") + 1]) in started
+
+
+def test_the_web_servers_threads_share_one_heap_and_a_workers_builds_have_their_own(tmp_path):
+    plan = CentrePlan(root=tmp_path, host="127.0.0.1", port=1, fleet_port=2)
+    env_by_part = {spec.name: spec.env for spec in web_specs(plan, CentreDisk(tmp_path), has_flower=False)}
+    assert env_by_part["web"]["MALLOC_ARENA_MAX"] == "1"
+    assert "MALLOC_ARENA_MAX" not in env_by_part["worker"]
 
 
 def test_a_taken_port_ends_in_one_sentence_and_nothing_is_started(tmp_path):
