@@ -47,7 +47,8 @@ demo: $(VENV)/demo.ready  ## Play the whole journey once on this machine (ARGS="
 acceptance: $(VENV)/dev.ready  ## A centre and three schools in networks of their own, from the folder to a restored centre; as root (ARGS="--until enrol").
 	@$(BIN)/python -m tests.acceptance $(ARGS)
 
-test: lint audit  ## Check everything: lint, audit, then unit, property and end-to-end tests.
+test: $(VENV)/dev.ready  ## Check everything: lint, audit, then unit, property and end-to-end tests.
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint audit
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 	@[ "$(REQUIRE_SERVICES)" != 1 ] || $(MAKE) --no-print-directory test-production
 

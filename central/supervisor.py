@@ -154,9 +154,11 @@ def web_specs(plan: CentrePlan, disk: CentreDisk, *, has_flower: bool) -> list[C
         ChildSpec(
             name=name,
             argv=(sys.executable, *argv),
-            env=env
-            | (ONE_HEAP if name == "web" else {})
-            | (store_variables(root=disk.metrics, part=name) if settings.METRICS_ADDRESS else {}),
+            env={
+                **env,
+                **(ONE_HEAP if name == "web" else {}),
+                **(store_variables(root=disk.metrics, part=name) if settings.METRICS_ADDRESS else {}),
+            },
             log_path=disk.logs / f"{name}.log",
         )
         for name, argv in commands.items()
