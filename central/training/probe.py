@@ -1,4 +1,4 @@
-"""Has a round's updates tried on corrections that the centre knows, in a process that ends (see the module it names).
+"""Has a round's updates tried on known corrections, in a process that ends (`federation.learning.probe`).
 
 What came of an update is kept as soon as it is known, so a trying that was cut goes on with the next one.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TypeAlias
@@ -68,9 +69,15 @@ def probe_measured(round_: Round, start: Start, task: ProbeTask, disk: CentreDis
 
 def _some_try(round_: Round, start: Start, untried: Sequence[Update], disk: CentreDisk, probe: Probe) -> None:
     paths = {update.pk: kept_path(update=update, disk=disk) for update in untried}
-    known = known_corrections(untried, made_at={pk: stored_header(path).made_at for pk, path in paths.items()})
-    places = {update.pk: (*known.others[update.pk], *known.own[update.pk]) for update in untried}
-    by_digest = {update.digest: update for update in untried if places[update.pk]}
+    made_at = {}
+    for pk, path in paths.items():
+        # The file of one whose school has withdrawn meanwhile is gone.
+        with suppress(FileNotFoundError):
+            made_at[pk] = stored_header(path).made_at
+    kept = [update for update in untried if update.pk in made_at]
+    known = known_corrections(kept, made_at=made_at)
+    places = {update.pk: (*known.others[update.pk], *known.own[update.pk]) for update in kept}
+    by_digest = {update.digest: update for update in kept if places[update.pk]}
     if not by_digest:
         return
     task = ProbeTask(
@@ -85,8 +92,8 @@ def _some_try(round_: Round, start: Start, untried: Sequence[Update], disk: Cent
         others = len(known.others[update.pk])
         gains = {"own_gain": _mean(tried.gains[others:]), "others_gain": _mean(tried.gains[:others])}
         LOGGER.info("update %s of node %s was tried: %s", update.digest[:12], update.node_id, gains)
-        update.figures = {**update.figures, **gains, "tried_on": start.adopted}
-        Update.objects.filter(pk=update.pk, status=UpdateStatus.ACCEPTED).update(figures=update.figures)
+        figures = {**update.figures, **gains, "tried_on": start.adopted}
+        Update.objects.filter(pk=update.pk, status=UpdateStatus.ACCEPTED).update(figures=figures)
 
 
 def _mean(gains: Sequence[float]) -> float | None:

@@ -52,10 +52,15 @@ def round_screen(*, round_: Round, disk: CentreDisk, now: datetime, probe: Probe
         ProbeFailed: they cannot be tried.
         AdapterDamaged: the adapter that they would be tried on is not what was released.
     """
-    updates = list(round_.updates.accepted().select_related("plan", "node").defer("plan__envelope"))
-    if not updates or round_.season.mode != SeasonMode.ROBUST:
-        return frozenset(update.pk for update in updates)
-    updates_try(round_=round_, updates=updates, disk=disk, probe=probe)
+    found = _accepted(round_)
+    looked_at = frozenset(update.pk for update in found)
+    if not found or round_.season.mode != SeasonMode.ROBUST:
+        return looked_at
+    updates_try(round_=round_, updates=found, disk=disk, probe=probe)
+    # That takes minutes, in which a school may have withdrawn; what came meanwhile has not been tried.
+    updates = [update for update in _accepted(round_) if update.pk in looked_at]
+    if not updates:
+        return looked_at
     precision = settings_of(round_.season).precision
     table = inner_products([contribution_stored(update, precision, disk) for update in updates])
     known = [KnownGains(own=each.figures.get("own_gain"), others=each.figures.get("others_gain")) for each in updates]
@@ -63,7 +68,7 @@ def round_screen(*, round_: Round, disk: CentreDisk, now: datetime, probe: Probe
     reasons = outliers_judge(figures, LIMITS)
     for update, each in zip(updates, figures, strict=True):
         _note(update, each, reasons.get(each.node_id, ()), now)
-    return frozenset(update.pk for update in updates)
+    return looked_at
 
 
 def update_release(*, update: Update, actor: str, reason: str, now: datetime) -> None:
@@ -101,6 +106,10 @@ def update_reject(*, update: Update, disk: CentreDisk, actor: str, reason: str, 
         status_move(update, to=UpdateStatus.REFUSED, actor=actor, reason=reason, now=now)
         # Nothing asks for them again, and a school that withdraws later must find none of its bytes kept.
         transaction.on_commit(lambda: update_forget(update=update, disk=disk))
+
+
+def _accepted(round_: Round) -> list[Update]:
+    return list(round_.updates.accepted().select_related("plan", "node").defer("plan__envelope"))
 
 
 def _note(update: Update, figures: OutlierFigures, reasons: Sequence[OutlierReason], now: datetime) -> None:

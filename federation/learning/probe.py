@@ -63,7 +63,7 @@ def updates_try(
     """Yield what each of `updates` gains on its corrections, over the adapter `start`; None has no answer to learn.
 
     `model` is the bare base, and has the adapter attached afterwards. Of the plan only what all plans of its season
-    have in common is looked at.
+    have in common is looked at. An update whose file is gone is passed over.
 
     Raises:
         MalformedUpdate, MalformedDocument: a file is no longer an update.
@@ -71,7 +71,11 @@ def updates_try(
     adapters = adapter_attach(model, seed=plan.seed, rank=plan.rank, slots=plan.slots, scheme=plan.scheme, start=start)
     before = _nats(model, dict(enumerate(corrections)))
     for update in updates:
-        _put(adapters, StoredArrays(Path(update.path), precision=plan.precision))
+        try:
+            _put(adapters, StoredArrays(Path(update.path), precision=plan.precision))
+        except FileNotFoundError:
+            # Its school has withdrawn meanwhile.
+            continue
         after = _nats(model, {place: corrections[place] for place in update.places})
         gains = tuple(before[place] - after[place] if place in after else 0.0 for place in update.places)
         yield Tried(digest=update.digest, gains=gains)

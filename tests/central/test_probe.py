@@ -19,6 +19,7 @@ from central.training.plans import plan_of
 from central.training.probe import probe_measured
 from central.training.quarantine import round_screen
 from central.training.seasons import season_open
+from central.training.services import kept_path
 from central.training.tasks import round_tick
 from central.trust_root import director_key
 from federation.learning.probe_task import Tried
@@ -110,6 +111,38 @@ def test_each_update_is_tried_once_on_an_adapter_and_a_trying_that_was_cut_goes_
     digests = [update.digest for update in updates]
     assert (cut.asked, probe.asked) == ([digests], [digests[2:]])
     assert set(Update.objects.values_list("figures__own_gain", flat=True)) == {2.0}
+
+
+def test_a_school_that_withdraws_while_updates_are_tried_ends_nothing(season, schools, updates, disk):
+    for school in schools:
+        correct(school)
+    played = PlayedProbe()
+
+    def probe(*asked):
+        for number, tried in enumerate(played(*asked)):
+            if number == 0:
+                kept_path(update=updates[1], disk=disk).unlink()
+                Update.objects.filter(pk=updates[1].pk).update(status=UpdateStatus.WITHDRAWN, code="school_withdrawn")
+            if tried.digest != updates[1].digest:
+                yield tried
+
+    assert len(screened(season, disk, probe)) == HONEST + 1
+    assert Update.objects.accepted().filter(figures__own_gain=2.0, figures__reasons=[]).count() == HONEST
+    withdrawn = Update.objects.get(status=UpdateStatus.WITHDRAWN)
+    assert (withdrawn.pk, withdrawn.figures) == (updates[1].pk, {})
+
+
+def test_what_is_accepted_while_updates_are_tried_is_looked_at_with_the_next_tick(season, schools, disk):
+    first = [hand_in(school, season, disk, number) for number, school in enumerate(schools[:-1])]
+    correct(schools[0])
+
+    def probe(*asked):
+        hand_in(schools[-1], season, disk, HONEST)
+        yield from PlayedProbe()(*asked)
+
+    looked_at = screened(season, disk, probe)
+    assert looked_at == {update.pk for update in first}
+    assert Update.objects.latest("pk").figures == {}
 
 
 def test_a_round_whose_updates_cannot_be_tried_says_why_and_keeps_them(season, schools, updates, disk):

@@ -87,3 +87,11 @@ def test_nothing_learnt_gains_nothing(tmp_path):
     nothing = {(SLOT, Factor.B): np.zeros((4, 32), np.float32)}
     (found,) = tried(plan, MOVED, [written(plan, nothing, tmp_path / "nothing")])
     assert found.gains == (0.0, 0.0, 0.0)
+
+
+def test_an_update_whose_school_withdrew_meanwhile_is_passed_over(tmp_path):
+    plan = plan_of()
+    arrays, _ = learnt(plan, None, tmp_path)
+    updates = [written(plan, arrays, tmp_path / name) for name in ("gone", "kept")]
+    (tmp_path / "gone").unlink()
+    assert [each.digest for each in tried(plan, None, updates)] == ["kept"]
