@@ -12,28 +12,24 @@ A process of its own: torch and the base do not stay in a worker's memory.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from federation.adapter_file import adapter_read
 from federation.basis import AdapterFactors
 from federation.learning.adapted_model import SlotAdapter, adapter_attach
 from federation.learning.answers import answers_judge
 from federation.learning.arrays_file import arrays_bytes
-from federation.learning.chat import Conversation, ConversationTokenizer
+from federation.learning.centre_process import process_parser, season_load
+from federation.learning.chat import Conversation
 from federation.learning.gram import grams_measure
 from federation.learning.gram_matrix import gram_scaled
 from federation.learning.lessons import anchors_make
 from federation.learning.local_steps import NaturalSteps
 from federation.learning.objective import Pulled, loss_accumulate
-from federation.learning.onnx_base import onnx_base_load
-from federation.learning.precision import dtype_fastest
 from federation.learning.schemes.contribution import ArrayName, Arrays
 from federation.wire.canonical import parse
 from federation.wire.rounds import Example, Factor, RoundPlan
@@ -44,15 +40,14 @@ PULL = 0.3
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write what the command line asks for."""
-    arguments = _parser().parse_args(argv)
-    torch.set_num_threads(arguments.threads)
+    files = {"anchors": "one Example a line", "out": "new file for the arrays"}
+    arguments = process_parser("federation.learning.hold", __doc__.splitlines()[0], files).parse_args(argv)
     torch.use_deterministic_algorithms(mode=True)
-    plan = parse(RoundPlan, arguments.plan.read_bytes())
+    season = season_load(arguments)
     examples = [parse(Example, line) for line in arguments.anchors.read_bytes().splitlines() if line.strip()]
-    start = None if arguments.start is None else adapter_read(arguments.start, base_digest=plan.base).factors
-    anchors = anchors_make(examples, tokenizer=ConversationTokenizer(arguments.package / "tokenizer.json.gz"))
-    model = onnx_base_load(arguments.package, dtype=dtype_fastest())
-    arguments.out.write_bytes(arrays_bytes(hold_measure(model=model, plan=plan, start=start, anchors=anchors)))
+    anchors = anchors_make(examples, tokenizer=season.tokenizer)
+    arrays = hold_measure(model=season.model, plan=season.plan, start=season.start, anchors=anchors)
+    arguments.out.write_bytes(arrays_bytes(arrays))
 
 
 def hold_measure(
@@ -90,20 +85,6 @@ def _looked_at(
 ) -> dict[ArrayName, NDArray[np.float32]]:
     even = {slot: np.eye(len(adapter.b), dtype=np.float32) for slot, adapter in adapters.items()}
     return {(slot, Factor.GRAM): gram_scaled(grams.get(slot, even[slot])) for slot in adapters}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m federation.learning.hold", description=__doc__.splitlines()[0])
-    for name, what in (
-        ("package", "folder of the season's base"),
-        ("plan", "RoundPlan of the season as JSON"),
-        ("anchors", "one Example a line"),
-        ("out", "new file for the arrays"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
-    parser.add_argument("--start", type=Path, help="adapter file of the season's newest release, if there is one")
-    parser.add_argument("--threads", type=int, default=2)
-    return parser
 
 
 if __name__ == "__main__":

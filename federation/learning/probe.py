@@ -14,7 +14,6 @@ judging an update by the loss that it leads to; here on words whose meaning for 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,14 +21,12 @@ from typing import Any
 
 import torch
 
-from federation.adapter_file import adapter_read
 from federation.basis import AdapterFactors
 from federation.learning.adapted_model import SlotAdapter, adapter_attach
 from federation.learning.answers import answer_nats
-from federation.learning.chat import Conversation, ConversationTokenizer
+from federation.learning.centre_process import process_parser, season_load
+from federation.learning.chat import Conversation
 from federation.learning.lessons import conversation_make
-from federation.learning.onnx_base import onnx_base_load
-from federation.learning.precision import dtype_fastest
 from federation.learning.probe_task import ProbeTask, Tried, TriedUpdate
 from federation.learning.schemes.contribution import Arrays
 from federation.learning.stored_update import StoredArrays
@@ -39,15 +36,13 @@ from federation.wire.rounds import Factor, RoundPlan
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write what the command line asks for."""
-    arguments = _parser().parse_args(argv)
-    torch.set_num_threads(arguments.threads)
-    plan = parse(RoundPlan, arguments.plan.read_bytes())
-    task = parse(ProbeTask, arguments.task.read_bytes())
-    start = None if arguments.start is None else adapter_read(arguments.start, base_digest=plan.base).factors
-    tokenizer = ConversationTokenizer(arguments.package / "tokenizer.json.gz")
-    conversations = [conversation_make(tokenizer, each.prompt, each.answer) for each in task.corrections]
-    model = onnx_base_load(arguments.package, dtype=dtype_fastest())
-    for tried in updates_try(model=model, plan=plan, start=start, corrections=conversations, updates=task.updates):
+    files = {"task": "ProbeTask as JSON"}
+    arguments = process_parser("federation.learning.probe", __doc__.splitlines()[0], files).parse_args(argv)
+    season, task = season_load(arguments), parse(ProbeTask, arguments.task.read_bytes())
+    corrections = [conversation_make(season.tokenizer, each.prompt, each.answer) for each in task.corrections]
+    for tried in updates_try(
+        model=season.model, plan=season.plan, start=season.start, corrections=corrections, updates=task.updates
+    ):
         sys.stdout.write(canonical_bytes(tried).decode() + "\n")
         sys.stdout.flush()
 
@@ -91,19 +86,6 @@ def _put(adapters: Mapping[str, SlotAdapter], arrays: Arrays) -> None:
     for slot, adapter in adapters.items():
         for name, delta in adapter.deltas.items():
             delta.copy_(torch.from_numpy(arrays[slot, Factor(name)]))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m federation.learning.probe", description=__doc__.splitlines()[0])
-    for name, what in (
-        ("package", "folder of the season's base"),
-        ("plan", "RoundPlan of the season as JSON"),
-        ("task", "ProbeTask as JSON"),
-    ):
-        parser.add_argument(f"--{name}", type=Path, required=True, help=what)
-    parser.add_argument("--start", type=Path, help="adapter file of the season's newest release, if there is one")
-    parser.add_argument("--threads", type=int, default=2)
-    return parser
 
 
 if __name__ == "__main__":

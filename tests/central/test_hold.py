@@ -1,12 +1,9 @@
 """The centre's own part of a round, measured by a real process on a real package that was released."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from django.utils import timezone
 
-from central.releases.package_slots import slot_sizes
 from central.releases.services import (
     release_folder,
     release_sign,
@@ -15,21 +12,16 @@ from central.training.candidate import candidate_make
 from central.training.errors import HoldFailed
 from central.training.hold import hold_measured
 from central.training.models import RoundStatus
-from central.training.plan_settings import NATURAL_PLAN
 from central.training.plans import plan_of
 from central.training.rounds import round_advance, round_aggregate
-from central.training.seasons import season_follow, season_open
+from central.training.seasons import season_follow
 from central.training.start import start_of_round
 from central.trust_root import director_key
 from federation.learning.schemes.contribution import learnt_norm
-from federation.learning.update import update_write
 from federation.wire.rounds import Factor
-from tests.central.seasons import collecting, take_in
+from tests.central.natural_season import SLOT, hand_in_natural, season_natural
+from tests.central.seasons import collecting
 from tests.central.test_candidate import Gate
-from tests.learning.tiny_package import tiny_package
-from tests.released_base import base_release
-
-SLOT = "layers.1.down"
 
 pytestmark = pytest.mark.slow
 
@@ -37,17 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def season(school, disk, tmp_path):
     """A season of natural steps on a package that a trainer can open; one update ends a round."""
-    now = timezone.now()
-    base = base_release(tiny_package(tmp_path), disk=disk, now=now)
-    return season_open(
-        base=base,
-        slot_sizes=slot_sizes(base),
-        wanted=1,
-        key=director_key(),
-        actor="test",
-        now=now,
-        settings=replace(NATURAL_PLAN, rank=4, directions=8),
-    )
+    return season_natural(tmp_path, disk, wanted=1)
 
 
 def measured(season, disk):
@@ -61,21 +43,7 @@ def test_the_first_round_is_stiffened_alone_and_the_next_goes_back(season, schoo
     assert learnt_norm(first) < 1e-4
     assert np.trace(first[SLOT, Factor.GRAM]) == pytest.approx(8, rel=1e-4)
 
-    rng = np.random.default_rng(5)
-    learnt = rng.normal(size=(8, slot_sizes(season.base)[SLOT].d_out)).astype(np.float32)
-    content = update_write(
-        plan=plan,
-        node_id=school.node_id,
-        counter=1,
-        labels=4,
-        steps=1,
-        loss_before=3.0,
-        loss_after=2.0,
-        arrays={(SLOT, Factor.B): learnt / np.linalg.norm(learnt)},
-        made_at=timezone.now(),
-        key=school.key,
-    )
-    assert take_in(content, disk).code == ""
+    assert hand_in_natural(school, season, disk).code == ""
     round_ = collecting(season)
     round_advance(round_=round_, now=timezone.now())
     round_aggregate(

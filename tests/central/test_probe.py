@@ -1,34 +1,24 @@
 """Updates of a robust season are tried on corrections that the centre knows before anybody's are combined."""
 
-from dataclasses import replace
 from datetime import timedelta
 
-import numpy as np
 import pytest
 from django.utils import timezone
 
 from central.feedback.models import Rating, ReviewStatus
-from central.releases.package_slots import slot_sizes
 from central.training import tasks
 from central.training.claim import claim_hold
 from central.training.errors import ProbeFailed
 from central.training.known_corrections import LONGEST, OTHERS, OWN, known_corrections
 from central.training.models import RoundStatus, SeasonMode, Update, UpdateStatus
-from central.training.plan_settings import NATURAL_PLAN
-from central.training.plans import plan_of
 from central.training.probe import probe_measured
 from central.training.quarantine import round_screen
-from central.training.seasons import season_open
 from central.training.services import kept_path
 from central.training.tasks import round_tick
-from central.trust_root import director_key
 from federation.learning.probe_task import Tried
-from federation.learning.update import update_write
-from federation.wire.rounds import Factor
 from tests.central.modes import WHEN, hand_in, schools_many, season_robust
-from tests.central.seasons import collecting, season_small, take_in
-from tests.learning.tiny_package import tiny_package
-from tests.released_base import base_release
+from tests.central.natural_season import hand_in_natural, season_natural
+from tests.central.seasons import collecting, season_small
 
 HONEST = 6
 
@@ -213,26 +203,8 @@ def test_others_corrections_are_those_first_that_a_reviewer_accepted(schools, se
 
 @pytest.mark.slow
 def test_a_real_process_tries_them_on_a_real_package(school, disk, tmp_path):
-    now = timezone.now()
-    base = base_release(tiny_package(tmp_path), disk=disk, now=now)
-    season = season_open(
-        base=base,
-        slot_sizes=slot_sizes(base),
-        wanted=5,
-        key=director_key(),
-        actor="test",
-        now=now,
-        mode=SeasonMode.ROBUST,
-        settings=replace(NATURAL_PLAN, rank=4, directions=8),
-    )
-    plan = plan_of(season.plans.get())
-    (slot,) = plan.slots
-    learnt = np.random.default_rng(5).normal(size=(8, slot_sizes(base)[slot].d_out)).astype(np.float32)
-    content = update_write(
-        plan=plan, node_id=school.node_id, counter=1, labels=4, steps=1, loss_before=3.0, loss_after=2.0,
-        arrays={(slot, Factor.B): learnt / np.linalg.norm(learnt)}, made_at=now, key=school.key,
-    )  # fmt: skip
-    assert take_in(content, disk).code == ""
+    season = season_natural(tmp_path, disk, wanted=5, mode=SeasonMode.ROBUST)
+    assert hand_in_natural(school, season, disk).code == ""
     correct(school)
     screened(season, disk, probe_measured)
     figures = Update.objects.get().figures

@@ -12,8 +12,8 @@ from central.schools.transitions import StatusMoveIllegal
 from central.training import candidate
 from central.training.buffer import Due
 from central.training.combine import round_combine
-from central.training.errors import SeasonClosed
-from central.training.models import Round, Season, SeasonMode, Update, UpdateStatus
+from central.training.errors import RoundBlocked, SeasonClosed
+from central.training.models import Round, RoundStatus, Season, SeasonMode, Update, UpdateStatus
 from central.training.offers import receipts_for
 from central.training.quarantine import round_screen, update_reject, update_release
 from central.training.rounds import round_abandon, round_advance, round_retry
@@ -209,6 +209,15 @@ def test_a_round_abandoned_while_it_collected_is_looked_at_before_it_is_combined
     poisoned.refresh_from_db()
     assert (made, round_.updates.accepted().count()) == ([round_], HONEST)
     assert (poisoned.status, poisoned.figures["reasons"]) == ("quarantined", ["far_longer", "against_the_others"])
+
+
+def test_an_abandoned_round_that_may_not_be_combined_is_not_looked_at(season, poisoned, disk):
+    round_ = collecting(season)
+    round_abandon(round_=round_, reason="test", actor="a", now=timezone.now())
+    Round.objects.filter(status=RoundStatus.COLLECTING).update(status=RoundStatus.AGGREGATING)
+    with pytest.raises(RoundBlocked):
+        round_retry(round_=round_, actor="a", now=timezone.now())
+    assert set(Update.objects.values_list("status", flat=True)) == {"accepted"}
 
 
 @pytest.mark.parametrize("mode", [SeasonMode.PLAIN, SeasonMode.PRIVATE])
