@@ -19,7 +19,7 @@ from central.training.known_corrections import known_corrections
 from central.training.learning_process import TREE, process_words, reason_of
 from central.training.models import Round, Update, UpdateStatus
 from central.training.services import kept_path
-from central.training.start import Start, start_of_round
+from central.training.start import Start, adopted_of, start_of_round
 from federation.learning.probe_task import ProbeTask, Tried, TriedUpdate
 from federation.learning.stored_update import stored_header
 from federation.wire.canonical import canonical_bytes, parse
@@ -42,8 +42,12 @@ def updates_try(*, round_: Round, updates: Sequence[Update], disk: CentreDisk, p
         MalformedUpdate, MalformedDocument: the disk no longer holds what was accepted.
         AdapterDamaged: the released adapter cannot be read back.
     """
+    # Asked at each look of a round that is due, and hardly ever is one untried: then only is the adapter read.
+    adopted = adopted_of(round_.season)
+    untried = [update for update in updates if update.figures.get("tried_on") != adopted]
+    if not untried:
+        return
     start = start_of_round(round_.season, disk)
-    untried = [update for update in updates if update.figures.get("tried_on") != start.adopted]
     for begin in range(0, len(untried), UPDATES_A_PROCESS):
         _some_try(round_, start, untried[begin : begin + UPDATES_A_PROCESS], disk, probe)
 

@@ -27,6 +27,12 @@ class Start:
         return (self.round and self.round.version) or 0
 
 
+def adopted_of(season: Season) -> int:
+    """Return what `start_of_round(…).adopted` is, without reading the adapter."""
+    newest = season_newest(season)
+    return (newest and newest.version) or 0
+
+
 def start_of_round(season: Season, disk: CentreDisk) -> Start:
     """Return where the season's next adapter starts.
 
