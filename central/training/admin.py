@@ -21,8 +21,11 @@ from unfold.decorators import display
 from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_become, rows_act
 from central.releases.models import ReleaseStatus
 from central.releases.package_slots import slot_sizes
-from central.training.admin_schools import QuarantineActions
+from central.training import admin_schools  # noqa: F401 - it registers its pages
+from central.training.admin_quarantine import QuarantineActions
+from central.training.errors import UpdateOutlier
 from central.training.forms import SeasonForm
+from central.training.judging import reasons_in_words
 from central.training.models import (
     Lease,
     Plan,
@@ -48,7 +51,8 @@ from central.training.watch import adapters_compare, round_watch
 from central.training.words import ENDS, WAITS
 from central.trust_root import director_key
 from central.words import sentence
-from federation.wire.rounds import SchemeName
+from federation.wire.canonical import from_plain
+from federation.wire.rounds import LocalScores, SchemeName
 
 
 @admin.display(description=_("why it ended"), ordering="why_ended")
@@ -58,28 +62,49 @@ def why_ended(round_: Round) -> str:
     return gettext(ENDS[reason]) if reason in ENDS else reason
 
 
-@admin.display(description=_("norm"))
+@admin.display(description=_("norm"), ordering="norm")
 def norm_rounded(update: Update) -> str:
     """Return the update's norm as a reader wants it."""
     return _rounded(update.norm)
 
 
-@admin.display(description=_("loss before"))
+@admin.display(description=_("loss before"), ordering="loss_before")
 def loss_before_rounded(update: Update) -> str:
     """Return the update's loss before training as a reader wants it."""
     return _rounded(update.loss_before)
 
 
-@admin.display(description=_("loss after"))
+@admin.display(description=_("loss after"), ordering="loss_after")
 def loss_after_rounded(update: Update) -> str:
     """Return the update's loss after training as a reader wants it."""
     return _rounded(update.loss_after)
 
 
-@admin.display(description=_("refused because"), ordering="code")
-def code_in_words(update: Update) -> str:
+@admin.display(description=_("does not count because"), ordering="code")
+def why_set_aside(update: Update) -> str:
     """Return why the update does not count, in the reader's words; a dash where it counts."""
+    if update.code == UpdateOutlier.code:
+        return "; ".join(reasons_in_words(update))
     return sentence(update.code, {}) if update.code else "–"
+
+
+@admin.display(description=_("scores on held-out labels"))
+def scores_in_words(update: Update) -> str:
+    """Return how the school's held-out labels fared before and after its training."""
+    if not update.scores:
+        return "–"
+    scores = from_plain(LocalScores, update.scores)
+    text = gettext(
+        "%(labels)s labels: %(before)s nats a token before, %(after)s after; "
+        "%(preferred_before)s of the corrections likelier than the answer before, %(preferred_after)s after"
+    )
+    return text % {
+        "labels": scores.labels,
+        "before": _rounded(scores.nats_before),
+        "after": _rounded(scores.nats_after),
+        "preferred_before": f"{scores.preferred_before:.0%}",
+        "preferred_after": f"{scores.preferred_after:.0%}",
+    }
 
 
 def _rounded(figure: float | None) -> str:
@@ -118,6 +143,26 @@ ROUND_FIELDS = (
     "ended_at",
     "shown_watch",
 )
+UPDATE_FIELDS = (
+    "node",
+    "round",
+    "status",
+    why_set_aside,
+    "shown_reasons",
+    "shown_figures",
+    "labels",
+    "staleness",
+    norm_rounded,
+    loss_before_rounded,
+    loss_after_rounded,
+    scores_in_words,
+    "variant",
+    "plan",
+    "counter",
+    "size_bytes",
+    "digest",
+    "received_at",
+)
 
 
 class FixedInline(ScopedInline):
@@ -148,7 +193,7 @@ class UpdateInline(FixedInline):
     fields = readonly_fields = (
         "node",
         "status",
-        code_in_words,
+        why_set_aside,
         "labels",
         "staleness",
         norm_rounded,
@@ -336,23 +381,24 @@ class RoundAdmin(ReadOnlyAdmin):
 class UpdateAdmin(QuarantineActions):
     """Updates, newest first."""
 
-    list_display = (
-        "node",
-        "round",
-        "status",
-        code_in_words,
-        "variant",
-        "labels",
-        "staleness",
-        "norm",
-        "size_bytes",
-        "received_at",
-    )
+    list_display = ("node", "round", "status", why_set_aside, "labels", "staleness", norm_rounded, "received_at")
     list_filter = ("status", "code", "node__school__region", "variant")
     list_select_related = ("node__school", "round__season")
-    exclude = ("code", "figures")
-    readonly_fields = (code_in_words, "shown_reasons", "shown_figures")
+    readonly_fields = (
+        why_set_aside,
+        "shown_reasons",
+        "shown_figures",
+        norm_rounded,
+        loss_before_rounded,
+        loss_after_rounded,
+        scores_in_words,
+    )
     actions = ("release", "reject")
+
+    def get_fields(self, request: HttpRequest, obj: Update | None = None) -> Any:  # noqa: ANN401 - Django's signature
+        """Tell once why an update stands apart, or else why it is refused."""
+        idle = why_set_aside if obj and obj.figures.get("reasons") else "shown_reasons"
+        return [field for field in UPDATE_FIELDS if field != idle]
 
 
 @admin.register(Lease)

@@ -1,8 +1,7 @@
-"""What learning means for single schools in the admin: the privacy ledger, withdrawals, and updates in quarantine."""
+"""What learning means for single schools in the admin: the privacy ledger and withdrawals."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.contrib import admin, messages
@@ -10,65 +9,13 @@ from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.html import format_html_join
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from central.admin_pages import ReadOnlyAdmin, actor_of, row_become, rows_act
 from central.disk import centre_disk
-from central.training.models import OptOut, PrivacyCharge, Update, UpdateStatus
-from central.training.quarantine import update_reject, update_release
+from central.training.models import OptOut, PrivacyCharge
 from central.training.withdrawal import Trace, school_readmit, school_withdraw, traces_of
-from central.training.words import FIGURES, REASONS
-
-
-class QuarantineActions(ReadOnlyAdmin):
-    """Why an update stands apart, and what a person makes of it."""
-
-    @admin.display(description=_("stands apart because"))
-    def shown_reasons(self, update: Update) -> str:
-        """The reasons in words."""
-        return "; ".join(gettext(REASONS[reason]) for reason in update.figures.get("reasons", ()) if reason in REASONS)
-
-    @admin.display(description=_("beside the others of its round"))
-    def shown_figures(self, update: Update) -> SafeString:
-        """The figures with their names."""
-        known = [(gettext(word), update.figures[name]) for name, word in FIGURES.items() if name in update.figures]
-        return format_html_join("", "<div>{}: {}</div>", ((word, _rounded(value)) for word, value in known))
-
-    @admin.action(description=_("Let count"), permissions=["judge"])
-    def release(self, request: HttpRequest, queryset: QuerySet[Update]) -> None:
-        """Let quarantined updates count."""
-        actor, now = actor_of(request), timezone.now()
-        rows_act(
-            request,
-            queryset,
-            lambda each: update_release(update=each, actor=actor, reason="admin", now=now),
-            gettext("counts again"),
-        )
-
-    @admin.action(description=_("Refuse for good"), permissions=["judge"])
-    def reject(self, request: HttpRequest, queryset: QuerySet[Update]) -> None:
-        """Refuse quarantined updates."""
-        actor, now, disk = actor_of(request), timezone.now(), centre_disk()
-        rows_act(
-            request,
-            queryset,
-            lambda each: update_reject(update=each, disk=disk, actor=actor, reason="admin", now=now),
-            gettext("is refused"),
-        )
-
-    def has_judge_permission(self, request: HttpRequest) -> bool:
-        """Let whoever may change updates judge those in quarantine."""
-        return bool(request.user.has_perm("training.change_update"))
-
-    def get_actions(self, request: HttpRequest) -> Any:  # noqa: ANN401 - Django's signature
-        """Offer the two while something is in quarantine."""
-        actions = super().get_actions(request)
-        if Update.objects.filter(status=UpdateStatus.QUARANTINED).exists():
-            return actions
-        return {name: action for name, action in actions.items() if name not in ("release", "reject")}
 
 
 @admin.register(PrivacyCharge)
@@ -139,7 +86,3 @@ def _stays(traces: tuple[Trace, ...]) -> str:
     return gettext("Versions that were shipped and hold something of the school: %(versions)s.") % {
         "versions": versions
     }
-
-
-def _rounded(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

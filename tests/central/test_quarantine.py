@@ -3,16 +3,17 @@
 import dataclasses
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.utils import timezone, translation
 
 from central.releases.models import Release
 from central.schools.models import AuditEvent
+from central.schools.roles import Role
 from central.schools.transitions import StatusMoveIllegal
 from central.training import candidate
 from central.training.buffer import Due
 from central.training.combine import round_combine
 from central.training.errors import RoundBlocked, SeasonClosed
+from central.training.judging import figures_beside
 from central.training.models import Round, RoundStatus, Season, SeasonMode, Update, UpdateStatus
 from central.training.offers import receipts_for
 from central.training.quarantine import round_screen, update_reject, update_release
@@ -25,6 +26,7 @@ from federation.learning.modes.mode import ModeTermsInvalid
 from federation.learning.modes.outliers import OutlierFigures, OutlierReason
 from federation.wire.rounds import LocalScores
 from tests.central.modes import hand_in, schools_many, season_private, season_robust
+from tests.central.regions import account
 from tests.central.seasons import collecting, season_small
 from tests.central.test_rollouts import release_make
 
@@ -160,12 +162,54 @@ def test_a_person_refuses_by_the_other_button(season, poisoned, disk, admin_clie
     assert AuditEvent.objects.filter(entity=f"training.update {poisoned.pk}", actor="admin").count() == 1
 
 
-def test_a_person_who_may_only_look_gets_no_button(season, poisoned, disk, client, django_user_model):
+def test_one_update_is_judged_with_a_reason_and_once(season, poisoned, disk, admin_client):
     screened(season, disk)
-    looker = django_user_model.objects.create_user("looker", password="long enough", is_staff=True)
-    looker.user_permissions.add(Permission.objects.get(codename="view_update"))
-    client.force_login(looker)
-    client.post("/admin/training/update/", {"action": "release", "_selected_action": [poisoned.pk]})
+    page = f"/admin/training/update/{poisoned.pk}/judge/"
+    assert "error" in admin_client.post(page, {"verdict": "release", "reason": " "}).content.decode()
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+    answer = admin_client.post(page, {"verdict": "release", "reason": "asked them"})
+    assert answer.url == f"/admin/training/update/{poisoned.pk}/change/"
+    poisoned.refresh_from_db()
+    assert (poisoned.status, AuditEvent.objects.latest("pk").reason) == (UpdateStatus.ACCEPTED, "asked them")
+    shown = admin_client.get(answer.url).content.decode()
+    with translation.override("tg"):
+        assert ("/judge/" in shown, translation.gettext(REASONS["far_longer"]) in shown) == (False, True)
+    again = admin_client.post(page, {"verdict": "reject", "reason": "no"}, follow=True)
+    assert [message.level_tag for message in again.context["messages"]] == ["error"]
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.ACCEPTED
+
+
+def test_what_a_service_refuses_is_told_on_the_page_that_judges(season, poisoned, disk, admin_client):
+    screened(season, disk)
+    season_close(season=season, actor="test", reason="", now=timezone.now())
+    round_advance(round_=collecting(season), now=timezone.now())
+    page = f"/admin/training/update/{poisoned.pk}/judge/"
+    answer = admin_client.post(page, {"verdict": "release", "reason": "asked them"})
+    assert answer.context["form"].non_field_errors()
+    poisoned.refresh_from_db()
+    assert poisoned.status == UpdateStatus.QUARANTINED
+
+
+def test_each_figure_stands_beside_the_middle_of_the_others(season, poisoned, disk):
+    screened(season, disk)
+    poisoned.refresh_from_db()
+    norms = sorted(Update.objects.exclude(pk=poisoned.pk).values_list("figures__norm", flat=True))
+    with translation.override("en"):
+        shown = {figure.words: figure for figure in figures_beside(poisoned)}
+    assert shown["length"].own == f"{poisoned.figures['norm']:.3g}"
+    assert shown["length"].usual == f"{(norms[2] + norms[3]) / 2:.3g}"
+    assert shown["gain on held-out labels, nats a token"].own == ""
+
+
+def test_a_person_who_may_only_look_gets_no_button(season, poisoned, disk, client):
+    screened(season, disk)
+    client.force_login(account("looker", Role.AUDITOR))
+    place = "/admin/training/update/"
+    assert "/judge/" not in client.get(f"{place}{poisoned.pk}/change/").content.decode()
+    client.post(place, {"action": "release", "_selected_action": [poisoned.pk]})
+    assert client.post(f"{place}{poisoned.pk}/judge/", {"verdict": "release", "reason": "?"}).status_code == 403
     poisoned.refresh_from_db()
     assert poisoned.status == UpdateStatus.QUARANTINED
 

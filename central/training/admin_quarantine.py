@@ -1,0 +1,109 @@
+"""Updates in quarantine in the admin: why one stands apart, and what a person makes of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
+
+from central.admin_pages import ReadOnlyAdmin, actor_of, rows_act
+from central.disk import centre_disk
+from central.training.judge_form import JudgeForm, Verdict
+from central.training.judging import figures_beside, reasons_in_words
+from central.training.models import Update, UpdateStatus
+from central.training.quarantine import update_reject, update_release
+from central.words import sentence
+from federation.errors import FederationError
+
+
+class QuarantineActions(ReadOnlyAdmin):
+    """One update is judged on a page of its own, with a reason; many at once from the list."""
+
+    actions_detail = ("judge",)
+
+    @admin.display(description=_("stands apart because"))
+    def shown_reasons(self, update: Update) -> str:
+        """The reasons in words."""
+        return "; ".join(reasons_in_words(update))
+
+    @admin.display(description=_("beside the others of its round"))
+    def shown_figures(self, update: Update) -> SafeString:
+        """The figures, each beside the middle of the others'."""
+        return render_to_string("training/figures.html", {"figures": figures_beside(update)})
+
+    @action(description=_("Decide"), url_path="judge", permissions=("judge",), icon="gavel")
+    def judge(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what is known of an update in quarantine, and take a person's word."""
+        update: Update | None = self.get_object(request, object_id)
+        if update is None:
+            raise Http404
+        if update.status != UpdateStatus.QUARANTINED:
+            messages.error(request, gettext("That is decided already, or the school has withdrawn."))
+            return redirect("admin:training_update_change", update.pk)
+        form = JudgeForm(request.POST if request.method == "POST" else None)
+        if form.is_valid() and self._judged(request, update, form):
+            return redirect("admin:training_update_change", update.pk)
+        shown = {"reasons": reasons_in_words(update), "figures": figures_beside(update), "form": form, "update": update}
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "title": str(update), **shown}
+        return TemplateResponse(request, "training/judge.html", context)
+
+    def _judged(self, request: HttpRequest, update: Update, form: JudgeForm) -> bool:
+        reason, now = form.cleaned_data["reason"], timezone.now()
+        try:
+            done = self._take(request, update, form.cleaned_data["verdict"], reason=reason, now=now)
+        except FederationError as error:
+            form.add_error(None, sentence(error.code, error.fields))
+            return False
+        messages.success(request, f"{update.node}: {done}")
+        return True
+
+    def _take(self, request: HttpRequest, update: Update, verdict: Verdict, *, reason: str, now: datetime) -> str:
+        actor = actor_of(request)
+        if verdict is Verdict.RELEASE:
+            update_release(update=update, actor=actor, reason=reason, now=now)
+            return gettext("counts again")
+        update_reject(update=update, disk=centre_disk(), actor=actor, reason=reason, now=now)
+        return gettext("is refused")
+
+    @admin.action(description=_("Let count"), permissions=["judge"])
+    def release(self, request: HttpRequest, queryset: QuerySet[Update]) -> None:
+        """Let quarantined updates count."""
+        self._each(request, queryset, Verdict.RELEASE)
+
+    @admin.action(description=_("Refuse for good"), permissions=["judge"])
+    def reject(self, request: HttpRequest, queryset: QuerySet[Update]) -> None:
+        """Refuse quarantined updates."""
+        self._each(request, queryset, Verdict.REJECT)
+
+    def _each(self, request: HttpRequest, queryset: QuerySet[Update], verdict: Verdict) -> None:
+        now = timezone.now()
+        done = {Verdict.RELEASE: gettext("counts again"), Verdict.REJECT: gettext("is refused")}[verdict]
+        rows_act(request, queryset, lambda each: self._take(request, each, verdict, reason="admin", now=now), done)
+
+    def has_judge_permission(self, request: HttpRequest, _object_id: str | None = None) -> bool:
+        """Let whoever may change updates judge those in quarantine."""
+        return bool(request.user.has_perm("training.change_update"))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> Any:  # noqa: ANN401 - unfold's signature
+        """Offer to decide where there is something to decide."""
+        update = self.get_object(request, str(object_id))
+        is_waiting = update is not None and update.status == UpdateStatus.QUARANTINED
+        return super().get_actions_detail(request, object_id) if is_waiting else []
+
+    def get_actions(self, request: HttpRequest) -> Any:  # noqa: ANN401 - Django's signature
+        """Offer the two while something is in quarantine."""
+        actions = super().get_actions(request)
+        if Update.objects.filter(status=UpdateStatus.QUARANTINED).exists():
+            return actions
+        return {name: action for name, action in actions.items() if name not in ("release", "reject")}
