@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models.functions import Length
+
 from central.feedback.models import Rating
 from central.training.models import Update
 from federation.wire.rounds import Example
@@ -53,12 +55,14 @@ def known_corrections(updates: Sequence[Update], *, made_at: Mapping[int, dateti
 def _of_some_schools() -> list[Rating]:
     """Return one correction of each of as many schools as there are, up to `OTHERS`."""
     # «accepted» comes before «waiting», and `corrections` has nothing else.
-    newest = Rating.objects.corrections().select_related("node").order_by("status", "-received_at", "-pk")
-    by_school: dict[object, Rating] = {}
-    for rating in newest[:_LOOKED_AT]:
-        if len(by_school) < OTHERS and len(rating.question) <= LONGEST:
-            by_school.setdefault(rating.node.school_id, rating)
-    return list(by_school.values())
+    newest = Rating.objects.corrections().order_by("status", "-received_at", "-pk")
+    short = newest.annotate(length=Length("question")).filter(length__lte=LONGEST)
+    by_school: dict[object, int] = {}
+    for pk, school in short.values_list("pk", "node__school")[:_LOOKED_AT]:
+        if len(by_school) < OTHERS:
+            by_school.setdefault(school, pk)
+    chosen = Rating.objects.select_related("node").in_bulk(by_school.values())
+    return [chosen[pk] for pk in by_school.values()]
 
 
 def _example(rating: Rating) -> Example:
