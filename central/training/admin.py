@@ -1,4 +1,4 @@
-"""Seasons, rounds, updates and leases in the admin."""
+"""Seasons, rounds and leases in the admin."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -22,10 +21,8 @@ from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_becom
 from central.releases.models import ReleaseStatus
 from central.releases.package_slots import slot_sizes
 from central.training import admin_schools  # noqa: F401 - it registers its pages
-from central.training.admin_quarantine import QuarantineActions
-from central.training.errors import UpdateOutlier
+from central.training.admin_updates import loss_after_rounded, loss_before_rounded, norm_rounded, why_set_aside
 from central.training.forms import SeasonForm
-from central.training.judging import reasons_in_words
 from central.training.models import (
     Lease,
     Plan,
@@ -50,9 +47,7 @@ from central.training.seasons import season_close, season_open
 from central.training.watch import adapters_compare, round_watch
 from central.training.words import ENDS, WAITS
 from central.trust_root import director_key
-from central.words import sentence
-from federation.wire.canonical import from_plain
-from federation.wire.rounds import LocalScores, SchemeName
+from federation.wire.rounds import SchemeName
 
 
 @admin.display(description=_("why it ended"), ordering="why_ended")
@@ -60,55 +55,6 @@ def why_ended(round_: Round) -> str:
     """Return why the round ended in the reader's words; empty while it goes on."""
     reason = round_.why_ended
     return gettext(ENDS[reason]) if reason in ENDS else reason
-
-
-@admin.display(description=_("norm"), ordering="norm")
-def norm_rounded(update: Update) -> str:
-    """Return the update's norm as a reader wants it."""
-    return _rounded(update.norm)
-
-
-@admin.display(description=_("loss before"), ordering="loss_before")
-def loss_before_rounded(update: Update) -> str:
-    """Return the update's loss before training as a reader wants it."""
-    return _rounded(update.loss_before)
-
-
-@admin.display(description=_("loss after"), ordering="loss_after")
-def loss_after_rounded(update: Update) -> str:
-    """Return the update's loss after training as a reader wants it."""
-    return _rounded(update.loss_after)
-
-
-@admin.display(description=_("does not count because"), ordering="code")
-def why_set_aside(update: Update) -> str:
-    """Return why the update does not count, in the reader's words; a dash where it counts."""
-    if update.code == UpdateOutlier.code:
-        return "; ".join(reasons_in_words(update))
-    return sentence(update.code, {}) if update.code else "–"
-
-
-@admin.display(description=_("scores on held-out labels"))
-def scores_in_words(update: Update) -> str:
-    """Return how the school's held-out labels fared before and after its training."""
-    if not update.scores:
-        return "–"
-    scores = from_plain(LocalScores, update.scores)
-    text = gettext(
-        "%(labels)s labels: %(before)s nats a token before, %(after)s after; "
-        "%(preferred_before)s of the corrections likelier than the answer before, %(preferred_after)s after"
-    )
-    return text % {
-        "labels": scores.labels,
-        "before": _rounded(scores.nats_before),
-        "after": _rounded(scores.nats_after),
-        "preferred_before": f"{scores.preferred_before:.0%}",
-        "preferred_after": f"{scores.preferred_after:.0%}",
-    }
-
-
-def _rounded(figure: float | None) -> str:
-    return "" if figure is None else number_format(figure, decimal_pos=3)
 
 
 CHOSEN_FIELDS = ("base", "wanted", "mode", "scheme", "steps", "fusion", "least_days", "mode_settings")
@@ -142,26 +88,6 @@ ROUND_FIELDS = (
     "closes_at",
     "ended_at",
     "shown_watch",
-)
-UPDATE_FIELDS = (
-    "node",
-    "round",
-    "status",
-    why_set_aside,
-    "shown_reasons",
-    "shown_figures",
-    "labels",
-    "staleness",
-    norm_rounded,
-    loss_before_rounded,
-    loss_after_rounded,
-    scores_in_words,
-    "variant",
-    "plan",
-    "counter",
-    "size_bytes",
-    "digest",
-    "received_at",
 )
 
 
@@ -375,30 +301,6 @@ class RoundAdmin(ReadOnlyAdmin):
         now: datetime = timezone.now()
         actor = actor_of(request)
         rows_act(request, rows, lambda each: call(each, actor=actor, now=now), done)
-
-
-@admin.register(Update)
-class UpdateAdmin(QuarantineActions):
-    """Updates, newest first."""
-
-    list_display = ("node", "round", "status", why_set_aside, "labels", "staleness", norm_rounded, "received_at")
-    list_filter = ("status", "code", "node__school__region", "variant")
-    list_select_related = ("node__school", "round__season")
-    readonly_fields = (
-        why_set_aside,
-        "shown_reasons",
-        "shown_figures",
-        norm_rounded,
-        loss_before_rounded,
-        loss_after_rounded,
-        scores_in_words,
-    )
-    actions = ("release", "reject")
-
-    def get_fields(self, request: HttpRequest, obj: Update | None = None) -> Any:  # noqa: ANN401 - Django's signature
-        """Tell once why an update stands apart, or else why it is refused."""
-        idle = why_set_aside if obj and obj.figures.get("reasons") else "shown_reasons"
-        return [field for field in UPDATE_FIELDS if field != idle]
 
 
 @admin.register(Lease)

@@ -1,4 +1,4 @@
-"""Updates in quarantine in the admin: why one stands apart, and what a person makes of it."""
+"""Updates in the admin: what each came to, why one stands apart, and what a person makes of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,18 +20,111 @@ from unfold.decorators import action
 
 from central.admin_pages import ReadOnlyAdmin, actor_of, rows_act
 from central.disk import centre_disk
+from central.training.errors import UpdateOutlier
 from central.training.judge_form import JudgeForm, Verdict
 from central.training.judging import figures_beside, reasons_in_words
 from central.training.models import Update, UpdateStatus
 from central.training.quarantine import update_reject, update_release
 from central.words import sentence
 from federation.errors import FederationError
+from federation.wire.canonical import from_plain
+from federation.wire.rounds import LocalScores
 
 
-class QuarantineActions(ReadOnlyAdmin):
-    """One update is judged on a page of its own, with a reason; many at once from the list."""
+@admin.display(description=_("norm"), ordering="norm")
+def norm_rounded(update: Update) -> str:
+    """Return the update's norm as a reader wants it."""
+    return _rounded(update.norm)
 
+
+@admin.display(description=_("loss before"), ordering="loss_before")
+def loss_before_rounded(update: Update) -> str:
+    """Return the update's loss before training as a reader wants it."""
+    return _rounded(update.loss_before)
+
+
+@admin.display(description=_("loss after"), ordering="loss_after")
+def loss_after_rounded(update: Update) -> str:
+    """Return the update's loss after training as a reader wants it."""
+    return _rounded(update.loss_after)
+
+
+@admin.display(description=_("does not count because"), ordering="code")
+def why_set_aside(update: Update) -> str:
+    """Return why the update does not count, in the reader's words; a dash where it counts."""
+    if update.code == UpdateOutlier.code:
+        return "; ".join(reasons_in_words(update))
+    return sentence(update.code, {}) if update.code else "–"
+
+
+@admin.display(description=_("scores on held-out labels"))
+def scores_in_words(update: Update) -> str:
+    """Return how the school's held-out labels fared before and after its training."""
+    if not update.scores:
+        return "–"
+    scores = from_plain(LocalScores, update.scores)
+    text = gettext(
+        "%(labels)s labels: %(before)s nats a token before, %(after)s after; "
+        "%(preferred_before)s of the corrections likelier than the answer before, %(preferred_after)s after"
+    )
+    return text % {
+        "labels": scores.labels,
+        "before": _rounded(scores.nats_before),
+        "after": _rounded(scores.nats_after),
+        "preferred_before": f"{scores.preferred_before:.0%}",
+        "preferred_after": f"{scores.preferred_after:.0%}",
+    }
+
+
+def _rounded(figure: float | None) -> str:
+    return "" if figure is None else number_format(figure, decimal_pos=3)
+
+
+UPDATE_FIELDS = (
+    "node",
+    "round",
+    "status",
+    why_set_aside,
+    "shown_reasons",
+    "shown_figures",
+    "labels",
+    "staleness",
+    norm_rounded,
+    loss_before_rounded,
+    loss_after_rounded,
+    scores_in_words,
+    "variant",
+    "plan",
+    "counter",
+    "size_bytes",
+    "digest",
+    "received_at",
+)
+
+
+@admin.register(Update)
+class UpdateAdmin(ReadOnlyAdmin):
+    """Updates, newest first; one in quarantine is judged on a page of its own, many at once from the list."""
+
+    list_display = ("node", "round", "status", why_set_aside, "labels", "staleness", norm_rounded, "received_at")
+    list_filter = ("status", "code", "node__school__region", "variant")
+    list_select_related = ("node__school", "round__season")
+    readonly_fields = (
+        why_set_aside,
+        "shown_reasons",
+        "shown_figures",
+        norm_rounded,
+        loss_before_rounded,
+        loss_after_rounded,
+        scores_in_words,
+    )
+    actions = ("release", "reject")
     actions_detail = ("judge",)
+
+    def get_fields(self, request: HttpRequest, obj: Update | None = None) -> Any:  # noqa: ANN401 - Django's signature
+        """Tell once why an update stands apart, or else why it is refused."""
+        idle = why_set_aside if obj and obj.figures.get("reasons") else "shown_reasons"
+        return [field for field in UPDATE_FIELDS if field != idle]
 
     @admin.display(description=_("stands apart because"))
     def shown_reasons(self, update: Update) -> str:
