@@ -10,7 +10,6 @@ WORDS = (
     _("Changed {fields} for {name} “{object}”."),
     _("Deleted {name} “{object}”."),
     _("The {name} “{obj}” was added successfully."),
-    _("The {name} “{obj}” was added successfully. You may edit it again below."),
     _("The {name} “{obj}” was added successfully. You may add another {name} below."),
     _("The {name} “{obj}” was changed successfully."),
     _("The {name} “{obj}” was changed successfully. You may edit it again below."),
@@ -29,6 +28,12 @@ WORDS = (
     ),
     _("Enter a valid JSON."),
     _("“%(pk)s” is not a valid value."),
+    _("Reset password"),
+    _("Set password"),
+    _("Raw passwords are not stored, so there is no way to see the user’s password."),
+    _("Select this object for an action - {}"),
+    _("Breadcrumbs"),
+    ngettext_lazy("entry", "entries", "counter"),
     ngettext_lazy(
         "%(counter)s result",
         "%(counter)s results",
@@ -40,8 +45,8 @@ WORDS = (
         "total_count",
     ),
     ngettext_lazy(
-        "This password is too short. It must contain at least %(min_length)d character.",
-        "This password is too short. It must contain at least %(min_length)d characters.",
+        "This password is too short. It must contain at least %d character.",
+        "This password is too short. It must contain at least %d characters.",
         "min_length",
     ),
     ngettext_lazy(

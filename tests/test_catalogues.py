@@ -4,7 +4,9 @@ import io
 import re
 from pathlib import Path
 
+import django
 import pytest
+import unfold
 from babel.messages.extract import extract
 from babel.messages.mofile import read_mo
 from babel.messages.pofile import read_po
@@ -12,6 +14,8 @@ from django.utils.translation.template import templatize
 
 ROOT = Path(__file__).resolve().parents[1]
 HOLE = re.compile(r"%\(\w+\)[sd]")
+JOINED = re.compile(r"[\"']\n\s*[\"']")
+"""Where a text of Python goes on in the next line."""
 FEWEST = {"central": 300, "node": 190}
 _PLURAL, _IN_CONTEXT = (1, 2), ((1, "c"), 2)
 KEYWORDS = {
@@ -63,6 +67,23 @@ def test_the_compiled_words_are_those_that_are_written(project, language):
     assert _words(compiled) == _words(catalogue)
 
 
+def test_what_is_translated_for_django_is_what_it_still_says():
+    said = set()
+    for path in Path(django.__file__).parent.rglob("locale/en/LC_MESSAGES/django.po"):
+        with path.open("rb") as stream:
+            said |= {_singular(message.id) for message in read_po(stream)}
+
+    assert set(_words_in(ROOT / "central" / "django_words.py")) <= said
+
+
+def test_what_is_translated_for_unfold_is_what_it_still_says():
+    folder = Path(unfold.__file__).parent
+    files = (path for kind in ("*.py", "*.html") for path in folder.rglob(kind))
+    said = JOINED.sub("", "\n".join(path.read_text("utf-8") for path in files))
+
+    assert [words for words in _words_in(ROOT / "central" / "unfold_words.py") if words not in said] == []
+
+
 def _words(catalogue):
     """Return what is said for each text; the heading, which names Babel's version, left out."""
     return {
@@ -75,11 +96,15 @@ def _words(catalogue):
 def _words_of(folder):
     """Yield every text in the code and the templates of `folder` that is marked for translation."""
     for path in (*folder.rglob("*.py"), *folder.rglob("*.html")):
-        source = path.read_text("utf-8")
-        if path.suffix == ".html":
-            source = templatize(source, origin=str(path))
-        found = extract("python", io.BytesIO(source.encode()), keywords=KEYWORDS, options={"encoding": "utf-8"})
-        yield from (_singular(words) for _line, words, _comments, _context in found)
+        yield from _words_in(path)
+
+
+def _words_in(path):
+    source = path.read_text("utf-8")
+    if path.suffix == ".html":
+        source = templatize(source, origin=str(path))
+    found = extract("python", io.BytesIO(source.encode()), keywords=KEYWORDS, options={"encoding": "utf-8"})
+    return [_singular(words) for _line, words, _comments, _context in found]
 
 
 def _forms(words):
