@@ -20,7 +20,8 @@ def plot_arms(path: Path, gains: Mapping[str, float], *, central: float, alone: 
     axes.axvline(sum(alone) / len(alone), color=GREY, linestyle=":", label="schools alone, mean")
     axes.invert_yaxis()
     axes.margins(x=0.15)
-    axes.legend(loc="lower right")
+    # Below the plot: wherever it stood in it, some run would have a bar there.
+    axes.figure.legend(loc="outside lower center", ncols=3)
     _save(path, axes)
 
 
@@ -31,9 +32,12 @@ def plot_epsilon(path: Path, curves: Mapping[int, Sequence[tuple[float, float]]]
         ordered = sorted(points)
         axes.plot([e for e, _ in ordered], [g for _, g in ordered], "o-", color=colour, label=f"{schools:,} schools")
     axes.axhline(without_noise, color=BLUE, linestyle="--", label="the same round without noise")
-    # Noise that drowns the round loses tens of nats, which would flatten all that can be told apart.
-    axes.set_ylim(bottom=-1.0)
+    # Noise that drowns the round loses tens of nats, which would flatten all else that can be told apart.
+    axes.set_yscale("symlog", linthresh=0.1)
     axes.set_xscale("log")
+    spent = sorted({epsilon for points in curves.values() for epsilon, _ in points})
+    axes.set_xticks(spent, labels=[f"{epsilon:.2g}" for epsilon in spent])
+    axes.minorticks_off()
     axes.set_xlabel("ε of a school for one round, at δ = 10⁻⁵")
     axes.legend()
     _save(path, axes)
