@@ -37,6 +37,20 @@ def chromium(playwright):
     browser.close()
 
 
+@pytest.fixture(autouse=True)
+def pages_closed(request):
+    """Close what a test has opened: a page that asks every few seconds would go on, with nobody there to answer."""
+    if "chromium" not in request.fixturenames:
+        yield
+        return
+    browser = request.getfixturevalue("chromium")
+    before = list(browser.contexts)
+    yield
+    for context in browser.contexts:
+        if context not in before:
+            context.close()
+
+
 @contextmanager
 def steered_page(root):
     """Yield an engine that the test steers, the address of the page that it answers on, and the page's commands."""

@@ -156,7 +156,6 @@ def test_a_citation_opens_without_scripts(chromium, school):
     page = chromium.new_context(java_script_enabled=False, viewport={"width": 360, "height": 900}).new_page()
     page.goto(f"{address}/passages/{_last_passage(commands.root)}/")
     assert page.locator(".cited p").inner_text() == "Вулқон кӯҳест, ки аз он гудоза мебарояд."
-    page.context.close()
 
 
 def _last_passage(root):

@@ -169,7 +169,6 @@ def test_a_pupil_asks_stops_asks_anew_edits_and_finds_it_all_again(chromium, day
     seen.open("/history/?q=кухҳои")
     expect(page.locator(".past li")).to_have_count(1)
     looked_at(seen, "history")
-    page.context.close()
 
 
 def test_a_pupil_is_led_by_hints_and_asks_what_nobody_keeps(chromium, day):
@@ -190,7 +189,6 @@ def test_a_pupil_is_led_by_hints_and_asks_what_nobody_keeps(chromium, day):
     looked_at(seen, "passing")
     kept = b"".join(path.read_bytes() for path in day.commands.root.glob("node.sqlite3*"))
     assert ("росткунҷаи".encode() in kept, "ниҳонии".encode() in kept) == (True, False)
-    page.context.close()
 
 
 def test_a_teacher_rates_in_one_tap_corrects_masks_holds_back_and_compares(chromium, day):
@@ -235,7 +233,6 @@ def test_a_teacher_rates_in_one_tap_corrects_masks_holds_back_and_compares(chrom
     looked_at(seen, "compare")
     page.click("button[value=same]")
     expect(page.locator(".note.good")).to_be_visible()
-    page.context.close()
 
 
 def test_a_head_sees_the_people_the_pc_and_the_stick(chromium, day):
@@ -247,4 +244,3 @@ def test_a_head_sees_the_people_the_pc_and_the_stick(chromium, day):
     ):
         expect(seen.open(path).locator("main")).to_contain_text(words)
         looked_at(seen, name)
-    seen.page.context.close()
