@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -14,7 +15,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
@@ -80,6 +81,8 @@ def _rounded(figure: float | None) -> str:
     return "" if figure is None else number_format(figure, decimal_pos=3)
 
 
+DONE = {Verdict.RELEASE: gettext_noop("counts again"), Verdict.REJECT: gettext_noop("is refused")}
+"""What is told of an update once it is judged."""
 UPDATE_FIELDS = (
     "node",
     "round",
@@ -153,22 +156,14 @@ class UpdateAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "training/judge.html", context)
 
     def _judged(self, request: HttpRequest, update: Update, form: JudgeForm) -> bool:
-        reason, now = form.cleaned_data["reason"], timezone.now()
+        verdict, reason = form.cleaned_data["verdict"], form.cleaned_data["reason"]
         try:
-            done = self._take(request, update, form.cleaned_data["verdict"], reason=reason, now=now)
+            _take(update, verdict, actor=actor_of(request), reason=reason, now=timezone.now())
         except FederationError as error:
             form.add_error(None, sentence(error.code, error.fields))
             return False
-        messages.success(request, f"{update.node}: {done}")
+        messages.success(request, f"{update.node}: {gettext(DONE[verdict])}")
         return True
-
-    def _take(self, request: HttpRequest, update: Update, verdict: Verdict, *, reason: str, now: datetime) -> str:
-        actor = actor_of(request)
-        if verdict is Verdict.RELEASE:
-            update_release(update=update, actor=actor, reason=reason, now=now)
-            return gettext("counts again")
-        update_reject(update=update, disk=centre_disk(), actor=actor, reason=reason, now=now)
-        return gettext("is refused")
 
     @admin.action(description=_("Let count"), permissions=["judge"])
     def release(self, request: HttpRequest, queryset: QuerySet[Update]) -> None:
@@ -181,9 +176,9 @@ class UpdateAdmin(ReadOnlyAdmin):
         self._each(request, queryset, Verdict.REJECT)
 
     def _each(self, request: HttpRequest, queryset: QuerySet[Update], verdict: Verdict) -> None:
-        now = timezone.now()
-        done = {Verdict.RELEASE: gettext("counts again"), Verdict.REJECT: gettext("is refused")}[verdict]
-        rows_act(request, queryset, lambda each: self._take(request, each, verdict, reason="admin", now=now), done)
+        actor, now = actor_of(request), timezone.now()
+        call = partial(_take, verdict=verdict, actor=actor, reason="admin", now=now)
+        rows_act(request, queryset, call, gettext(DONE[verdict]))
 
     def has_judge_permission(self, request: HttpRequest, _object_id: str | None = None) -> bool:
         """Let whoever may change updates judge those in quarantine."""
@@ -201,3 +196,10 @@ class UpdateAdmin(ReadOnlyAdmin):
         if Update.objects.filter(status=UpdateStatus.QUARANTINED).exists():
             return actions
         return {name: action for name, action in actions.items() if name not in ("release", "reject")}
+
+
+def _take(update: Update, verdict: Verdict, *, actor: str, reason: str, now: datetime) -> None:
+    if verdict is Verdict.RELEASE:
+        update_release(update=update, actor=actor, reason=reason, now=now)
+    else:
+        update_reject(update=update, disk=centre_disk(), actor=actor, reason=reason, now=now)

@@ -29,8 +29,7 @@ class Start:
 
 def adopted_of(season: Season) -> int:
     """Return what `start_of_round(…).adopted` is, without reading the adapter."""
-    newest = season_newest(season)
-    return (newest and newest.version) or 0
+    return Start(round=season_newest(season), factors=None).adopted
 
 
 def start_of_round(season: Season, disk: CentreDisk) -> Start:
