@@ -10,6 +10,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,7 @@ from unfold.decorators import display
 
 from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_become, rows_act
 from central.disk import centre_disk
+from central.releases.card_drawing import card_draw
 from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
 from central.releases.recipe import recipe_read
 from central.releases.services import (
@@ -27,7 +29,26 @@ from central.releases.services import (
     release_sign,
 )
 from central.releases.tasks import release_build
-from central.releases.verdict_drawing import verdicts_draw
+from central.releases.verdict_drawing import reasons_said, verdicts_draw
+
+DRAFT_FIELDS = ("title", "checkpoint", "has_chat_tuning", "recipe")
+RELEASE_FIELDS = (
+    "version",
+    "title",
+    "kind",
+    "base",
+    "status",
+    "shown_progress",
+    "shown_why",
+    "shown_verdict",
+    "created_by",
+    "created_at",
+    "published_at",
+    "digest",
+)
+"""What is drawn stands here as it is drawn; `release_show --json` prints it as it is kept."""
+BASE_FIELDS = ("checkpoint", "has_chat_tuning", "recipe", "card")
+ADAPTER_FIELDS = ("shown_card",)
 
 
 class ReleaseFileInline(ScopedInline):
@@ -47,26 +68,29 @@ class ReleaseVariantInline(ScopedInline):
 class ReleaseAdmin(ReadOnlyAdmin):
     """Releases, newest first."""
 
-    list_display = ("version", "title", "kind", "shown_status", "shown_progress", "why", "published_at")
+    list_display = ("version", "title", "kind", "shown_status", "shown_progress", "shown_why", "published_at")
     list_filter = ("status", "kind")
     search_fields = ("title", "digest")
-    # Drawn instead; `release_show --json` prints it as it is.
-    exclude = ("gate_report",)
-    readonly_fields = ("shown_verdict",)
+    readonly_fields = ("shown_progress", "shown_verdict", "shown_why", "shown_card")
     inlines = (ReleaseVariantInline, ReleaseFileInline)
     actions = ("build", "redraft", "sign", "deprecate", "revoke")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
+        """Return the rows without what no page shows; an index has 300 kB."""
+        return super().get_queryset(request).defer("index_bytes", "verdict_bytes", "contributions")
 
     def has_add_permission(self, request: HttpRequest, *_parent: Any) -> bool:  # noqa: ANN401 - Django's signature
         """Let whoever may add releases make a draft of a base."""
         return bool(request.user.has_perm("releases.add_release"))
 
     def get_fields(self, request: HttpRequest, obj: Release | None = None) -> Any:  # noqa: ANN401
-        """Ask for a draft's terms only, adapters come from rounds; else show what decides before the long card."""
+        """Ask for a draft's terms only, adapters come from rounds; else show what decides first."""
         if obj is None:
-            return ("title", "checkpoint", "has_chat_tuning", "recipe")
-        fields = [field for field in super().get_fields(request, obj) if field != "shown_verdict"]
-        fields.insert(fields.index("card"), "shown_verdict")
-        return fields
+            return DRAFT_FIELDS
+        # The gate's own reasons are a part of its verdict.
+        is_said = any(drawing.reasons for drawing in verdicts_draw(obj.gate_report))
+        fields = (*RELEASE_FIELDS, *(BASE_FIELDS if obj.base is None else ADAPTER_FIELDS))
+        return tuple(field for field in fields if field != "shown_why" or not is_said)
 
     def get_inlines(self, request: HttpRequest, obj: Release | None) -> Any:  # noqa: ANN401
         """Show files once there may be some, and variants where there are any."""
@@ -108,6 +132,16 @@ class ReleaseAdmin(ReadOnlyAdmin):
         """How far the build, or the measuring at the gate, has come."""
         is_under_way = release.status in (ReleaseStatus.BUILDING, ReleaseStatus.GATED)
         return f"{release.stage} {release.stage_share:.0%}" if is_under_way and release.stage else ""
+
+    @admin.display(description=_("why"))
+    def shown_why(self, release: Release) -> SafeString:
+        """What speaks against it, in words."""
+        return format_html_join("", "<p>{}</p>", ((str(reason),) for reason in reasons_said(release)))
+
+    @admin.display(description=_("where it comes from"))
+    def shown_card(self, release: Release) -> SafeString:
+        """The rounds, schools and labels of an adapter, and how they were added up."""
+        return format_html_join("", "<p>{}: {}</p>", card_draw(release.card))
 
     @admin.display(description=_("the gate's verdict"))
     def shown_verdict(self, release: Release) -> SafeString:

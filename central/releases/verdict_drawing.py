@@ -13,6 +13,8 @@ from typing import Any
 from django.utils.translation import gettext
 from django.utils.translation import gettext_noop as _
 
+from central.releases.models import Release
+
 BAR_PIXELS = 120
 SMALLEST_PROBABILITY = 0.001
 ABSENT = "–"
@@ -59,6 +61,9 @@ class ReasonLine:
 
     words: str
     figures: str
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.figures}" if self.figures else self.words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +137,12 @@ class VerdictDrawing:
 def verdicts_draw(report: Mapping[str, Any]) -> list[VerdictDrawing]:
     """Return the drawings of a stored gate report, one a package, in the language in force."""
     return [_verdict_draw(each) for each in report.get("variants", [report])]
+
+
+def reasons_said(release: Release) -> tuple[ReasonLine, ...]:
+    """Return what speaks against `release`, in the language in force: the gate's reasons, or else a person's own."""
+    found = tuple(reason for each in verdicts_draw(release.gate_report) for reason in each.reasons)
+    return found or ((ReasonLine(words=release.why, figures=""),) if release.why else ())
 
 
 def _verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:

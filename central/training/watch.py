@@ -15,6 +15,7 @@ from django.db.models import Count, Q
 
 from central.releases.judgement import of_variant
 from central.releases.models import Release
+from central.releases.verdict_drawing import ReasonLine, reasons_said
 from central.training.models import Offer, Round, Season, Update, UpdateStatus
 
 
@@ -49,15 +50,14 @@ class AdapterRow:
 
     number: int
     version: int | None
-    release: str
-    status: str
+    release: Release
     updates: int
     labels: int
     corrections_gain: float | None
     corrections_step: float | None
     unrelated_loss: float | None
     epsilon: float | None
-    why: str
+    reasons: tuple[ReasonLine, ...]
 
 
 def round_watch(round_: Round, *, now: datetime) -> RoundWatch:
@@ -112,13 +112,12 @@ def _adapter(round_: Round, release: Release) -> AdapterRow:
     return AdapterRow(
         number=round_.number,
         version=round_.version,
-        release=str(release),
-        status=release.get_status_display(),
+        release=release,
         updates=release.card.get("updates", 0),
         labels=release.card.get("labels", 0),
         corrections_gain=report.get("corrections_gain"),
         corrections_step=report.get("corrections_step"),
         unrelated_loss=report.get("unrelated_loss"),
         epsilon=release.card.get("epsilon"),
-        why=release.why,
+        reasons=reasons_said(release),
     )
