@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import TypeAlias
 
 from central.disk import CentreDisk
-from central.training.anchors import ANCHORS_FILE
 from central.training.errors import HoldFailed
 from central.training.learning_process import TREE, process_words, reason_of
 from central.training.models import Round
@@ -20,6 +19,8 @@ from federation.learning.schemes.contribution import Contribution, Hold
 from federation.wire.rounds import SchemeName
 
 MODULE = "federation.learning.hold"
+PROSE_FILE = Path(__file__).parent / "prose.txt"
+"""Passages in the schools' languages, one a line, written for the project: none is of what the gate reads."""
 NAME = "centre"
 
 HoldMeasure: TypeAlias = Callable[[Round, Start, float, CentreDisk], Hold]
@@ -37,7 +38,7 @@ def hold_of_round(round_: Round, start: Start, disk: CentreDisk, measure: HoldMe
 
 
 def hold_measured(round_: Round, start: Start, weight: float, disk: CentreDisk) -> Hold:
-    """Return the centre's own part, by a process that reads the base, once through all anchors and back.
+    """Return the centre's own part, by a process that reads the base, once through all passages and back.
 
     Raises:
         HoldFailed: it ended badly.
@@ -46,7 +47,7 @@ def hold_measured(round_: Round, start: Start, weight: float, disk: CentreDisk) 
     with TemporaryDirectory(dir=disk.builds, prefix="hold-") as scratch:
         out = Path(scratch) / "arrays.npz"
         words = process_words(MODULE, round_, start, Path(scratch), disk)
-        words += ["--anchors", str(ANCHORS_FILE), "--out", str(out)]
+        words += ["--prose", str(PROSE_FILE), "--out", str(out)]
         ended = subprocess.run(words, cwd=TREE, capture_output=True, text=True, check=False)
         if ended.returncode:
             raise HoldFailed(reason=reason_of(ended.stderr, ended.returncode))

@@ -137,10 +137,10 @@ NATURAL_PLAN = PlanSettings(
     layers_share=1 / 3,
     precision=Precision.INT8,
     ridge=0.003,
-    natural=NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0, full_rounds=5),
+    natural=NaturalTerms(steps=1, longest=4.0, server_length=0.5, hold=1.0, full_rounds=6),
     max_norm=4.0,
 )
-"""Many schools learn side by side, round after round, and prose stays (docs/decisions/0119, 0120)."""
+"""Many schools learn side by side, round after round, and prose stays (docs/decisions/0119, 0120, 0129)."""
 ADAM_PLAN = PlanSettings()
 """A handful of corrections is learnt by heart in one round, at a price in prose (0008)."""
 

@@ -23,7 +23,7 @@ class TokenizerUnusable(CapacityError):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Token ids of one question and answer; those from `answer_start` on are learnt."""
+    """Token ids of one question and answer, or of a passage; those from `answer_start` on are learnt."""
 
     ids: tuple[int, ...]
     answer_start: int
@@ -49,6 +49,10 @@ class ConversationTokenizer:
         ids = self.question(example.prompt)
         answer = [*self.words(example.answer.strip()), self._control.turn_end]
         return Conversation(tuple((ids + answer)[:max_tokens]), len(ids))
+
+    def passage(self, text: str, *, max_tokens: int) -> Conversation:
+        """Return `text`, outside of any turn, as token ids of which all but the first are learnt."""
+        return Conversation((self._control.bos, *self.words(text.strip()))[:max_tokens], 1)
 
     def question(self, prompt: str) -> list[int]:
         """Return the ids up to where the model's answer begins."""

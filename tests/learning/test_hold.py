@@ -20,20 +20,20 @@ from tests.learning.tiny_gemma import conversations, tiny_gemma
 
 SLOT, FFA = "layers.1.down", SchemeName.FFA_LORA
 PLAN = small_plan(slots=(SLOT,), longest_step=1e6, ridge=0.01, anchors=())
-ANCHORS = conversations(count=4, seed=2)
+PASSAGES = conversations(count=4, seed=2)
 MOVED = AdapterFactors(a=None, b={SLOT: np.random.default_rng(1).normal(size=(4, 32)).astype(np.float32)})
 
 
 def held(start):
-    return hold_measure(model=tiny_gemma(), plan=PLAN, start=start, anchors=ANCHORS)
+    return hold_measure(model=tiny_gemma(), plan=PLAN, start=start, passages=PASSAGES)
 
 
 def divergence(factors):
-    """Return how far an adapter moves the anchors' predictions from the base's, in nats a token, word by word."""
+    """Return how far an adapter moves the passages' predictions from the base's, in nats a token, word by word."""
     base, model = tiny_gemma(), tiny_gemma()
     adapter_attach(model, seed=PLAN.seed, rank=PLAN.rank, slots=PLAN.slots, start=factors)
     means = []
-    for each in ANCHORS:
+    for each in PASSAGES:
         with torch.no_grad():
             ours, theirs = (
                 one(torch.tensor(each.ids)[None]).logits[0, each.answer_start - 1 : -1].double().log_softmax(-1)
@@ -43,7 +43,7 @@ def divergence(factors):
     return np.mean(means)
 
 
-def test_at_the_base_there_is_nothing_to_go_back_from_and_the_matrix_says_where_the_anchors_look():
+def test_at_the_base_there_is_nothing_to_go_back_from_and_the_matrix_says_where_the_passages_look():
     arrays = held(None)
     assert list(arrays) == [(SLOT, Factor.B), (SLOT, Factor.GRAM)]
     assert learnt_norm(arrays) < 1e-4
@@ -53,7 +53,7 @@ def test_at_the_base_there_is_nothing_to_go_back_from_and_the_matrix_says_where_
 @pytest.mark.parametrize("scheme", [FFA, SchemeName.FED_SB])
 def test_from_an_adapter_the_step_goes_back_towards_what_the_base_says(scheme):
     plan = small_plan(slots=(SLOT,), longest_step=1e6, ridge=0.01, anchors=(), scheme=scheme)
-    arrays = hold_measure(model=tiny_gemma(), plan=plan, start=MOVED, anchors=ANCHORS)
+    arrays = hold_measure(model=tiny_gemma(), plan=plan, start=MOVED, passages=PASSAGES)
     terms = Terms(seed=PLAN.seed, rank=PLAN.rank, sizes={SLOT: SlotSize(64, 32)})
     delta = {name: array.astype(np.float64) for name, array in arrays.items() if name[1] is not Factor.GRAM}
     back = scheme_of(scheme).step(terms, MOVED, delta, 0.05 / learnt_norm(delta))

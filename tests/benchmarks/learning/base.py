@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 
-from central.training.anchors import anchors_read
+from central.training.hold import PROSE_FILE
 from federation.basis import AdapterFactors, SlotSize
 from federation.inference.package import package_open
 from federation.learning.adapted_model import AdaptedLinear, SlotAdapter, adapter_attach
 from federation.learning.answers import answer_nats
 from federation.learning.chat import Conversation, ConversationTokenizer
-from federation.learning.hold import hold_measure
+from federation.learning.hold import hold_measure, passages_read
 from federation.learning.lessons import Lessons, anchors_make, lessons_make
 from federation.learning.onnx_base import onnx_base_load
 from federation.learning.schemes.contribution import Arrays
@@ -83,9 +83,9 @@ class Base:
 
     def hold(self, plan: RoundPlan, start: AdapterFactors | None) -> Arrays:
         """Return the centre's own part of a round that goes on from `start`."""
-        anchors = anchors_make(anchors_read(), tokenizer=self._tokenizer)
+        passages = passages_read(PROSE_FILE, tokenizer=self._tokenizer)
         try:
-            return hold_measure(model=self._model, plan=plan, start=start, anchors=anchors)
+            return hold_measure(model=self._model, plan=plan, start=start, passages=passages)
         finally:
             _bare(self._model)
 
