@@ -19,7 +19,14 @@ from unfold.decorators import display
 from central.admin_pages import ReadOnlyAdmin, ScopedInline, actor_of, row_become, rows_act
 from central.disk import centre_disk
 from central.releases.card_drawing import card_draw
-from central.releases.models import Release, ReleaseFile, ReleaseKindChoice, ReleaseStatus, ReleaseVariant
+from central.releases.models import (
+    NEVER_DRAWN,
+    Release,
+    ReleaseFile,
+    ReleaseKindChoice,
+    ReleaseStatus,
+    ReleaseVariant,
+)
 from central.releases.recipe import recipe_read
 from central.releases.services import (
     release_deprecate,
@@ -29,7 +36,7 @@ from central.releases.services import (
     release_sign,
 )
 from central.releases.tasks import release_build
-from central.releases.verdict_drawing import reasons_said, verdicts_draw
+from central.releases.verdict_drawing import gate_reasons, reasons_said, verdicts_draw
 
 DRAFT_FIELDS = ("title", "checkpoint", "has_chat_tuning", "recipe")
 RELEASE_FIELDS = (
@@ -76,8 +83,8 @@ class ReleaseAdmin(ReadOnlyAdmin):
     actions = ("build", "redraft", "sign", "deprecate", "revoke")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
-        """Return the rows without what no page shows; an index has 300 kB."""
-        return super().get_queryset(request).defer("index_bytes", "verdict_bytes", "contributions")
+        """Return the rows without what no page shows."""
+        return super().get_queryset(request).defer(*NEVER_DRAWN)
 
     def has_add_permission(self, request: HttpRequest, *_parent: Any) -> bool:  # noqa: ANN401 - Django's signature
         """Let whoever may add releases make a draft of a base."""
@@ -88,7 +95,7 @@ class ReleaseAdmin(ReadOnlyAdmin):
         if obj is None:
             return DRAFT_FIELDS
         # The gate's own reasons are a part of its verdict.
-        is_said = any(drawing.reasons for drawing in verdicts_draw(obj.gate_report))
+        is_said = bool(gate_reasons(obj.gate_report))
         fields = (*RELEASE_FIELDS, *(BASE_FIELDS if obj.base is None else ADAPTER_FIELDS))
         return tuple(field for field in fields if field != "shown_why" or not is_said)
 

@@ -62,7 +62,9 @@ def recipe_check(plain: object) -> None:
 
 IN_FORCE = (ReleaseStatus.READY, ReleaseStatus.DEPRECATED)
 """Statuses of releases that TUF's targets hold, and schools may run."""
-_BULKY = ("index_bytes", "verdict_bytes", "gate_report", "card", "contributions")
+NEVER_DRAWN = ("index_bytes", "verdict_bytes", "contributions")
+"""Large fields that no page shows; an index has 300 kB."""
+_BULKY = (*NEVER_DRAWN, "gate_report", "card")
 
 
 def bulky(*paths: str) -> list[str]:

@@ -6,7 +6,7 @@ not drawn. Bars are whole pixels, for a fraction would be written with a comma i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,13 +136,22 @@ class VerdictDrawing:
 
 def verdicts_draw(report: Mapping[str, Any]) -> list[VerdictDrawing]:
     """Return the drawings of a stored gate report, one a package, in the language in force."""
-    return [_verdict_draw(each) for each in report.get("variants", [report])]
+    return [_verdict_draw(each) for each in _packages(report)]
+
+
+def gate_reasons(report: Mapping[str, Any]) -> tuple[ReasonLine, ...]:
+    """Return what a stored gate report has against any of its packages, in the language in force."""
+    return tuple(reason for each in _packages(report) for reason in _reasons(each))
 
 
 def reasons_said(release: Release) -> tuple[ReasonLine, ...]:
     """Return what speaks against `release`, in the language in force: the gate's reasons, or else a person's own."""
-    found = tuple(reason for each in verdicts_draw(release.gate_report) for reason in each.reasons)
-    return found or ((ReasonLine(words=release.why, figures=""),) if release.why else ())
+    return gate_reasons(release.gate_report) or ((ReasonLine(words=release.why, figures=""),) if release.why else ())
+
+
+def _packages(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    packages: Sequence[Mapping[str, Any]] = report.get("variants", [report])
+    return packages
 
 
 def _verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:
@@ -151,7 +160,7 @@ def _verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:
     return VerdictDrawing(
         variant=report.get("variant", ""),
         is_judged="reasons" in report,
-        reasons=[_reason(reason) for reason in report.get("reasons", [])],
+        reasons=_reasons(report),
         perplexity=[_perplexity(language, pair) for language, pair in sorted(report.get("perplexity", {}).items())],
         figures=[
             (gettext(FIGURES.get(name, name)), f"{value:.3f}" if isinstance(value, float) else str(value))
@@ -166,6 +175,10 @@ def _verdict_draw(report: Mapping[str, Any]) -> VerdictDrawing:
         findings=[_finding(each, comparison) for each in suite.get("findings", [])],
         suites=[(name, sha256[:12]) for name, sha256 in suite.get("suites", {}).items()],
     )
+
+
+def _reasons(report: Mapping[str, Any]) -> list[ReasonLine]:
+    return [_reason(reason) for reason in report.get("reasons", [])]
 
 
 def _reason(reason: str) -> ReasonLine:

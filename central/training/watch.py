@@ -14,7 +14,7 @@ from typing import Any
 from django.db.models import Count, Q
 
 from central.releases.judgement import of_variant
-from central.releases.models import Release
+from central.releases.models import NEVER_DRAWN, Release
 from central.releases.verdict_drawing import ReasonLine, reasons_said
 from central.training.models import Offer, Round, Season, Update, UpdateStatus
 
@@ -79,7 +79,8 @@ def round_watch(round_: Round, *, now: datetime) -> RoundWatch:
 
 def adapters_compare(season: Season) -> tuple[AdapterRow, ...]:
     """Return the season's candidates in the order in which they were made, those that were refused too."""
-    rounds = season.rounds.exclude(release=None).select_related("release").order_by("number")
+    unread = [f"release__{name}" for name in NEVER_DRAWN]
+    rounds = season.rounds.exclude(release=None).select_related("release").defer(*unread).order_by("number")
     return tuple(_adapter(round_, round_.release) for round_ in rounds if round_.release)
 
 

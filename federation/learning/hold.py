@@ -3,9 +3,9 @@
 Schools' steps add up, and so does what all of them have in common: answers grow short and sure, and everything else
 that the model could say grows dearer. Against that the centre adds one part of its own, as if it were a school whose
 lessons are passages of prose and whose loss is how far the season's adapter has moved their predictions from the
-base's. It is a natural step back along that loss's gradient, and the Gram matrix of where the passages look; in a
-season's first round there is nothing to go back from, and the matrix alone stiffens what schools pull at. It depends on
-the passages, the base and the adapter alone, never on what schools sent.
+base's. It is a part of a natural step back along that loss's gradient, and the Gram matrix of where the passages look;
+in a season's first round there is nothing to go back from, and the matrix alone stiffens what schools pull at. It
+depends on the passages, the base and the adapter alone, never on what schools sent.
 
 A process of its own: torch and the base do not stay in a worker's memory.
 """
